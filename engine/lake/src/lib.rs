@@ -1,0 +1,1 @@
+//! Delta tables, ingest, the SQL session, run state, tracking and the model registry

@@ -1,0 +1,1 @@
+//! Estimators, metrics and hyper-parameter search over Arrow data

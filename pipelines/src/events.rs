@@ -1,0 +1,199 @@
+//! What the runner says while it works.
+//!
+//! The runner emits [`Event`]s through an [`EventSink`]; progress bars, plain lines,
+//! `--json` and the tracking store only consume them. An event serialises to one flat
+//! JSON object whose `event` key names its kind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// One thing that happened in a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// When, in milliseconds since the Unix epoch (UTC).
+    pub time_ms: i64,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Every asset was made or skipped.
+    Finished,
+    /// At least one asset failed.
+    Failed,
+    /// Stopped by the user; the next run goes on.
+    Cancelled,
+}
+
+/// The kinds of events, in the order in which a run can emit them.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The first event of a run.
+    RunStarted {
+        /// Identifier of the run.
+        run_id: String,
+        /// The project's `pipeline:` name.
+        pipeline: String,
+        /// The lakehouse's folder.
+        lakehouse: String,
+        /// All assets of the project, in an order that respects their edges.
+        assets: Vec<String>,
+    },
+    /// A stage has begun to make an asset.
+    StageStarted {
+        /// The asset.
+        asset: String,
+        /// `ingest`, `sql`, `train` or `sweep`.
+        kind: &'static str,
+    },
+    /// How far a stage is.
+    StageProgress {
+        /// The asset.
+        asset: String,
+        /// Units done so far.
+        done: u64,
+        /// Units in all, where known.
+        total: Option<u64>,
+        /// What is counted: `rows`, `rounds`, `trials`.
+        unit: &'static str,
+    },
+    /// A row- or table-level rule was checked.
+    Expectation {
+        /// The table.
+        asset: String,
+        /// The rule's name.
+        name: String,
+        /// `fail`, `drop` or `warn`.
+        otherwise: &'static str,
+        /// Rows that were checked.
+        rows: u64,
+        /// Rows that broke the rule.
+        failed: u64,
+    },
+    /// A trial of a sweep has ended; emitted in trial order.
+    Trial {
+        /// The sweep.
+        asset: String,
+        /// The trial's number, from 1.
+        number: u64,
+        /// Trials in all.
+        total: u64,
+        /// Identifier of the trial's run.
+        run_id: String,
+        /// The parameters that the search chose.
+        params: BTreeMap<String, serde_json::Value>,
+        /// The objective; absent when the trial failed or gave no number.
+        value: Option<f64>,
+        /// The best objective so far.
+        best: Option<f64>,
+    },
+    /// The best trials of a sweep, best first.
+    Leaderboard {
+        /// The sweep.
+        asset: String,
+        /// The objective, as `validation.auc`.
+        metric: String,
+        /// True when larger is better.
+        maximize: bool,
+        /// The rows, best first.
+        rows: Vec<LeaderboardRow>,
+    },
+    /// A model version was registered, and whether the alias moved to it.
+    Registered {
+        /// The model asset.
+        asset: String,
+        /// The registered model's name.
+        model: String,
+        /// The new version.
+        version: i64,
+        /// The alias in question, if the asset names one.
+        alias: Option<String>,
+        /// Whether the alias now names this version.
+        moved: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Something the user should know but that stops nothing.
+    Warning {
+        /// The asset it is about.
+        asset: String,
+        /// The words.
+        message: String,
+    },
+    /// An asset did not have to be made.
+    StageSkipped {
+        /// The asset.
+        asset: String,
+        /// Why.
+        reason: String,
+    },
+    /// An asset was made.
+    StageFinished {
+        /// The asset.
+        asset: String,
+        /// `ingest`, `sql`, `train` or `sweep`.
+        kind: &'static str,
+        /// Rows written, for a table.
+        rows: Option<u64>,
+        /// The Delta version of a table, or the registry's version of a model.
+        version: Option<i64>,
+        /// Wall-clock time, in seconds.
+        seconds: f64,
+        /// Figures worth a glance, such as `test.auc` of a model.
+        metrics: BTreeMap<String, f64>,
+    },
+    /// An asset could not be made.
+    StageFailed {
+        /// The asset.
+        asset: String,
+        /// What, where, why, and what to do.
+        error: String,
+        /// Wall-clock time, in seconds.
+        seconds: f64,
+    },
+    /// An asset was not tried because one that it reads failed or was stopped.
+    StageBlocked {
+        /// The asset.
+        asset: String,
+        /// The asset that is in the way.
+        by: String,
+    },
+    /// The last event of a run.
+    RunFinished {
+        /// Identifier of the run.
+        run_id: String,
+        /// How it ended.
+        status: RunStatus,
+        /// Assets made.
+        made: u64,
+        /// Assets skipped.
+        skipped: u64,
+        /// Assets failed or blocked.
+        failed: u64,
+        /// Wall-clock time, in seconds.
+        seconds: f64,
+    },
+}
+
+/// One line of a leaderboard.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeaderboardRow {
+    /// The trial's number, from 1.
+    pub number: u64,
+    /// Identifier of the trial's run.
+    pub run_id: String,
+    /// The objective.
+    pub value: f64,
+    /// The parameters that the search chose.
+    pub params: BTreeMap<String, serde_json::Value>,
+}
+
+/// Where events go. Called from many threads; must not block for long.
+pub type EventSink = Arc<dyn Fn(&Event) + Send + Sync>;

@@ -1,0 +1,1 @@
+//! Everything SQL can call: predict and its relatives
