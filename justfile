@@ -1,0 +1,38 @@
+# One-liners. `just` lists them.
+
+default:
+    @just --list
+
+# The wine example, from CSV to a promoted model.
+wine:
+    cargo run -- run examples/wine
+
+# All tests, as the README says.
+test:
+    cargo test --workspace
+
+# What CI runs.
+ci:
+    .ci/run
+
+fmt:
+    cargo fmt --all
+
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Accept changed snapshots (cargo install cargo-insta).
+snapshots:
+    cargo insta review
+
+# Licences, advisories, banned crates (cargo install cargo-deny).
+deny:
+    cargo deny check
+
+# SQL on the example's lakehouse.
+sql *ARGS:
+    cargo run -q -- sql -p examples/wine {{ARGS}}
+
+# Forget what the example has made.
+clean-wine:
+    rm -rf examples/wine/lakehouse
