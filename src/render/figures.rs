@@ -1,0 +1,140 @@
+//! Numbers as people read them.
+
+use serde_json::Value;
+
+/// `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 row`, `1,599 rows`: `unit` is the singular or the plural as events write it.
+pub(crate) fn counted(number: u64, unit: &str) -> String {
+    let singular = unit.strip_suffix('s').unwrap_or(unit);
+    if number == 1 {
+        format!("1 {singular}")
+    } else {
+        format!("{} {singular}s", count(number))
+    }
+}
+
+/// A duration given in seconds: `0.31 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "-".to_owned();
+    }
+    if seconds < 9.995 {
+        return format!("{seconds:.2} s");
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "finite and positive; a float casts to an integer by saturating"
+    )]
+    let whole = seconds.round() as u64;
+    let (minutes, rest) = (whole / 60, whole % 60);
+    if minutes < 60 {
+        format!("{minutes} min {rest:02} s")
+    } else {
+        format!("{} h {:02} min", minutes / 60, minutes % 60)
+    }
+}
+
+/// A metric: four decimals, as leaderboards show them.
+pub(crate) fn metric(value: f64) -> String {
+    if value.is_finite() && (value.abs() >= 100_000.0 || (value != 0.0 && value.abs() < 0.0001)) {
+        return format!("{value:.3e}");
+    }
+    format!("{value:.4}")
+}
+
+/// A hyper-parameter: text without quotes, floats with four significant digits.
+pub(crate) fn parameter(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .map_or_else(|| number.to_string(), |float| significant(float, 4)),
+        other => other.to_string(),
+    }
+}
+
+/// `value` rounded to `digits` significant digits, without trailing zeros.
+fn significant(value: f64, digits: usize) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    // `{:e}` rounds to significant digits; parsing it back gives the shortest text.
+    let rounded: f64 = format!("{value:.*e}", digits.saturating_sub(1))
+        .parse()
+        .unwrap_or(value);
+    if rounded.abs() < 0.0001 || rounded.abs() >= 1e9 {
+        format!("{rounded:e}")
+    } else {
+        rounded.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn counts_have_separators() {
+        let shown: Vec<String> = [0, 7, 999, 1000, 1599, 123_456, 1_234_567]
+            .into_iter()
+            .map(count)
+            .collect();
+        assert_eq!(
+            shown,
+            ["0", "7", "999", "1,000", "1,599", "123,456", "1,234,567"]
+        );
+        assert_eq!(counted(1, "rows"), "1 row");
+        assert_eq!(counted(0, "row"), "0 rows");
+        assert_eq!(counted(1599, "rows"), "1,599 rows");
+    }
+
+    #[test]
+    fn durations_keep_three_figures() {
+        let shown: Vec<String> = [0.004, 0.31, 9.996, 12.34, 59.96, 125.4, 3725.0]
+            .into_iter()
+            .map(duration)
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "0.00 s",
+                "0.31 s",
+                "10.0 s",
+                "12.3 s",
+                "1 min 00 s",
+                "2 min 05 s",
+                "1 h 02 min"
+            ]
+        );
+        assert_eq!(duration(f64::NAN), "-");
+    }
+
+    #[test]
+    fn metrics_and_parameters_are_short() {
+        assert_eq!(metric(0.912_345), "0.9123");
+        assert_eq!(metric(1e-9), "1.000e-9");
+        assert_eq!(parameter(&json!(0.123_456_789)), "0.1235");
+        assert_eq!(parameter(&json!(0.000_012_346)), "1.235e-5");
+        assert_eq!(parameter(&json!(17)), "17");
+        assert_eq!(parameter(&json!("auto")), "auto");
+        assert_eq!(parameter(&json!(null)), "null");
+        assert_eq!(parameter(&json!(3.0)), "3");
+    }
+}

@@ -1,0 +1,180 @@
+//! One line an event: the log of a run in a pipe, and what scrolls by on a terminal.
+
+use std::collections::BTreeMap;
+
+use sluice_pipelines::events::EventKind;
+
+use super::figures;
+use super::screen::{Screen, Tone};
+
+/// Width of the first word of a line.
+const VERB_WIDTH: usize = 8;
+
+/// The line that tells of `event`; none for events that only the live display or the
+/// summary shows.
+pub(crate) fn line(event: &EventKind, screen: Screen) -> Option<String> {
+    let (tone, verb, rest) = words(event)?;
+    let verb = screen.paint(tone, &format!("{verb:<VERB_WIDTH$}"));
+    Some(format!("{verb} {rest}"))
+}
+
+fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
+    Some(match event {
+        EventKind::RunStarted {
+            run_id,
+            pipeline,
+            lakehouse,
+            assets,
+        } => (
+            Tone::Head,
+            "run",
+            format!(
+                "{pipeline} into {lakehouse}: {} (run {run_id})",
+                figures::counted(assets.len() as u64, "assets")
+            ),
+        ),
+        EventKind::StageStarted { asset, kind } => {
+            (Tone::Plain, "start", format!("{asset} ({kind})"))
+        }
+        EventKind::Expectation {
+            asset,
+            name,
+            otherwise,
+            rows,
+            failed,
+        } if *failed > 0 => (
+            if *otherwise == "fail" {
+                Tone::Bad
+            } else {
+                Tone::Warning
+            },
+            "broken",
+            format!("{asset}: {}", broken_rule(name, otherwise, *rows, *failed)),
+        ),
+        EventKind::Registered { .. } => (Tone::Plain, "model", registration(event)?),
+        EventKind::Warning { asset, message } => (
+            Tone::Warning,
+            "warning",
+            format!("{asset}: {}", first_line(message)),
+        ),
+        EventKind::StageSkipped { asset, reason } => (
+            Tone::Quiet,
+            "skip",
+            format!("{asset}: {}", first_line(reason)),
+        ),
+        EventKind::StageFinished {
+            asset,
+            rows,
+            version,
+            seconds,
+            metrics,
+            ..
+        } => (
+            Tone::Good,
+            "done",
+            format!("{asset}: {}", made(*rows, *version, *seconds, metrics)),
+        ),
+        EventKind::StageFailed {
+            asset,
+            error,
+            seconds,
+        } => (
+            Tone::Bad,
+            "FAILED",
+            format!(
+                "{asset} after {}: {}",
+                figures::duration(*seconds),
+                first_line(error)
+            ),
+        ),
+        EventKind::StageBlocked { asset, by } => {
+            (Tone::Warning, "blocked", format!("{asset}: needs {by}"))
+        }
+        EventKind::Expectation { .. }
+        | EventKind::StageProgress { .. }
+        | EventKind::Trial { .. }
+        | EventKind::Leaderboard { .. }
+        | EventKind::RunFinished { .. } => return None,
+    })
+}
+
+/// The line of a trial, for logs that show some of them.
+pub(crate) fn trial(event: &EventKind, screen: Screen) -> Option<String> {
+    let EventKind::Trial {
+        asset,
+        number,
+        total,
+        value,
+        best,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    let shown = |value: &Option<f64>| value.map_or_else(|| "none".to_owned(), figures::metric);
+    let verb = screen.paint(Tone::Plain, &format!("{:<VERB_WIDTH$}", "trial"));
+    Some(format!(
+        "{verb} {asset} {number}/{total}: {}, best {}",
+        shown(value),
+        shown(best)
+    ))
+}
+
+/// `has_alcohol broken by 3 of 1,599 rows (dropped)`.
+pub(crate) fn broken_rule(name: &str, otherwise: &str, rows: u64, failed: u64) -> String {
+    let then = match otherwise {
+        "drop" => "dropped",
+        "fail" => "the table was not written",
+        _ => "kept",
+    };
+    format!(
+        "{name} broken by {} of {} ({then})",
+        figures::count(failed),
+        figures::counted(rows, "rows"),
+    )
+}
+
+/// What became of a trained model: version, alias, reason.
+pub(crate) fn registration(event: &EventKind) -> Option<String> {
+    let EventKind::Registered {
+        asset,
+        model,
+        version,
+        alias,
+        moved,
+        reason,
+    } = event
+    else {
+        return None;
+    };
+    let fate = match (alias, moved) {
+        (None, _) => String::new(),
+        (Some(alias), true) => format!(", @{alias} moves to it: {reason}"),
+        (Some(alias), false) => format!(", @{alias} stays: {reason}"),
+    };
+    Some(format!("{asset} is {model} version {version}{fate}"))
+}
+
+/// `1,599 rows, version 0, test.auc 0.8123, 0.31 s`.
+fn made(
+    rows: Option<u64>,
+    version: Option<i64>,
+    seconds: f64,
+    metrics: &BTreeMap<String, f64>,
+) -> String {
+    let mut parts = Vec::new();
+    parts.extend(rows.map(|rows| figures::counted(rows, "rows")));
+    parts.extend(version.map(|version| format!("version {version}")));
+    parts.extend(
+        metrics
+            .iter()
+            .map(|(name, value)| format!("{name} {}", figures::metric(*value))),
+    );
+    parts.push(figures::duration(seconds));
+    parts.join(", ")
+}
+
+/// The first line of a message that may have many.
+pub(crate) fn first_line(text: &str) -> &str {
+    text.trim().lines().next().unwrap_or("")
+}
