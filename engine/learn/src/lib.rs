@@ -1,1 +1,32 @@
-//! Estimators, metrics and hyper-parameter search over Arrow data
+//! Estimators, metrics and hyper-parameter search over Arrow data.
+//!
+//! The path of a training, in the order of the modules:
+//!
+//! 1. [`dataset`]: Arrow batches become a dense `f32` matrix for each split, in an order
+//!    that depends on the rows' content and a seed only.
+//! 2. [`features`]: the [`features::FeaturePlan`] says which columns those are; it travels
+//!    inside the model, so that training, SQL and HTTP share one code path.
+//! 3. [`estimator`]: names and parameters as users write them become a checked
+//!    [`estimator::EstimatorSpec`], which fits a [`model::Model`].
+//! 4. [`metric`]: scikit-learn's definitions, in one registry.
+//! 5. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
+//!
+//! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
+
+pub mod dataset;
+pub mod error;
+pub mod estimator;
+pub mod features;
+pub mod metric;
+pub mod model;
+pub mod search;
+pub mod sweep;
+
+mod nearest;
+mod random;
+
+pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, Split, Splits};
+pub use error::{LearnError, ParamError};
+pub use estimator::{EstimatorSpec, FitOptions, Fitted};
+pub use features::FeaturePlan;
+pub use model::Model;

@@ -1,0 +1,156 @@
+//! Tables as the learners see them: a dense matrix for each split.
+//!
+//! [`DatasetSpec`] says which columns count; [`DatasetBuilder`] checks them against a
+//! schema, takes the batches in any order, and builds [`Splits`]. Rows come out ordered
+//! by a seeded hash of their content, then by the content itself: neither files nor
+//! partitions nor the order of arrival can change what is learned.
+
+mod builder;
+mod order;
+mod spec;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use builder::DatasetBuilder;
+pub use spec::DatasetSpec;
+
+use crate::features::FeaturePlan;
+
+/// The column that says which split a row belongs to.
+pub const SPLIT_COLUMN: &str = "_split";
+
+/// The three parts of a table that learning tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What models are fitted on.
+    Train,
+    /// What early stopping and searches look at.
+    Validation,
+    /// What the winner is judged by, once.
+    Test,
+}
+
+impl Split {
+    /// All splits.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// Its value in `_split`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// The split that a value of `_split` names.
+    pub fn parse(value: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|split| split.as_str() == value)
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// One split: features `[rows, features]` and binary labels `[rows]`.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    plan: Arc<FeaturePlan>,
+    values: Arc<Vec<f32>>,
+    labels: Arc<Vec<f32>>,
+}
+
+impl Dataset {
+    /// A data set of a row-major matrix `[rows, features]` and one 0/1 label a row.
+    fn new(plan: Arc<FeaturePlan>, values: Vec<f32>, labels: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), labels.len() * plan.features.len());
+        Self {
+            plan,
+            values: Arc::new(values),
+            labels: Arc::new(labels),
+        }
+    }
+
+    /// The columns and what they mean.
+    pub fn plan(&self) -> &Arc<FeaturePlan> {
+        &self.plan
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Rows of the positive class.
+    pub fn positives(&self) -> usize {
+        self.labels.iter().filter(|&&label| label == 1.0).count()
+    }
+
+    /// The matrix `[rows, features]`, row-major; NaN is missing.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The matrix, shared.
+    pub(crate) fn shared_values(&self) -> Arc<Vec<f32>> {
+        Arc::clone(&self.values)
+    }
+
+    /// The labels `[rows]`: 1 for the positive class, else 0.
+    pub fn labels(&self) -> &[f32] {
+        &self.labels
+    }
+
+    /// One row's features.
+    pub fn row(&self, row: usize) -> &[f32] {
+        let width = self.plan.features.len();
+        &self.values[row * width..(row + 1) * width]
+    }
+}
+
+/// How many rows of the other splits also occur in the train split, label included.
+/// Metrics over such rows flatter every model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Straddling {
+    /// Rows of the validation split that occur in the train split.
+    pub validation: usize,
+    /// Rows of the test split that occur in the train split.
+    pub test: usize,
+}
+
+/// A table's three splits. All share one feature plan; a split may be empty, except
+/// train.
+#[derive(Debug, Clone)]
+pub struct Splits {
+    /// What models are fitted on; both classes occur.
+    pub train: Dataset,
+    /// What early stopping and searches look at.
+    pub validation: Dataset,
+    /// What the winner is judged by.
+    pub test: Dataset,
+    /// Rows that other splits share with the train split.
+    pub straddling: Straddling,
+}
+
+impl Splits {
+    /// One of the splits.
+    pub fn get(&self, split: Split) -> &Dataset {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What can go wrong while learning, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use arrow::datatypes::DataType;
+
+use crate::dataset::Split;
+use crate::nearest::hint;
+
+/// One parameter of an estimator, a sampler or a search space that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamError {
+    /// The parameter as the user wrote it, or the name of the one that is missing.
+    pub param: String,
+    /// Why it cannot be used, and what would do.
+    pub message: String,
+    /// The valid name that was probably meant, where the name is unknown.
+    pub nearest: Option<String>,
+}
+
+impl ParamError {
+    /// An error without a suggested name.
+    pub(crate) fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            param: param.into(),
+            message: message.into(),
+            nearest: None,
+        }
+    }
+}
+
+impl fmt::Display for ParamError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "`{}`: {}{}",
+            self.param,
+            self.message,
+            hint(self.nearest.as_ref())
+        )
+    }
+}
+
+impl std::error::Error for ParamError {}
+
+/// Anything that can stop a data set, a training, a search or a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnError {
+    /// A column that `label:`, `exclude:` or `categorical:` names is not in the table.
+    #[error("`{role}:` names column `{column}`, which the table does not have{}", hint(.nearest.as_ref()))]
+    UnknownColumn {
+        /// The key that names it: `label`, `exclude` or `categorical`.
+        role: &'static str,
+        /// The name as written.
+        column: String,
+        /// The column that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A column's type cannot be a feature.
+    #[error(
+        "column `{column}` of type {data_type} cannot be a feature: name it in `exclude:` to leave it out{}",
+        if *.text { ", or in `categorical:` to learn from its values" } else { ", or turn it into a number or a boolean in the table's SQL" }
+    )]
+    UnsupportedColumn {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+        /// True when `categorical:` would accept it.
+        text: bool,
+    },
+    /// `categorical:` names a column whose values are no categories.
+    #[error(
+        "`categorical:` names column `{column}` of type {data_type}: only text and integers can be categorical; leave it out of `categorical:`, or cast it to text in the table's SQL"
+    )]
+    NotCategorical {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// Nothing is left to learn from.
+    #[error("no column is left to learn from besides label `{label}`: the table has {}", columns.join(", "))]
+    NoFeatures {
+        /// The label.
+        label: String,
+        /// All columns of the table.
+        columns: Vec<String>,
+    },
+    /// The table has no `_split` column.
+    #[error(
+        "the table has no column `_split`: give it a `split:` (or write `_split` as 'train', 'validation' or 'test' in its SQL)"
+    )]
+    MissingSplit,
+    /// `_split` is not text.
+    #[error(
+        "column `_split` is of type {data_type}: it must be text ('train', 'validation' or 'test')"
+    )]
+    SplitType {
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// A row's `_split` is none of the known ones.
+    #[error(
+        "column `_split` holds {}: it must be 'train', 'validation' or 'test'{}",
+        .value.as_ref().map_or_else(|| "NULL".to_owned(), |value| format!("'{value}'")),
+        hint(.nearest.as_ref())
+    )]
+    UnknownSplit {
+        /// The value; `None` for NULL.
+        value: Option<String>,
+        /// The split that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A split that is needed holds no row.
+    #[error("the {split} split is empty: {need}")]
+    EmptySplit {
+        /// The split.
+        split: Split,
+        /// What needs it and what to do.
+        need: &'static str,
+    },
+    /// The label's type cannot be learned.
+    #[error(
+        "label `{column}` is of type {data_type}: a label is a boolean or a number with two values; write one in the table's SQL, for example `{column} = 'yes' AS {column}_yes`"
+    )]
+    LabelType {
+        /// The label.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// Rows without a label.
+    #[error(
+        "label `{column}` is NULL or NaN in {rows} of {of} rows: filter them out in the table's SQL"
+    )]
+    MissingLabels {
+        /// The label.
+        column: String,
+        /// Rows without a label.
+        rows: usize,
+        /// All rows.
+        of: usize,
+    },
+    /// More than two different label values.
+    #[error(
+        "label `{column}` has more than two values ({}, ...): only binary classification is supported so far; write a boolean in the table's SQL, for example `{column} >= {}`",
+        examples.join(", "), examples.last().map_or("1", String::as_str)
+    )]
+    TooManyClasses {
+        /// The label.
+        column: String,
+        /// Some of the values, ascending.
+        examples: Vec<String>,
+    },
+    /// Fewer than two different label values.
+    #[error(
+        "label `{column}` has one class in {place}: every row is {value}; there is nothing to learn, so check the label's expression and the split"
+    )]
+    OneClass {
+        /// The label.
+        column: String,
+        /// The only value.
+        value: String,
+        /// Where: `the table` or `the train split`.
+        place: &'static str,
+    },
+    /// A feature holds an infinite number.
+    #[error(
+        "column `{column}` holds {value}, which no tree can learn from: make it NULL or finite in the table's SQL"
+    )]
+    NotFinite {
+        /// The column.
+        column: String,
+        /// The value as text.
+        value: String,
+    },
+    /// A batch does not have the columns that the builder was made for.
+    #[error("a batch has {found} where column `{column}` of type {expected} was announced")]
+    SchemaChanged {
+        /// The column.
+        column: String,
+        /// The type in the announced schema.
+        expected: DataType,
+        /// What the batch has there.
+        found: String,
+    },
+    /// An estimator's name is unknown.
+    #[error("unknown estimator `{name}`{}; there are {}", hint(.nearest.as_ref()), known.join(", "))]
+    UnknownEstimator {
+        /// The name as written.
+        name: String,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// A sampler's name is unknown.
+    #[error("unknown sampler `{name}`{}; there are {}", hint(.nearest.as_ref()), known.join(", "))]
+    UnknownSampler {
+        /// The name as written.
+        name: String,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// A metric's name is unknown.
+    #[error("unknown metric `{name}`{}; there are {}", hint(.nearest.as_ref()), known.join(", "))]
+    UnknownMetric {
+        /// The name as written.
+        name: String,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// What a sweep maximizes or minimizes cannot be used.
+    #[error("`{written}` cannot select a trial: {reason}")]
+    Objective {
+        /// The objective as written.
+        written: String,
+        /// Why, and what would do.
+        reason: String,
+    },
+    /// Parameters that cannot be used; all of them at once.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Params(Vec<ParamError>),
+    /// Columns that a model needs are missing or of the wrong type.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The learner refused.
+    #[error("{estimator} could not {action}")]
+    Learner {
+        /// The estimator.
+        estimator: String,
+        /// What it was doing: `train`, `predict`, ...
+        action: &'static str,
+        /// Its own words.
+        #[source]
+        source: hessboost::error::HessboostError,
+    },
+    /// No trial of a sweep gave a number.
+    #[error("none of {trials} trials gave a value for {metric}; the first one: {first}")]
+    NoTrialFinished {
+        /// Trials tried.
+        trials: usize,
+        /// The metric.
+        metric: &'static str,
+        /// Why the first one failed.
+        first: String,
+    },
+    /// Threads could not be started.
+    #[error("could not start {threads} threads")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// The system's words.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// Stopped by the user.
+    #[error("cancelled")]
+    Cancelled,
+    /// A model's file cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A model's file does not hold what it should.
+    #[error("{} is not a model of this program: {reason}", path.display())]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Arrow refused a conversion.
+    #[error("column `{column}` cannot be read as numbers")]
+    Arrow {
+        /// The column.
+        column: String,
+        /// Arrow's words.
+        #[source]
+        source: arrow::error::ArrowError,
+    },
+}
+
+/// A column that a model needs and that is there with another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistyped {
+    /// The model's feature.
+    pub feature: String,
+    /// What the model needs: `a number`, `a boolean` or `text`.
+    pub needs: &'static str,
+    /// The type that was given.
+    pub found: DataType,
+}
+
+/// Why a model cannot be applied to a relation: every missing and every mistyped column.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BindError {
+    /// Features that no column matches, each with the nearest column.
+    pub missing: Vec<(String, Option<String>)>,
+    /// Features whose column has another type.
+    pub mistyped: Vec<Mistyped>,
+    /// Set when columns are given by position and their number is wrong: (needed, given).
+    pub count: Option<(usize, usize)>,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if let Some((needed, given)) = self.count {
+            parts.push(format!("it takes {needed} columns and got {given}"));
+        }
+        for (feature, nearest) in &self.missing {
+            parts.push(format!(
+                "column `{feature}` is missing{}",
+                hint(nearest.as_ref())
+            ));
+        }
+        for Mistyped {
+            feature,
+            needs,
+            found,
+        } in &self.mistyped
+        {
+            parts.push(format!("column `{feature}` must be {needs}, not {found}"));
+        }
+        write!(out, "the model cannot be applied: {}", parts.join("; "))
+    }
+}
+
+impl std::error::Error for BindError {}

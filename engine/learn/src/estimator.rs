@@ -1,0 +1,158 @@
+//! Estimators: what can be fitted, under which names and with which parameters.
+//!
+//! Adding an estimator is one file that exports an [`Entry`], and one line in
+//! [`ESTIMATORS`].
+
+mod gradient_boosting;
+mod params;
+mod random_forest;
+mod training;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+pub use training::{FeatureImportance, FitOptions, Fitted, RoundScore, TrainingSet};
+
+use crate::dataset::Dataset;
+use crate::error::{LearnError, ParamError};
+use crate::nearest::nearest;
+pub use params::Param;
+use params::Params;
+pub(crate) use training::thread_pool;
+
+/// A configured learner.
+pub trait Estimator: fmt::Debug + Send + Sync {
+    /// Fits a model. Runs on the current rayon pool; the model's bytes do not depend on
+    /// how many threads that has.
+    ///
+    /// # Errors
+    ///
+    /// A refused parameter or data set, a missing validation split, cancellation.
+    fn fit(&self, data: &TrainingSet, options: &FitOptions<'_>) -> Result<Fitted, LearnError>;
+
+    /// Whether it stops early and therefore cannot do without a validation split.
+    fn needs_validation(&self) -> bool {
+        false
+    }
+}
+
+/// An estimator's entry in the registry.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name in a pipeline file.
+    pub name: &'static str,
+    /// Its parameters.
+    pub params: &'static [Param],
+    build: fn(&mut Params<'_>) -> Box<dyn Estimator>,
+}
+
+/// All estimators.
+pub static ESTIMATORS: &[&Entry] = &[&random_forest::ENTRY, &gradient_boosting::ENTRY];
+
+/// The names of all estimators.
+pub fn estimator_names() -> impl Iterator<Item = &'static str> {
+    ESTIMATORS.iter().map(|entry| entry.name)
+}
+
+impl Entry {
+    /// The estimator called `name`.
+    ///
+    /// # Errors
+    ///
+    /// An unknown name, with the nearest one.
+    pub fn find(name: &str) -> Result<&'static Self, LearnError> {
+        let found = ESTIMATORS.iter().find(|entry| entry.name == name);
+        found.copied().ok_or_else(|| LearnError::UnknownEstimator {
+            name: name.to_owned(),
+            nearest: nearest(name, estimator_names()),
+            known: estimator_names().collect(),
+        })
+    }
+}
+
+/// An estimator with checked parameters, ready to fit.
+#[derive(Debug, Clone)]
+pub struct EstimatorSpec {
+    entry: &'static Entry,
+    params: Map<String, Value>,
+    estimator: Arc<dyn Estimator>,
+}
+
+impl EstimatorSpec {
+    /// The estimator called `name` with the parameters in `map`, under any of their
+    /// accepted names.
+    ///
+    /// # Errors
+    ///
+    /// An unknown estimator, or every parameter that is unknown, given twice, of the
+    /// wrong type or out of range.
+    pub fn parse(name: &str, map: &Map<String, Value>) -> Result<Self, LearnError> {
+        let entry = Entry::find(name)?;
+        let mut params = Params::new(map, entry.params);
+        let estimator = (entry.build)(&mut params);
+        let params = params.finish().map_err(LearnError::Params)?;
+        Ok(Self {
+            entry,
+            params,
+            estimator: Arc::from(estimator),
+        })
+    }
+
+    /// The estimator's name.
+    pub fn name(&self) -> &'static str {
+        self.entry.name
+    }
+
+    /// All parameters under their own names, defaults included: what a run records.
+    pub fn params(&self) -> &Map<String, Value> {
+        &self.params
+    }
+
+    /// Whether fitting needs a validation split.
+    pub fn needs_validation(&self) -> bool {
+        self.estimator.needs_validation()
+    }
+
+    /// Fits a model to `train` on `options.threads` threads. `validation` is scored after
+    /// each round and stops a boosting early where its parameters say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Estimator::fit`], and threads that cannot be started.
+    pub fn fit(
+        &self,
+        train: &Dataset,
+        validation: Option<&Dataset>,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        let data = TrainingSet::new(train, validation)?;
+        options.pool()?.install(|| self.fit_shared(&data, options))
+    }
+
+    /// Fits a model on the current rayon pool to data that other fits share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Estimator::fit`].
+    pub fn fit_shared(
+        &self,
+        data: &TrainingSet,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        self.estimator.fit(data, options)
+    }
+}
+
+/// The parameter `written` as one of the estimator's own names.
+///
+/// # Errors
+///
+/// An unknown parameter, with the nearest one.
+pub(crate) fn canonical_param(
+    entry: &'static Entry,
+    written: &str,
+) -> Result<&'static str, ParamError> {
+    params::canonical(entry.params, written)
+}

@@ -1,0 +1,320 @@
+//! Gradient-boosted trees with the logistic loss, as XGBoost grows them.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use hessboost::config::{GrowPolicy, MaxDeltaStep, TrainingParams, TreeMethod};
+use hessboost::data::DMatrix;
+use hessboost::error::HessboostError;
+use hessboost::metric::{CustomMetric, EvalMetric};
+use hessboost::model::BoostedModel;
+use hessboost::objective::{Objective, RegLoss};
+use hessboost::training::{RoundEval, TrainResult, Trainer};
+
+use super::params::{Bounds, Param, Params};
+use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
+use crate::dataset::Split;
+use crate::error::LearnError;
+use crate::metric::Metric;
+use crate::model::Model;
+
+const NAME: &str = "gradient_boosting";
+
+/// The registry's entry.
+pub(super) static ENTRY: Entry = Entry {
+    name: NAME,
+    params: PARAMS,
+    build: |params| Box::new(GradientBoosting::read(params)),
+};
+
+static PARAMS: &[Param] = &[
+    Param {
+        name: "rounds",
+        aliases: &["n_estimators", "num_boost_round", "num_round", "n_rounds"],
+        doc: "Rounds of boosting at most; default 100.",
+    },
+    Param {
+        name: "early_stopping_rounds",
+        aliases: &["n_iter_no_change"],
+        doc: "Stop when the validation metric has not improved for so many rounds, and keep the best one; default none.",
+    },
+    Param {
+        name: "learning_rate",
+        aliases: &["eta"],
+        doc: "How much each tree counts; default 0.3.",
+    },
+    Param {
+        name: "max_depth",
+        aliases: &[],
+        doc: "Depth of a tree; 0 or null for no limit; default 6.",
+    },
+    Param {
+        name: "max_leaves",
+        aliases: &["max_leaf_nodes"],
+        doc: "Leaves of a tree; 0 or null for no limit (the default).",
+    },
+    Param {
+        name: "grow_policy",
+        aliases: &[],
+        doc: "`depthwise` (the default) or `lossguide`.",
+    },
+    Param {
+        name: "min_child_weight",
+        aliases: &[],
+        doc: "Smallest sum of second derivatives in a leaf; default 1.",
+    },
+    Param {
+        name: "min_split_loss",
+        aliases: &["gamma"],
+        doc: "Smallest loss reduction that justifies a split; default 0.",
+    },
+    Param {
+        name: "max_delta_step",
+        aliases: &[],
+        doc: "Largest weight of a leaf; 0 for no bound (the default).",
+    },
+    Param {
+        name: "reg_lambda",
+        aliases: &["lambda", "l2_regularization"],
+        doc: "L2 penalty on leaf weights; default 1.",
+    },
+    Param {
+        name: "reg_alpha",
+        aliases: &["alpha"],
+        doc: "L1 penalty on leaf weights; default 0.",
+    },
+    Param {
+        name: "subsample",
+        aliases: &[],
+        doc: "Share of the rows that each tree sees; default 1.",
+    },
+    Param {
+        name: "colsample_bytree",
+        aliases: &[],
+        doc: "Share of the features that each tree sees; default 1.",
+    },
+    Param {
+        name: "colsample_bylevel",
+        aliases: &[],
+        doc: "Share of a tree's features that each level sees; default 1.",
+    },
+    Param {
+        name: "colsample_bynode",
+        aliases: &["max_features"],
+        doc: "Share of a level's features that each split sees; default 1.",
+    },
+    Param {
+        name: "num_parallel_tree",
+        aliases: &[],
+        doc: "Trees grown in each round; default 1.",
+    },
+    Param {
+        name: "scale_pos_weight",
+        aliases: &[],
+        doc: "Weight of a positive row; default 1.",
+    },
+    Param {
+        name: "max_bin",
+        aliases: &["max_bins"],
+        doc: "Histogram bins for each feature; default 256.",
+    },
+    Param {
+        name: "seed",
+        aliases: &["random_state"],
+        doc: "Seed of all sampling; default 0.",
+    },
+];
+
+/// Rounds that a fit may ask for.
+const MAX_ROUNDS: usize = 100_000;
+
+#[derive(Debug)]
+struct GradientBoosting {
+    rounds: usize,
+    early_stopping: Option<NonZeroUsize>,
+    learning_rate: f64,
+    max_depth: Option<usize>,
+    max_leaves: Option<usize>,
+    grow_policy: GrowPolicy,
+    min_child_weight: f64,
+    min_split_loss: f64,
+    max_delta_step: f64,
+    reg_lambda: f64,
+    reg_alpha: f64,
+    subsample: f64,
+    colsample_bytree: f64,
+    colsample_bylevel: f64,
+    colsample_bynode: f64,
+    num_parallel_tree: usize,
+    scale_pos_weight: f64,
+    max_bin: usize,
+    seed: u64,
+}
+
+impl GradientBoosting {
+    fn read(params: &mut Params<'_>) -> Self {
+        let early_stopping = params.limit("early_stopping_rounds", None, 1..=MAX_ROUNDS);
+        let policy = params.word("grow_policy", "depthwise", &["depthwise", "lossguide"]);
+        Self {
+            rounds: params.whole("rounds", 100, 1..=MAX_ROUNDS),
+            early_stopping: early_stopping.and_then(NonZeroUsize::new),
+            learning_rate: params.real("learning_rate", 0.3, Bounds::Positive),
+            max_depth: params.limit("max_depth", Some(6), 1..=10_000),
+            max_leaves: params.limit("max_leaves", None, 2..=1 << 24),
+            grow_policy: if policy == "lossguide" {
+                GrowPolicy::LossGuide
+            } else {
+                GrowPolicy::DepthWise
+            },
+            min_child_weight: params.real("min_child_weight", 1.0, Bounds::NonNegative),
+            min_split_loss: params.real("min_split_loss", 0.0, Bounds::NonNegative),
+            max_delta_step: params.real("max_delta_step", 0.0, Bounds::NonNegative),
+            reg_lambda: params.real("reg_lambda", 1.0, Bounds::NonNegative),
+            reg_alpha: params.real("reg_alpha", 0.0, Bounds::NonNegative),
+            subsample: params.real("subsample", 1.0, Bounds::Fraction),
+            colsample_bytree: params.real("colsample_bytree", 1.0, Bounds::Fraction),
+            colsample_bylevel: params.real("colsample_bylevel", 1.0, Bounds::Fraction),
+            colsample_bynode: params.real("colsample_bynode", 1.0, Bounds::Fraction),
+            num_parallel_tree: params.whole("num_parallel_tree", 1, 1..=10_000),
+            scale_pos_weight: params.real("scale_pos_weight", 1.0, Bounds::Positive),
+            max_bin: params.whole("max_bin", 256, 2..=65_535),
+            seed: params.seed("seed"),
+        }
+    }
+
+    fn training_params(&self, metric: &Metric) -> Result<TrainingParams, HessboostError> {
+        let objective = Objective::BinaryLogistic(RegLoss::new(self.scale_pos_weight)?);
+        let mut builder = TrainingParams::builder()
+            .objective(objective)
+            .tree_method(TreeMethod::Hist)
+            .grow_policy(self.grow_policy)
+            .eta(self.learning_rate)
+            .gamma(self.min_split_loss)
+            .min_child_weight(self.min_child_weight)
+            .lambda(self.reg_lambda)
+            .alpha(self.reg_alpha)
+            .subsample(self.subsample)
+            .colsample_bytree(self.colsample_bytree)
+            .colsample_bylevel(self.colsample_bylevel)
+            .colsample_bynode(self.colsample_bynode)
+            .num_parallel_tree(self.num_parallel_tree)
+            .max_bin(self.max_bin)
+            .seed(self.seed);
+        builder = match self.max_depth {
+            Some(depth) => builder.max_depth(depth),
+            None => builder.unlimited_depth(),
+        };
+        if let Some(leaves) = self.max_leaves {
+            builder = builder.max_leaves(leaves);
+        }
+        if self.max_delta_step > 0.0 {
+            builder = builder.max_delta_step(MaxDeltaStep::Bounded(self.max_delta_step));
+        }
+        if let Some(metric) = native_metric(metric) {
+            builder = builder.eval_metric(metric);
+        }
+        builder.build()
+    }
+
+    /// Boosts, and gives the watched metric after each round besides the result.
+    fn boost(
+        &self,
+        train: &DMatrix,
+        validation: Option<&DMatrix>,
+        options: &FitOptions<'_>,
+    ) -> Result<(TrainResult, Vec<f64>), HessboostError> {
+        let params = self.training_params(options.metric)?;
+        let mut history = Vec::new();
+        let mut trainer = Trainer::new(&params, train, self.rounds);
+        if let Some(validation) = validation {
+            trainer = trainer.eval(validation, Split::Validation.as_str());
+            if native_metric(options.metric).is_none() {
+                trainer = trainer.custom_metric(Box::new(watched_metric(options.metric)));
+            }
+            if let Some(rounds) = self.early_stopping {
+                trainer = trainer.early_stopping_rounds(rounds);
+            }
+        }
+        let result = trainer
+            .on_round(|eval: RoundEval<'_>| {
+                let value = eval.values().last().copied();
+                history.extend(value);
+                if let Some(tell) = options.on_round {
+                    tell(RoundScore {
+                        round: eval.iteration(),
+                        value,
+                    });
+                }
+                if options.cancel.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+            .train()?;
+        Ok((result, history))
+    }
+}
+
+impl Estimator for GradientBoosting {
+    fn fit(&self, data: &TrainingSet, options: &FitOptions<'_>) -> Result<Fitted, LearnError> {
+        if self.needs_validation() && data.validation().is_none() {
+            return Err(LearnError::EmptySplit {
+                split: Split::Validation,
+                need: "`early_stopping_rounds` watches it; give the table a validation part or drop the parameter",
+            });
+        }
+        options.check_cancelled()?;
+        let refused = |source| LearnError::Learner {
+            estimator: NAME.to_owned(),
+            action: "train",
+            source,
+        };
+        let (result, history) = self
+            .boost(data.train(), data.validation(), options)
+            .map_err(refused)?;
+        options.check_cancelled()?;
+        let best = result.model.best_iteration();
+        let booster = keep_best(result.model, best).map_err(refused)?;
+        let model = Model::new(NAME, std::sync::Arc::clone(data.plan()), booster);
+        Ok(Fitted {
+            best_iteration: best,
+            iterations: model.iterations(),
+            importance: model.importance(),
+            history,
+            model,
+        })
+    }
+
+    fn needs_validation(&self) -> bool {
+        self.early_stopping.is_some()
+    }
+}
+
+/// The model up to its best round: the exported file has no place for a best iteration,
+/// and Python would use every tree.
+fn keep_best(model: BoostedModel, best: Option<usize>) -> Result<BoostedModel, HessboostError> {
+    match best {
+        Some(best) => model.slice(..=best, 1),
+        None => Ok(model),
+    }
+}
+
+/// The learner's own metric with the very same definition as `metric`, if it has one.
+fn native_metric(metric: &Metric) -> Option<EvalMetric> {
+    match metric.name {
+        "auc" => Some(EvalMetric::Auc),
+        "log_loss" => Some(EvalMetric::LogLoss),
+        _ => None,
+    }
+}
+
+/// `metric` as the learner calls it after each round.
+fn watched_metric(metric: &'static Metric) -> CustomMetric {
+    let maximize = metric.goal == crate::metric::Goal::Maximize;
+    CustomMetric::new(metric.name, maximize, move |scores, labels, _| {
+        let scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+        metric.compute(labels, &scores)
+    })
+}

@@ -1,0 +1,271 @@
+//! Parameters as users write them, checked before anything is fitted.
+
+use serde_json::{Map, Value};
+
+use crate::error::ParamError;
+use crate::nearest::nearest;
+
+/// A parameter of an estimator.
+#[derive(Debug)]
+pub struct Param {
+    /// Its own name.
+    pub name: &'static str,
+    /// Other names by which scikit-learn and XGBoost know it.
+    pub aliases: &'static [&'static str],
+    /// What it does, for documentation.
+    pub doc: &'static str,
+}
+
+/// The interval in which a number must lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bounds {
+    /// More than 0.
+    Positive,
+    /// 0 or more.
+    NonNegative,
+    /// More than 0 and at most 1.
+    Fraction,
+}
+
+impl Bounds {
+    fn hold(self, value: f64) -> bool {
+        value.is_finite()
+            && match self {
+                Self::Positive => value > 0.0,
+                Self::NonNegative => value >= 0.0,
+                Self::Fraction => value > 0.0 && value <= 1.0,
+            }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Positive => "a number above 0",
+            Self::NonNegative => "a number from 0 up",
+            Self::Fraction => "a number above 0 and at most 1",
+        }
+    }
+}
+
+/// Reads parameters by their own names and gathers everything that is wrong with them.
+#[derive(Debug)]
+pub(super) struct Params<'m> {
+    given: Vec<Given<'m>>,
+    resolved: Map<String, Value>,
+    errors: Vec<ParamError>,
+}
+
+#[derive(Debug)]
+struct Given<'m> {
+    name: &'static str,
+    written: &'m str,
+    value: &'m Value,
+}
+
+/// The own name of the parameter `written`.
+pub(super) fn canonical(
+    known: &'static [Param],
+    written: &str,
+) -> Result<&'static str, ParamError> {
+    let found = known
+        .iter()
+        .find(|param| param.name == written || param.aliases.contains(&written));
+    found.map(|param| param.name).ok_or_else(|| {
+        let names = known
+            .iter()
+            .flat_map(|param| std::iter::once(param.name).chain(param.aliases.iter().copied()));
+        let own: Vec<&str> = known.iter().map(|param| param.name).collect();
+        ParamError {
+            param: written.to_owned(),
+            message: format!("unknown parameter; there are {}", own.join(", ")),
+            nearest: nearest(written, names),
+        }
+    })
+}
+
+impl<'m> Params<'m> {
+    pub(super) fn new(map: &'m Map<String, Value>, known: &'static [Param]) -> Self {
+        let mut params = Self {
+            given: Vec::with_capacity(map.len()),
+            resolved: Map::new(),
+            errors: Vec::new(),
+        };
+        for (written, value) in map {
+            match canonical(known, written) {
+                Err(error) => params.errors.push(error),
+                Ok(name) => {
+                    if let Some(first) = params.given.iter().find(|given| given.name == name) {
+                        let message = format!(
+                            "means the same as `{}`, which is given too; keep one",
+                            first.written
+                        );
+                        params.errors.push(ParamError::new(written, message));
+                    } else {
+                        params.given.push(Given {
+                            name,
+                            written,
+                            value,
+                        });
+                    }
+                }
+            }
+        }
+        params
+    }
+
+    /// All parameters that were read, with their defaults.
+    pub(super) fn finish(self) -> Result<Map<String, Value>, Vec<ParamError>> {
+        if self.errors.is_empty() {
+            Ok(self.resolved)
+        } else {
+            Err(self.errors)
+        }
+    }
+
+    /// The value as given; `None` when absent or null.
+    pub(super) fn value(&self, name: &str) -> Option<&'m Value> {
+        let given = self.given.iter().find(|given| given.name == name);
+        given.map(|given| given.value).filter(|v| !v.is_null())
+    }
+
+    /// Records what a parameter came to be.
+    pub(super) fn resolve(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.resolved.insert(name.to_owned(), value.into());
+    }
+
+    /// Records that a parameter, as the user wrote its name, cannot be used.
+    pub(super) fn reject(&mut self, name: &'static str, needs: &str) {
+        let given = self.given.iter().find(|given| given.name == name);
+        let error = match given {
+            Some(given) => ParamError::new(
+                given.written,
+                format!("must be {needs}, not {}", given.value),
+            ),
+            None => ParamError::new(name, format!("must be {needs}")),
+        };
+        self.errors.push(error);
+    }
+
+    /// A number within `bounds`.
+    pub(super) fn real(&mut self, name: &'static str, default: f64, bounds: Bounds) -> f64 {
+        let value = match self.value(name) {
+            None => default,
+            Some(value) => match value.as_f64() {
+                Some(number) if bounds.hold(number) => number,
+                _ => {
+                    self.reject(name, bounds.words());
+                    default
+                }
+            },
+        };
+        self.resolve(name, value);
+        value
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn whole(
+        &mut self,
+        name: &'static str,
+        default: usize,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> usize {
+        let value = match self.value(name) {
+            None => default,
+            Some(value) => match as_whole(value).map(usize::try_from) {
+                Some(Ok(number)) if range.contains(&number) => number,
+                _ => {
+                    let needs = format!("a whole number from {} to {}", range.start(), range.end());
+                    self.reject(name, &needs);
+                    default
+                }
+            },
+        };
+        self.resolve(name, value);
+        value
+    }
+
+    /// A whole number within `range`, or `None`: null, 0, or absent without a default.
+    pub(super) fn limit(
+        &mut self,
+        name: &'static str,
+        default: Option<usize>,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let given = self.given.iter().find(|given| given.name == name);
+        let value = match given.map(|given| given.value) {
+            None => default,
+            Some(Value::Null) => None,
+            Some(value) => match as_whole(value).map(usize::try_from) {
+                Some(Ok(0)) => None,
+                Some(Ok(number)) if range.contains(&number) => Some(number),
+                _ => {
+                    let needs = format!(
+                        "a whole number from {} to {}, or 0 or null for no limit",
+                        range.start(),
+                        range.end()
+                    );
+                    self.reject(name, &needs);
+                    default
+                }
+            },
+        };
+        self.resolve(name, value.map_or(Value::Null, Value::from));
+        value
+    }
+
+    /// A seed: a whole number from 0 up.
+    pub(super) fn seed(&mut self, name: &'static str) -> u64 {
+        let value = match self.value(name) {
+            None => 0,
+            Some(value) => as_whole(value).unwrap_or_else(|| {
+                self.reject(name, "a whole number from 0 up");
+                0
+            }),
+        };
+        self.resolve(name, value);
+        value
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        let value = match self.value(name) {
+            None => default,
+            Some(value) => value.as_bool().unwrap_or_else(|| {
+                self.reject(name, "true or false");
+                default
+            }),
+        };
+        self.resolve(name, value);
+        value
+    }
+
+    /// One of a few words.
+    pub(super) fn word(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        words: &[&'static str],
+    ) -> &'static str {
+        let value = match self.value(name) {
+            None => default,
+            Some(value) => {
+                let known = words.iter().find(|word| value.as_str() == Some(word));
+                known.copied().unwrap_or_else(|| {
+                    self.reject(name, &format!("one of {}", words.join(", ")));
+                    default
+                })
+            }
+        };
+        self.resolve(name, value);
+        value
+    }
+}
+
+/// A whole number from 0 up, written as an integer or as `10.0`.
+pub(super) fn as_whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        // 2^53: every whole number up to there is a float of its own.
+        (number >= 0.0 && number.fract() == 0.0 && number <= 9_007_199_254_740_992.0)
+            .then_some(number as u64)
+    })
+}

@@ -1,0 +1,153 @@
+//! What every fit takes and gives.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hessboost::data::{DMatrix, FeatureType};
+use hessboost::error::HessboostError;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Dataset;
+use crate::error::LearnError;
+use crate::features::{FeatureKind, FeaturePlan};
+use crate::metric::Metric;
+use crate::model::Model;
+
+/// A round of boosting, scored on the validation split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RoundScore {
+    /// The round, from 0.
+    pub round: usize,
+    /// The metric's value; `None` without a validation split.
+    pub value: Option<f64>,
+}
+
+/// How to fit.
+#[derive(Clone, Copy)]
+pub struct FitOptions<'a> {
+    /// How many threads may compute.
+    pub threads: NonZeroUsize,
+    /// Looked at once a round or tree; true ends the fit with [`LearnError::Cancelled`].
+    pub cancel: &'a AtomicBool,
+    /// What early stopping watches on the validation split.
+    pub metric: &'static Metric,
+    /// Told about each round.
+    pub on_round: Option<&'a (dyn Fn(RoundScore) + Send + Sync)>,
+}
+
+impl FitOptions<'_> {
+    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool, LearnError> {
+        thread_pool(self.threads)
+    }
+
+    pub(crate) fn check_cancelled(&self) -> Result<(), LearnError> {
+        if self.cancel.load(Ordering::Relaxed) {
+            Err(LearnError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A pool of its own, so that learning never takes more threads than it was given.
+pub(crate) fn thread_pool(threads: NonZeroUsize) -> Result<rayon::ThreadPool, LearnError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.get())
+        .thread_name(|number| format!("sluice-learn-{number}"))
+        .build()
+        .map_err(|source| LearnError::Threads {
+            threads: threads.get(),
+            source,
+        })
+}
+
+/// How much a feature contributed to a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeatureImportance {
+    /// The feature's name.
+    pub feature: String,
+    /// Its share of the loss reduction of all splits; the shares of all features sum
+    /// to 1 (XGBoost's `total_gain`, scikit-learn's `feature_importances_`).
+    pub gain: f64,
+    /// Splits on it (XGBoost's `weight`).
+    pub splits: u64,
+}
+
+/// A fitted model and how it came to be.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The model, cut back to its best round.
+    pub model: Model,
+    /// The best round, from 0, where early stopping chose one.
+    pub best_iteration: Option<usize>,
+    /// Rounds (or trees of a forest) that the model keeps.
+    pub iterations: usize,
+    /// The watched metric on the validation split after each round that was run; empty
+    /// for a forest, which has no rounds, and without a validation split.
+    pub history: Vec<f64>,
+    /// All features, the most important first.
+    pub importance: Vec<FeatureImportance>,
+}
+
+/// The matrices of a train and a validation split, which any number of fits share: the
+/// values are borrowed from the data set, and the learner bins them once.
+#[derive(Debug, Clone)]
+pub struct TrainingSet {
+    plan: Arc<FeaturePlan>,
+    train: DMatrix,
+    validation: Option<DMatrix>,
+}
+
+impl TrainingSet {
+    /// The matrices of `train` and, unless it is empty, `validation`.
+    ///
+    /// # Errors
+    ///
+    /// Values that the learner refuses.
+    pub fn new(train: &Dataset, validation: Option<&Dataset>) -> Result<Self, LearnError> {
+        let refused = |source| LearnError::Learner {
+            estimator: "the learner".to_owned(),
+            action: "take the data",
+            source,
+        };
+        let validation = validation.filter(|data| !data.is_empty());
+        Ok(Self {
+            plan: Arc::clone(train.plan()),
+            train: matrix(train).map_err(refused)?,
+            validation: validation.map(matrix).transpose().map_err(refused)?,
+        })
+    }
+
+    pub(crate) fn plan(&self) -> &Arc<FeaturePlan> {
+        &self.plan
+    }
+
+    pub(crate) fn train(&self) -> &DMatrix {
+        &self.train
+    }
+
+    pub(crate) fn validation(&self) -> Option<&DMatrix> {
+        self.validation.as_ref()
+    }
+}
+
+fn matrix(data: &Dataset) -> Result<DMatrix, HessboostError> {
+    let types: Vec<FeatureType> = data
+        .plan()
+        .features
+        .iter()
+        .map(|feature| match feature.kind {
+            FeatureKind::Category { .. } => FeatureType::Categorical,
+            FeatureKind::Number | FeatureKind::Boolean => FeatureType::Numerical,
+        })
+        .collect();
+    DMatrix::from_dense_shared(
+        data.shared_values(),
+        data.rows(),
+        data.plan().features.len(),
+        f32::NAN,
+    )?
+    .with_labels(data.labels())?
+    .with_feature_types(&types)
+}

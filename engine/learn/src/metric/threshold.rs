@@ -1,0 +1,92 @@
+//! Metrics of classes and of the probabilities themselves.
+
+use serde::{Deserialize, Serialize};
+
+/// Counts of predicted against actual classes. A row is predicted positive when its
+/// probability is above 0.5 (at 0.5 it is negative, as with scikit-learn's `argmax`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Confusion {
+    /// Negative rows predicted negative.
+    pub true_negatives: u64,
+    /// Negative rows predicted positive.
+    pub false_positives: u64,
+    /// Positive rows predicted negative.
+    pub false_negatives: u64,
+    /// Positive rows predicted positive.
+    pub true_positives: u64,
+}
+
+impl Confusion {
+    /// The confusion matrix of 0/1 labels `[rows]` and probabilities `[rows]`.
+    pub fn of(labels: &[f32], scores: &[f64]) -> Self {
+        let mut counts = Self::default();
+        for (&label, &score) in labels.iter().zip(scores) {
+            let count = match (label == 1.0, score > 0.5) {
+                (false, false) => &mut counts.true_negatives,
+                (false, true) => &mut counts.false_positives,
+                (true, false) => &mut counts.false_negatives,
+                (true, true) => &mut counts.true_positives,
+            };
+            *count += 1;
+        }
+        counts
+    }
+}
+
+/// `part / whole`, or 0 when the whole is 0 (scikit-learn's `zero_division`).
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+/// The share of rows whose class is predicted right.
+pub(super) fn accuracy(labels: &[f32], scores: &[f64]) -> f64 {
+    let counts = Confusion::of(labels, scores);
+    let right = counts.true_positives + counts.true_negatives;
+    ratio(right, labels.len() as u64)
+}
+
+/// The share of rows predicted positive that are; 0 when none is.
+pub(super) fn precision(labels: &[f32], scores: &[f64]) -> f64 {
+    let counts = Confusion::of(labels, scores);
+    ratio(
+        counts.true_positives,
+        counts.true_positives + counts.false_positives,
+    )
+}
+
+/// The share of positive rows that are predicted positive; 0 when there are none.
+pub(super) fn recall(labels: &[f32], scores: &[f64]) -> f64 {
+    let counts = Confusion::of(labels, scores);
+    ratio(
+        counts.true_positives,
+        counts.true_positives + counts.false_negatives,
+    )
+}
+
+/// The harmonic mean of precision and recall.
+pub(super) fn f1(labels: &[f32], scores: &[f64]) -> f64 {
+    let counts = Confusion::of(labels, scores);
+    let twice = 2 * counts.true_positives;
+    ratio(
+        twice,
+        twice + counts.false_positives + counts.false_negatives,
+    )
+}
+
+/// The mean negative log-likelihood, with probabilities clipped to
+/// `[f64::EPSILON, 1 - f64::EPSILON]` (`sklearn.metrics.log_loss`).
+pub(super) fn log_loss(labels: &[f32], scores: &[f64]) -> f64 {
+    let sum: f64 = labels
+        .iter()
+        .zip(scores)
+        .map(|(&label, &score)| {
+            let score = score.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+            -(if label == 1.0 { score } else { 1.0 - score }).ln()
+        })
+        .sum();
+    sum / labels.len() as f64
+}

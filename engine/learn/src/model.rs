@@ -1,0 +1,243 @@
+//! A fitted model: its folder, and its predictions.
+//!
+//! A model's folder holds [`MODEL_FILE`], which Python's xgboost loads, and
+//! [`FEATURES_FILE`], the feature plan. Both are needed to apply it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use hessboost::model::{BoostedModel, ImportanceType, Iterations, ModelFormat};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::dataset::Dataset;
+use crate::error::LearnError;
+use crate::estimator::FeatureImportance;
+use crate::features::{FeatureKind, FeaturePlan};
+
+/// The trees, in XGBoost's JSON format.
+pub const MODEL_FILE: &str = "model.json";
+/// The feature plan.
+pub const FEATURES_FILE: &str = "features.json";
+/// The version of the layout of [`FEATURES_FILE`].
+const FEATURES_FORMAT: u32 = 1;
+
+/// A fitted model. Cheap to clone and safe to share between threads.
+#[derive(Debug, Clone)]
+pub struct Model {
+    estimator: String,
+    plan: Arc<FeaturePlan>,
+    booster: Arc<BoostedModel>,
+}
+
+/// What [`FEATURES_FILE`] holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct FeaturesFile {
+    format: u32,
+    estimator: String,
+    #[serde(flatten)]
+    plan: FeaturePlan,
+}
+
+impl Model {
+    pub(crate) fn new(estimator: &str, plan: Arc<FeaturePlan>, booster: BoostedModel) -> Self {
+        Self {
+            estimator: estimator.to_owned(),
+            plan,
+            booster: Arc::new(booster),
+        }
+    }
+
+    /// The name of the estimator that was fitted.
+    pub fn estimator(&self) -> &str {
+        &self.estimator
+    }
+
+    /// The inputs, in order, and the label.
+    pub fn plan(&self) -> &Arc<FeaturePlan> {
+        &self.plan
+    }
+
+    /// Rounds of boosting, or trees of a forest.
+    pub fn iterations(&self) -> usize {
+        self.booster.num_boost_rounds()
+    }
+
+    /// Trees in all.
+    pub fn trees(&self) -> usize {
+        self.booster.num_trees()
+    }
+
+    /// The probability of the positive class for each row of columns in the plan's order
+    /// (see [`FeaturePlan::bind`]); always within `[0, 1]`.
+    ///
+    /// # Errors
+    ///
+    /// Columns of the wrong number or type.
+    pub fn predict_proba(&self, columns: &[ArrayRef]) -> Result<Vec<f64>, LearnError> {
+        self.predict_rows(&self.plan.matrix(columns)?)
+    }
+
+    /// The probability of the positive class for each row of a row-major matrix
+    /// `[rows, features]`; NaN is missing.
+    ///
+    /// # Errors
+    ///
+    /// A matrix that is not whole rows, or holds infinite values.
+    pub fn predict_rows(&self, values: &[f32]) -> Result<Vec<f64>, LearnError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scores = self
+            .booster
+            .predict_rows(values, Iterations::Best)
+            .map_err(|source| LearnError::Learner {
+                estimator: self.estimator.clone(),
+                action: "predict",
+                source,
+            })?;
+        // A forest's mean of f32 leaves may leave [0, 1] by a rounding error.
+        let clamp = |&score: &f32| f64::from(score).clamp(0.0, 1.0);
+        Ok(scores.as_slice().iter().map(clamp).collect())
+    }
+
+    /// The probability of the positive class for each row of a data set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::predict_rows`].
+    pub fn predict(&self, data: &Dataset) -> Result<Vec<f64>, LearnError> {
+        self.predict_rows(data.values())
+    }
+
+    /// What each feature contributed, the most important first, ties by position.
+    pub fn importance(&self) -> Vec<FeatureImportance> {
+        let gains = self.booster.feature_importance(ImportanceType::TotalGain);
+        let splits = self.booster.feature_importance(ImportanceType::Weight);
+        let total: f64 = gains.values().sum();
+        let mut importance: Vec<FeatureImportance> = self
+            .plan
+            .names()
+            .enumerate()
+            .map(|(position, name)| FeatureImportance {
+                feature: name.to_owned(),
+                gain: match gains.get(&position) {
+                    Some(gain) if total > 0.0 => gain / total,
+                    _ => 0.0,
+                },
+                splits: splits.get(&position).map_or(0, |&splits| splits as u64),
+            })
+            .collect();
+        importance.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+        importance
+    }
+
+    /// The bytes of [`MODEL_FILE`]: the same for the same data, parameters and seed.
+    ///
+    /// # Errors
+    ///
+    /// A model that XGBoost's format cannot hold.
+    pub fn model_json(&self) -> Result<Vec<u8>, LearnError> {
+        let refused = |source| LearnError::Learner {
+            estimator: self.estimator.clone(),
+            action: "write its model",
+            source,
+        };
+        let bytes = self
+            .booster
+            .encode(ModelFormat::XgboostJson)
+            .map_err(refused)?;
+        let mut document: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| refused(hessboost::error::HessboostError::Json(error)))?;
+        // The names by which Python tells a data frame's columns apart.
+        document["learner"]["feature_names"] = self.plan.names().map(Value::from).collect();
+        document["learner"]["feature_types"] = self
+            .plan
+            .features
+            .iter()
+            .map(|feature| match feature.kind {
+                FeatureKind::Number => json!("float"),
+                FeatureKind::Boolean => json!("i"),
+                FeatureKind::Category { .. } => json!("c"),
+            })
+            .collect();
+        Ok(document.to_string().into_bytes())
+    }
+
+    /// The bytes of [`FEATURES_FILE`].
+    pub fn features_json(&self) -> Vec<u8> {
+        let file = FeaturesFile {
+            format: FEATURES_FORMAT,
+            estimator: self.estimator.clone(),
+            plan: (*self.plan).clone(),
+        };
+        let mut text = serde_json::to_string_pretty(&file)
+            .expect("a feature plan holds only strings, numbers and booleans");
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// Writes [`MODEL_FILE`] and [`FEATURES_FILE`] into the existing folder `dir`.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written, named.
+    pub fn save(&self, dir: &Path) -> Result<(), LearnError> {
+        write(dir.join(MODEL_FILE), &self.model_json()?)?;
+        write(dir.join(FEATURES_FILE), &self.features_json())
+    }
+
+    /// Reads a model from its folder.
+    ///
+    /// # Errors
+    ///
+    /// A file that is missing, damaged, of another version, or that does not go with the
+    /// other one.
+    pub fn load(dir: &Path) -> Result<Self, LearnError> {
+        let features_path = dir.join(FEATURES_FILE);
+        let model_path = dir.join(MODEL_FILE);
+        let wrong = |path: &PathBuf, reason: String| LearnError::ModelFile {
+            path: path.clone(),
+            reason,
+        };
+        let file: FeaturesFile = serde_json::from_slice(&read(&features_path)?)
+            .map_err(|error| wrong(&features_path, error.to_string()))?;
+        if file.format != FEATURES_FORMAT {
+            let reason = format!(
+                "it has format {}, and this version reads {FEATURES_FORMAT}",
+                file.format
+            );
+            return Err(wrong(&features_path, reason));
+        }
+        let booster = BoostedModel::decode(read(&model_path)?, ModelFormat::XgboostJson)
+            .map_err(|error| wrong(&model_path, error.to_string()))?;
+        if booster.n_features() != file.plan.features.len() || booster.n_outputs() != 1 {
+            let reason = format!(
+                "it reads {} features and gives {} values, but {FEATURES_FILE} names {} features and one value",
+                booster.n_features(),
+                booster.n_outputs(),
+                file.plan.features.len()
+            );
+            return Err(wrong(&model_path, reason));
+        }
+        Ok(Self::new(&file.estimator, Arc::new(file.plan), booster))
+    }
+}
+
+fn write(path: PathBuf, bytes: &[u8]) -> Result<(), LearnError> {
+    fs::write(&path, bytes).map_err(|source| LearnError::Io {
+        action: "write",
+        path,
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LearnError> {
+    fs::read(path).map_err(|source| LearnError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
