@@ -1,0 +1,42 @@
+//! SQL: parse it, see what it reads, resolve its names, plan it.
+//!
+//! [`parse`] reads a text in [`SluiceDialect`]; [`table_refs`] and
+//! [`function_calls`] say what it depends on, without any table being there;
+//! [`plan()`] resolves names (case does not matter, quoted or not) and plans;
+//! [`normalise`] gives the text that identifies a definition, [`is_volatile`]
+//! says whether identity proves anything. Every error is an [`SqlError`] with a
+//! place in the text.
+//!
+//! A rewrite that needs the columns in scope, such as expanding `predict(m, *)`,
+//! goes through [`visit_calls_mut`] with the schemas of [`table_schemas`], before
+//! [`plan()`].
+
+mod bind;
+mod diagnose;
+mod dialect;
+mod error;
+mod normalise;
+mod plan;
+mod references;
+mod relations;
+mod resolve;
+mod schemas;
+mod scope;
+mod statement;
+mod supported;
+mod volatile;
+mod walk;
+
+pub use dialect::SluiceDialect;
+pub use error::{SqlError, SqlErrorKind, SqlSpan};
+pub use normalise::{normalise, normalise_expression};
+pub use plan::{output_schema, plan, plan_expression};
+pub use references::{
+    FunctionCall, LiteralArg, TableRef, function_calls, function_calls_in_expression, string_value,
+    table_refs,
+};
+pub use resolve::{resolve_names, visit_calls_mut};
+pub use schemas::{TableSchemas, table_schemas};
+pub use scope::{ScopeColumn, ScopeColumns};
+pub use statement::{Expression, Statement, parse, parse_expression, parse_query, read_only};
+pub use volatile::is_volatile;

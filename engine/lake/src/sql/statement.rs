@@ -1,0 +1,378 @@
+//! SQL text to parsed statements.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
+
+use super::dialect::SluiceDialect;
+use super::error::{SqlError, SqlErrorKind, SqlSpan};
+use crate::nearest::nearest;
+
+/// One statement, and the text that it was parsed from.
+///
+/// The text may hold other statements too: all places are places in the whole
+/// text.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub(crate) ast: ast::Statement,
+    text: Arc<str>,
+    span: SqlSpan,
+}
+
+impl Statement {
+    /// The syntax tree.
+    pub fn ast(&self) -> &ast::Statement {
+        &self.ast
+    }
+
+    /// The whole text that was parsed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where this statement stands in the text, without its semicolon.
+    pub fn span(&self) -> SqlSpan {
+        self.span
+    }
+
+    /// The place of a node of the tree, as `Spanned::span` of sqlparser gives
+    /// it; `None` when the parser did not record it.
+    pub fn place(&self, span: Span) -> Option<SqlSpan> {
+        SqlSpan::of(&self.text, span)
+    }
+
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
+    /// Whether the statement answers with rows of a query (`SELECT`, `WITH`,
+    /// `VALUES`, `TABLE`, `FROM`), as opposed to `EXPLAIN` or a command.
+    pub fn is_query(&self) -> bool {
+        matches!(&self.ast, ast::Statement::Query(query) if query_reads(query))
+    }
+}
+
+/// An expression on its own, such as the rule of an expectation, and its text.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    pub(crate) ast: Expr,
+    text: Arc<str>,
+}
+
+impl Expression {
+    /// The syntax tree.
+    pub fn ast(&self) -> &Expr {
+        &self.ast
+    }
+
+    /// The whole text that was parsed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The place of a node of the tree; `None` when the parser did not record
+    /// it.
+    pub fn place(&self, span: Span) -> Option<SqlSpan> {
+        SqlSpan::of(&self.text, span)
+    }
+
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+}
+
+/// Parses a whole text of statements separated by `;`. A text of nothing but
+/// white space and comments has no statements.
+///
+/// # Errors
+/// The first syntax error, with the place of the token that cannot stand where
+/// it stands.
+pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
+    let shared: Arc<str> = Arc::from(text);
+    let tokens = tokenize(text)?;
+    let mut parser = Parser::new(&SluiceDialect).with_tokens_with_locations(tokens.clone());
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        let first = parser.peek_token();
+        if first.token == Token::EOF {
+            return Ok(statements);
+        }
+        let ast = parser
+            .parse_statement()
+            .map_err(|error| syntax_error(text, &tokens, error))?;
+        let last = parser.get_current_token().span;
+        let next = parser.peek_token();
+        if next.token != Token::EOF && next.token != Token::SemiColon {
+            let message = format!("expected the end of the statement, found `{next}`");
+            return Err(at_token(text, &tokens, message, next.span));
+        }
+        let whole = Span::new(first.span.start, last.end);
+        statements.push(Statement {
+            ast,
+            text: Arc::clone(&shared),
+            span: SqlSpan::of(text, whole).unwrap_or_else(|| end_of(text)),
+        });
+    }
+}
+
+/// Parses a text that must be exactly one question: one `SELECT`, `WITH`,
+/// `VALUES` or `FROM` statement, with or without a semicolon.
+///
+/// # Errors
+/// A syntax error, an empty text, a second statement, or a statement that is
+/// not a query.
+pub fn parse_query(text: &str) -> Result<Statement, SqlError> {
+    let mut statements = parse(text)?.into_iter();
+    let Some(first) = statements.next() else {
+        return Err(
+            SqlError::new(SqlErrorKind::Syntax, "there is no SQL here").at(Some(end_of(text)))
+        );
+    };
+    if !first.is_query() {
+        return Err(SqlError::new(
+            SqlErrorKind::NotReadOnly,
+            "a table is made by a query: this statement is not one",
+        )
+        .at(Some(first.span))
+        .with_help(Some("write SELECT ... or WITH ... SELECT ...".to_owned())));
+    }
+    if let Some(second) = statements.next() {
+        return Err(SqlError::new(
+            SqlErrorKind::Syntax,
+            "a second statement: exactly one query can stand here",
+        )
+        .at(Some(second.span)));
+    }
+    Ok(first)
+}
+
+/// Parses one expression, such as `quality BETWEEN 0 AND 10`.
+///
+/// # Errors
+/// A syntax error, an empty text, or anything after the expression.
+pub fn parse_expression(text: &str) -> Result<Expression, SqlError> {
+    let tokens = tokenize(text)?;
+    let mut parser = Parser::new(&SluiceDialect).with_tokens_with_locations(tokens.clone());
+    if parser.peek_token().token == Token::EOF {
+        return Err(
+            SqlError::new(SqlErrorKind::Syntax, "there is no expression here")
+                .at(Some(end_of(text))),
+        );
+    }
+    let ast = parser
+        .parse_expr()
+        .map_err(|error| syntax_error(text, &tokens, error))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        let message = format!("expected the end of the expression, found `{next}`");
+        return Err(at_token(text, &tokens, message, next.span));
+    }
+    Ok(Expression {
+        ast,
+        text: Arc::from(text),
+    })
+}
+
+/// Refuses every statement that could change something or read files:
+/// `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `DESCRIBE` and `SHOW` pass.
+///
+/// # Errors
+/// [`SqlErrorKind::NotReadOnly`] at the statement.
+pub fn read_only(statement: &Statement) -> Result<(), SqlError> {
+    if reads(&statement.ast) {
+        return Ok(());
+    }
+    let first_word = statement.text[statement.span.range()]
+        .split(|ch: char| !ch.is_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_uppercase();
+    Err(SqlError::new(
+        SqlErrorKind::NotReadOnly,
+        format!("`{first_word}` is not a question: SQL reads tables, pipelines write them"),
+    )
+    .at(Some(statement.span))
+    .with_help(Some(
+        "SELECT, WITH, VALUES, EXPLAIN, DESCRIBE and SHOW are allowed".to_owned(),
+    )))
+}
+
+fn reads(statement: &ast::Statement) -> bool {
+    match statement {
+        ast::Statement::Query(query) => query_reads(query),
+        ast::Statement::Explain { statement, .. } => reads(statement),
+        ast::Statement::ExplainTable { .. }
+        | ast::Statement::ShowTables { .. }
+        | ast::Statement::ShowColumns { .. }
+        | ast::Statement::ShowFunctions { .. }
+        | ast::Statement::ShowVariable { .. } => true,
+        _ => false,
+    }
+}
+
+/// `false` for `WITH ... INSERT` and for `SELECT ... INTO`, at any depth: both
+/// hide in the syntax tree of a query.
+fn query_reads(query: &Query) -> bool {
+    use datafusion::sql::sqlparser::ast::{Select, Visit, Visitor};
+    use std::ops::ControlFlow;
+
+    fn body_reads(body: &SetExpr) -> bool {
+        match body {
+            SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => true,
+            // Seen by the visitor as a query of its own.
+            SetExpr::Query(_) => true,
+            SetExpr::SetOperation { left, right, .. } => body_reads(left) && body_reads(right),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                false
+            }
+        }
+    }
+
+    struct Writes;
+    impl Visitor for Writes {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            if body_reads(&query.body) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        }
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            if select.into.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+    query.visit(&mut Writes).is_continue()
+}
+
+fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
+    Tokenizer::new(&SluiceDialect, text)
+        .tokenize_with_location()
+        .map_err(|error| {
+            let span = SqlSpan::between(text, error.location, error.location).map(|span| {
+                let width = text[span.start..].chars().next().map_or(0, char::len_utf8);
+                SqlSpan { len: width, ..span }
+            });
+            SqlError::new(SqlErrorKind::Syntax, lower_first(&error.message))
+                .at(span.or_else(|| Some(end_of(text))))
+        })
+}
+
+/// The place after the last character that is not white space.
+pub(crate) fn end_of(text: &str) -> SqlSpan {
+    let start = text.trim_end().len();
+    let before = &text[..start];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    SqlSpan {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        start,
+        len: 0,
+    }
+}
+
+/// sqlparser writes the place into the message; here it is taken out again.
+fn syntax_error(text: &str, tokens: &[TokenWithSpan], error: ParserError) -> SqlError {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        ParserError::RecursionLimitExceeded => {
+            return SqlError::new(
+                SqlErrorKind::Syntax,
+                "the SQL is nested too deeply: split it with WITH",
+            )
+            .at(Some(end_of(text)));
+        }
+    };
+    let (message, start) = split_location(&message);
+    let found = tokens
+        .iter()
+        .find(|token| Some((token.span.start.line, token.span.start.column)) == start)
+        .map(|token| token.span);
+    let message = match message.split_once(", found: ") {
+        Some((expected, found)) => {
+            let expected = expected.trim_start_matches("Expected: ");
+            let found = match found.trim() {
+                "EOF" => "the end of the text".to_owned(),
+                token => format!("`{token}`"),
+            };
+            format!("expected {expected}, found {found}")
+        }
+        None => lower_first(message.trim_start_matches("sql parser error: ")),
+    };
+    match found {
+        Some(span) => at_token(text, tokens, message, span),
+        None => SqlError::new(SqlErrorKind::Syntax, message)
+            .at(Some(end_of(text)))
+            .with_help(misspelt_keyword(tokens, tokens.len())),
+    }
+}
+
+fn at_token(text: &str, tokens: &[TokenWithSpan], message: String, span: Span) -> SqlError {
+    let index = tokens
+        .iter()
+        .position(|token| token.span.start == span.start)
+        .unwrap_or(tokens.len());
+    SqlError::new(SqlErrorKind::Syntax, message)
+        .at(SqlSpan::of(text, span).or_else(|| Some(end_of(text))))
+        .with_help(misspelt_keyword(tokens, index))
+}
+
+/// `... at Line: 3, Column: 14` as text and place.
+fn split_location(message: &str) -> (&str, Option<(u64, u64)>) {
+    let Some((before, place)) = message.rsplit_once(" at Line: ") else {
+        return (message, None);
+    };
+    let place = place
+        .split_once(", Column: ")
+        .and_then(|(line, column)| Some((line.parse().ok()?, column.trim().parse().ok()?)));
+    match place {
+        Some(place) => (before, Some(place)),
+        None => (message, None),
+    }
+}
+
+/// The keyword that one of the last three words up to the error was meant to
+/// be: `SELECT a FORM t` fails at `t`, and `FORM` is why.
+fn misspelt_keyword(tokens: &[TokenWithSpan], error_at: usize) -> Option<String> {
+    const KEYWORDS: [&str; 19] = [
+        "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "UNION", "WITH",
+        "DISTINCT", "BETWEEN", "EXCEPT", "QUALIFY", "WINDOW", "VALUES", "INNER", "OFFSET", "EXPLAIN",
+    ];
+    let upto = tokens.len().min(error_at + 1);
+    tokens[..upto]
+        .iter()
+        .rev()
+        .filter_map(|token| match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => Some(word),
+            _ => None,
+        })
+        .take(3)
+        .filter(|word| word.keyword == Keyword::NoKeyword && word.value.len() >= 4)
+        .find_map(|word| {
+            let keyword = nearest(&word.value, &KEYWORDS)?;
+            let edits = strsim::damerau_levenshtein(&word.value.to_uppercase(), keyword);
+            (edits <= 1 || (edits == 2 && keyword.len() >= 6))
+                .then(|| format!("did you mean {keyword} instead of `{}`?", word.value))
+        })
+}
+
+/// Sentences of errors begin in lower case, unless with a name in capitals.
+pub(crate) fn lower_first(message: &str) -> String {
+    let mut chars = message.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => message.to_owned(),
+    }
+}
