@@ -1,1 +1,12 @@
-//! The pipeline language and the runner
+//! The pipeline language and the runner.
+//!
+//! [`project::find_project`] and [`spec::load`] give a [`spec::Spec`]: the pipeline as
+//! written, with the place of every value, or all that is wrong with it as
+//! [`diagnostic::Diagnostics`].
+
+pub mod diagnostic;
+pub mod events;
+pub mod project;
+pub mod source;
+pub mod spec;
+pub mod yaml;

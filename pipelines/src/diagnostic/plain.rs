@@ -1,0 +1,130 @@
+//! The plain form of a diagnostic: no colour, no wrapping, the same on every machine.
+
+use std::fmt::Write as _;
+
+use super::{Diagnostic, Severity};
+use crate::source::{Location, SourceFile, Span};
+
+/// Longest part of a source line that is shown, in characters.
+const MAX_SHOWN_CHARS: usize = 140;
+
+/// Renders one diagnostic, ending in a line break.
+pub(super) fn render(diagnostic: &Diagnostic) -> String {
+    let mut out = String::new();
+    let severity = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    line(
+        &mut out,
+        format_args!("{severity}[{}]: {}", diagnostic.code, diagnostic.message),
+    );
+    let places = diagnostic
+        .location
+        .iter()
+        .map(|location| (location, diagnostic.label.as_str()))
+        .chain(
+            diagnostic
+                .related
+                .iter()
+                .map(|related| (&related.location, related.label.as_str())),
+        );
+    let gutter = places
+        .clone()
+        .map(|(location, _)| location.position().line.to_string().len())
+        .max()
+        .unwrap_or(1);
+    for (number, (location, label)) in places.enumerate() {
+        snippet(&mut out, location, label, gutter, number == 0);
+    }
+    if let Some(help) = &diagnostic.help {
+        for (number, text) in help.lines().enumerate() {
+            let lead = if number == 0 { "= help:" } else { "       " };
+            line(&mut out, format_args!("{:gutter$} {lead} {text}", ""));
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let at = out.len();
+    // Writing to a String cannot fail.
+    let _ = out.write_fmt(text);
+    let trimmed = out[at..].trim_end().len();
+    out.truncate(at + trimmed);
+    out.push('\n');
+}
+
+fn snippet(out: &mut String, location: &Location, label: &str, gutter: usize, first: bool) {
+    let source = &location.source;
+    let position = location.position();
+    let arrow = if first { "-->" } else { ":::" };
+    line(
+        out,
+        format_args!(
+            "{:gutter$}{arrow} {}:{}:{}",
+            "",
+            source.path(),
+            position.line,
+            position.column
+        ),
+    );
+    let shown = ShownLine::new(source, location.span, position.line);
+    line(out, format_args!("{:gutter$} |", ""));
+    line(
+        out,
+        format_args!("{:>gutter$} | {}", position.line, shown.text),
+    );
+    line(
+        out,
+        format_args!(
+            "{:gutter$} | {}{} {label}",
+            "",
+            shown.padding,
+            "^".repeat(shown.carets)
+        ),
+    );
+}
+
+/// A source line, cut to what fits and cleaned of control characters, and its caret.
+struct ShownLine {
+    text: String,
+    padding: String,
+    carets: usize,
+}
+
+impl ShownLine {
+    fn new(source: &SourceFile, span: Span, line: usize) -> Self {
+        let range = source.line_range(line).unwrap_or(0..0);
+        let full: Vec<char> = source.text()[range.clone()].chars().collect();
+        let start = source.text()[range.start..span.start.clamp(range.start, range.end)]
+            .chars()
+            .count();
+        let end = source.slice(Span::new(span.start, span.end().min(range.end)));
+        let carets = end.chars().count().max(1);
+        let skip = match full.len() {
+            n if n <= MAX_SHOWN_CHARS => 0,
+            n => start
+                .saturating_sub(MAX_SHOWN_CHARS / 3)
+                .min(n - MAX_SHOWN_CHARS),
+        };
+        let kept: String = full.iter().skip(skip).take(MAX_SHOWN_CHARS).collect();
+        let cut = if skip > 0 { "..." } else { "" };
+        let more = if skip + MAX_SHOWN_CHARS < full.len() {
+            "..."
+        } else {
+            ""
+        };
+        let before: String = full[skip..start].iter().collect();
+        let blank = |c: char| if c == '\t' { '\t' } else { ' ' };
+        Self {
+            padding: cut.chars().chain(before.chars()).map(blank).collect(),
+            text: format!("{cut}{}{more}", kept.replace(is_unprintable, "\u{fffd}")),
+            carets: carets.min(MAX_SHOWN_CHARS + skip - start),
+        }
+    }
+}
+
+fn is_unprintable(c: char) -> bool {
+    c.is_control() && c != '\t'
+}

@@ -1,0 +1,39 @@
+//! The pipeline as written: [`Spec`] and what it is made of, every value with its place.
+//!
+//! Entry point: [`load`]. One definition a struct (see [`decode`]) gives the decoder, the
+//! JSON Schema and its descriptions. What needs no other asset is checked here (names, one
+//! of `sql` and `ingest`, parts that sum to 1, the grammar of `when:`); what needs the rest
+//! of the project, the lakehouse or an estimator is checked when a `Spec` becomes a plan.
+
+mod column_type;
+mod component;
+pub mod decode;
+mod load;
+mod metric;
+mod model;
+mod name;
+mod pipeline;
+mod scalar;
+mod schema;
+mod sql_text;
+mod table;
+mod value;
+mod variables;
+mod when;
+
+pub use column_type::ColumnType;
+pub use component::Component;
+pub use load::{Environment, Overrides, load};
+pub use metric::{METRICS, Metric, SplitPart};
+pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
+pub use name::{Name, Named};
+pub use pipeline::{LakehousePath, Spec};
+pub use scalar::AtLeastOne;
+pub use schema::json_schema;
+pub use sql_text::SqlText;
+pub use table::{
+    Csv, Delimiter, Expectation, HeaderNames, Ingest, Otherwise, Rule, Split, SqlFile, TableBody,
+    TableSpec,
+};
+pub use value::{Value, ValueKind};
+pub use when::{Comparison, Condition, Operand, When};

@@ -1,0 +1,233 @@
+//! `models:`.
+
+use super::component::Component;
+use super::decode::{Check, Context, Fields, choice, record};
+use super::metric::Metric;
+use super::name::{AliasNames, Name, RegisteredNames};
+use super::when::When;
+use crate::diagnostic::Diagnostic;
+use crate::source::Spanned;
+
+record! {
+    /// A model that the pipeline fits.
+    pub struct ModelSpec as "a model" {
+        /// What the model is for, for people.
+        "comment" comment: Option<Spanned<String>>,
+        /// Assets to make first, for edges that cannot be seen.
+        "after" after: Vec<Spanned<String>>,
+        /// How it is fitted: exactly one of these keys.
+        .. body: ModelBody,
+        /// Puts the fitted model into the registry.
+        "register" register: Option<Register>,
+    }
+}
+
+choice! {
+    /// How a model is fitted.
+    pub enum ModelBody {
+        /// One fit with the parameters given.
+        "train" Train(Train),
+        /// Many fits, of which the best on the validation rows is kept.
+        "sweep" Sweep(Sweep),
+    }
+}
+
+impl ModelBody {
+    /// What the model learns from.
+    #[must_use]
+    pub fn data(&self) -> &TrainingData {
+        match self {
+            Self::Train(train) => &train.data,
+            Self::Sweep(sweep) => &sweep.data,
+        }
+    }
+
+    /// What is fitted.
+    #[must_use]
+    pub fn estimator(&self) -> &Component {
+        match self {
+            Self::Train(train) => &train.estimator,
+            Self::Sweep(sweep) => &sweep.estimator,
+        }
+    }
+}
+
+impl Check for ModelSpec {}
+
+record! {
+    /// What a model learns from.
+    pub struct TrainingData as "training data" {
+        /// The table with the rows; its column `_split` says what each is for.
+        "from" from: Spanned<String>,
+        /// The column to predict.
+        "label" label: Spanned<String>,
+        /// Columns that are no features.
+        "exclude" exclude: Vec<Spanned<String>>,
+        /// Text columns that are features, each value a category.
+        "categorical" categorical: Vec<Spanned<String>>,
+    }
+}
+
+impl Check for TrainingData {
+    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let before = cx.diagnostics.len();
+        for column in self.exclude.iter().chain(&self.categorical) {
+            if column.eq_ignore_ascii_case(&self.label) {
+                let message = format!("`{column}` is the label");
+                cx.report(
+                    Diagnostic::error("conflicting_keys", message)
+                        .help("the label is never a feature; take it out of this list"),
+                    column.span,
+                );
+            }
+        }
+        for column in &self.categorical {
+            let excluded = |other: &&Spanned<String>| other.eq_ignore_ascii_case(column);
+            if self.exclude.iter().find(excluded).is_some() {
+                let message = format!("`{column}` is both excluded and categorical");
+                cx.error("conflicting_keys", message, column.span);
+            }
+        }
+        cx.diagnostics.len() == before
+    }
+}
+
+record! {
+    /// One fit.
+    pub struct Train as "`train`" {
+        /// What it learns from.
+        .. data: TrainingData,
+        /// What is fitted: the name of an estimator with its parameters.
+        "estimator" estimator: Component,
+    }
+}
+
+impl Check for Train {}
+
+record! {
+    /// A search for good parameters.
+    pub struct Sweep as "`sweep`" {
+        /// What it learns from.
+        .. data: TrainingData,
+        /// What is fitted; a parameter such as `{int: [1, 9]}`, `{float: [0, 1]}`, `{log: [0.01, 1]}`, `{choice: [a, b]}` or `{quniform: [0, 1, 0.1]}` is searched.
+        "estimator" estimator: Component,
+        /// How trials are chosen: `tpe`, `random` or `grid`, with its parameters.
+        "sampler" sampler: Component,
+        /// How many sets of parameters are tried; only `grid` can do without.
+        "trials" trials: Option<Spanned<u64>>,
+        /// How many trials are chosen at a time; by default 4.
+        "batch" batch: Option<Spanned<u64>>,
+        /// Which trial is best: exactly one of these keys.
+        .. goal: Goal,
+    }
+}
+
+/// Trials in a round, unless `batch:` says otherwise.
+const DEFAULT_BATCH: u64 = 4;
+
+/// More trials than this are taken for a slip.
+const MAX_TRIALS: u64 = 1_000_000;
+
+impl Sweep {
+    /// Trials in a round.
+    #[must_use]
+    pub fn batch_size(&self) -> u64 {
+        self.batch.map_or(DEFAULT_BATCH, |batch| batch.value)
+    }
+}
+
+impl Check for Sweep {
+    fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let before = cx.diagnostics.len();
+        for (key, count) in [("trials", self.trials), ("batch", self.batch)] {
+            if let Some(count) = count
+                && !(1..=MAX_TRIALS).contains(&count.value)
+            {
+                let message = format!("`{key}` must be between 1 and {MAX_TRIALS}");
+                cx.error("bad_count", message, count.span);
+            }
+        }
+        if self.trials.is_none() && self.sampler.name.value != "grid" {
+            cx.report(
+                Diagnostic::error("missing_key", "`sweep` needs the key `trials`")
+                    .label("`trials:` is missing")
+                    .help("say how many sets of parameters to try, such as `trials: 96`"),
+                fields.span,
+            );
+        }
+        let (metric, maximize, key) = match &self.goal {
+            Goal::Maximize(metric) => (metric, true, "maximize"),
+            Goal::Minimize(metric) => (metric, false, "minimize"),
+        };
+        if metric.more_is_better() != maximize {
+            let (better, other) = if maximize {
+                ("less", "minimize")
+            } else {
+                ("more", "maximize")
+            };
+            let place = fields
+                .entry(key)
+                .map_or(metric.span, |entry| entry.key.span);
+            let message = format!("of `{}` {better} is better", metric.value);
+            cx.report(
+                Diagnostic::error("bad_metric", message)
+                    .help(format!("write `{other}: {}`", metric.value)),
+                place,
+            );
+        }
+        cx.diagnostics.len() == before
+    }
+}
+
+choice! {
+    /// Which trial is best.
+    pub enum Goal {
+        /// The one with the largest value of a metric on the validation rows.
+        "maximize" Maximize(Spanned<Metric>),
+        /// The one with the smallest value of a metric on the validation rows.
+        "minimize" Minimize(Spanned<Metric>),
+    }
+}
+
+impl Goal {
+    /// The metric.
+    #[must_use]
+    pub fn metric(&self) -> &Spanned<Metric> {
+        match self {
+            Self::Maximize(metric) | Self::Minimize(metric) => metric,
+        }
+    }
+
+    /// True when larger is better.
+    #[must_use]
+    pub fn maximize(&self) -> bool {
+        matches!(self, Self::Maximize(_))
+    }
+}
+
+record! {
+    /// How a fitted model enters the registry.
+    pub struct Register as "`register`" {
+        /// The registered model's name; each fit becomes its next version.
+        "as" name: Name<RegisteredNames>,
+        /// A name for the version in use, such as `production`.
+        "alias" alias: Option<Name<AliasNames>>,
+        /// Whether the alias moves to the new version: `no champion`, or a comparison such as `test.auc > champion.test.auc`; left out, it always does.
+        "when" when: Option<When>,
+    }
+}
+
+impl Check for Register {
+    fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let (None, Some(entry)) = (&self.alias, fields.entry("when")) else {
+            return true;
+        };
+        cx.report(
+            Diagnostic::error("missing_key", "`when` needs the key `alias`")
+                .label("it decides whether an alias moves")
+                .help("name the alias: `alias: production`; a version is registered always"),
+            entry.key.span,
+        );
+        false
+    }
+}

@@ -1,0 +1,162 @@
+//! The top of the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::decode::{Check, Context, Decode, Definitions, Fields, record};
+use super::model::ModelSpec;
+use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNames};
+use super::table::TableSpec;
+use super::value::{Value, ValueKind};
+use crate::diagnostic::Diagnostic;
+use crate::project::Project;
+use crate::source::{SourceFile, Span, Spanned};
+use crate::yaml::Node;
+
+record! {
+    /// A pipeline: what should exist, in no order.
+    pub(super) struct PipelineFile as "a pipeline" {
+        /// The pipeline's name; one lakehouse can hold the tables of several.
+        "pipeline" pipeline: Name<PipelineNames>,
+        /// The folder that holds the tables and models, relative to this file; by default `lakehouse`.
+        "lakehouse" lakehouse: Option<LakehousePath>,
+        /// Values that `${name}` stands for; `--set name=value` overrides them.
+        "vars" vars: Vars,
+        /// Tables by name, as `layer.table`.
+        "tables" tables: Named<TableNames, TableSpec>,
+        /// Models by name.
+        "models" models: Named<ModelNames, ModelSpec>,
+    }
+}
+
+impl Check for PipelineFile {}
+
+/// The pipeline as written, with the place of every value.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Where the project lies.
+    pub project: Project,
+    /// The pipeline file, which all spans of the spec point into.
+    pub source: Arc<SourceFile>,
+    /// `pipeline:`
+    pub pipeline: Spanned<String>,
+    /// `lakehouse:`, or what overrides it.
+    pub lakehouse: LakehousePath,
+    /// `vars:`, with overrides and the environment filled in.
+    pub vars: Vec<(Spanned<String>, Value)>,
+    /// `tables:`
+    pub tables: Named<TableNames, TableSpec>,
+    /// `models:`
+    pub models: Named<ModelNames, ModelSpec>,
+}
+
+/// The folder of the lakehouse.
+#[derive(Debug, Clone)]
+pub struct LakehousePath {
+    /// The folder, as it can be opened from here.
+    pub path: PathBuf,
+    /// Where `lakehouse:` stands; absent when overridden or left out.
+    pub span: Option<Span>,
+}
+
+impl LakehousePath {
+    /// The folder when the file does not say.
+    pub(super) fn default_of(project: &Project) -> Self {
+        Self {
+            path: project.folder().join("lakehouse"),
+            span: None,
+        }
+    }
+}
+
+/// Why a text cannot be the folder of a lakehouse.
+pub(super) fn refuse_lakehouse(text: &str) -> Option<Diagnostic> {
+    if let Some((scheme, _)) = text.split_once("://") {
+        let message = format!("lakehouses at `{scheme}://` are not supported yet");
+        return Some(Diagnostic::error("not_supported", message).help("give the path of a folder"));
+    }
+    if text.trim().is_empty() {
+        return Some(Diagnostic::error(
+            "missing_value",
+            "the path of the lakehouse is empty",
+        ));
+    }
+    if text == "~" || text.starts_with("~/") {
+        return Some(
+            Diagnostic::error("not_supported", "`~` is not replaced in paths")
+                .help("write `${env:HOME}` for your home folder"),
+        );
+    }
+    None
+}
+
+impl Decode for LakehousePath {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let text = Spanned::<String>::decode(node, cx)?;
+        if let Some(diagnostic) = refuse_lakehouse(&text) {
+            cx.report(diagnostic, text.span);
+            return None;
+        }
+        Some(Self {
+            path: cx.project.folder().join(&text.value),
+            span: Some(text.span),
+        })
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"type": "string", "minLength": 1})
+    }
+}
+
+/// The value of a variable: a single value.
+#[derive(Debug, Clone)]
+pub(super) struct Variable(pub(super) Value);
+
+impl Decode for Variable {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let value = Value::decode(node, cx)?;
+        if let ValueKind::List(_) | ValueKind::Map(_) = value.kind {
+            cx.wrong_type("a single value for a variable", node);
+            return None;
+        }
+        Some(Self(value))
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"type": ["string", "number", "boolean", "null"]})
+    }
+}
+
+/// All variables with their values. They are needed before the rest, and so are decoded
+/// by [`super::load`]; decoding takes what it left in the context.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Vars(pub(super) Vec<(Spanned<String>, Value)>);
+
+impl Decode for Vars {
+    fn decode(_node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        cx.vars.take()
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn schema(defs: &mut Definitions) -> Json {
+        Named::<VariableNames, Variable>::schema(defs)
+    }
+}
+
+/// Refuses keys that belong to the language but not to this version.
+pub(super) fn refuse_later_keys(fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+    let Some(entry) = fields.entry("state") else {
+        return true;
+    };
+    cx.report(
+        Diagnostic::error("not_supported", "`state:` is not supported yet")
+            .help("take it out: the state is kept in the lakehouse, in `state.db`"),
+        entry.key.span,
+    );
+    false
+}

@@ -1,0 +1,423 @@
+//! `tables:`.
+
+use std::path::{Component as PathPart, Path};
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::column_type::ColumnType;
+use super::decode::{Check, Context, Decode, Definitions, Fields, choice, record};
+use super::name::{ColumnNames, Named, PartNames, RuleNames};
+use super::scalar::{AtLeastOne, word};
+use super::sql_text::SqlText;
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::source::{SourceFile, Spanned};
+use crate::yaml::{Node, TextMap};
+
+record! {
+    /// A Delta table that the pipeline makes.
+    pub struct TableSpec as "a table" {
+        /// What a row is, for people.
+        "comment" comment: Option<Spanned<String>>,
+        /// Assets to make first, for edges that cannot be seen in the SQL.
+        "after" after: Vec<Spanned<String>>,
+        /// What it is made of: exactly one of these keys.
+        .. body: TableBody,
+        /// Rules that rows or the whole table must keep, by name.
+        "expect" expect: Named<RuleNames, Expectation>,
+        /// Writes the column `_split`, which says what each row is for.
+        "split" split: Option<Split>,
+    }
+}
+
+choice! {
+    /// What a table is made of.
+    pub enum TableBody {
+        /// Files to read; only new and changed ones are read again.
+        "ingest" Ingest(Ingest),
+        /// A query; the tables that it names are its inputs.
+        "sql" Sql(SqlText),
+        /// A file with a query, relative to the pipeline and inside its folder.
+        "sql_file" SqlFile(SqlFile),
+    }
+}
+
+impl TableSpec {
+    /// The table's query, wherever it was written.
+    #[must_use]
+    pub fn sql(&self) -> Option<&SqlText> {
+        match &self.body {
+            TableBody::Ingest(_) => None,
+            TableBody::Sql(sql) => Some(sql),
+            TableBody::SqlFile(file) => Some(&file.sql),
+        }
+    }
+}
+
+impl Check for TableSpec {}
+
+record! {
+    /// Files that become a table.
+    pub struct Ingest as "an ingest" {
+        /// Paths or patterns (`*`, `?`, `[ab]`, `**`), relative to the pipeline.
+        "files" files: AtLeastOne<Spanned<String>>,
+        /// How to read the files as CSV; left out, with commas and a header.
+        "csv" csv: Option<Csv>,
+    }
+}
+
+impl Check for Ingest {}
+
+impl Ingest {
+    /// The dialect, or the default one.
+    #[must_use]
+    pub fn csv(&self) -> Csv {
+        self.csv.clone().unwrap_or_default()
+    }
+}
+
+record! {
+    /// The dialect of CSV files.
+    #[derive(Default)]
+    pub struct Csv as "`csv`" {
+        /// What stands between two fields: one character, by default a comma.
+        "delimiter" delimiter: Option<Spanned<Delimiter>>,
+        /// Whether the first line holds the names of the columns; by default it does.
+        "header" header: Option<Spanned<bool>>,
+        /// How names in the header become names of columns: `snake_case` (the default) or `as_is`.
+        "names" names: Option<Spanned<HeaderNames>>,
+        /// Types of the columns, in the order of the file; left out, they are inferred from all files.
+        "columns" columns: Named<ColumnNames, Spanned<ColumnType>>,
+    }
+}
+
+impl Csv {
+    /// The byte between two fields.
+    #[must_use]
+    pub fn delimiter_byte(&self) -> u8 {
+        self.delimiter
+            .as_ref()
+            .map_or(b',', |delimiter| delimiter.0)
+    }
+
+    /// Whether the first line holds names.
+    #[must_use]
+    pub fn has_header(&self) -> bool {
+        self.header.as_ref().is_none_or(|header| header.value)
+    }
+
+    /// How names in the header become names of columns.
+    #[must_use]
+    pub fn header_names(&self) -> HeaderNames {
+        self.names
+            .as_ref()
+            .map_or(HeaderNames::SnakeCase, |names| names.value)
+    }
+}
+
+impl Check for Csv {
+    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let Some(header) = self.header.filter(|header| !header.value) else {
+            return true;
+        };
+        if !self.columns.is_empty() {
+            return true;
+        }
+        cx.report(
+            Diagnostic::error("missing_key", "files without a header need `columns:`")
+                .label("then the columns have no names")
+                .help("list names and types: `columns: {id: bigint, name: string}`"),
+            header.span,
+        );
+        false
+    }
+}
+
+/// The byte between two fields of a CSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delimiter(pub u8);
+
+impl Decode for Delimiter {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let text = String::decode(node, cx)?;
+        match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Some(Self(*byte)),
+            _ => {
+                cx.report(
+                    Diagnostic::error("bad_delimiter", "a delimiter is one ASCII character")
+                        .help("quote it: \";\", \",\", \"|\", or \"\\t\" for a tab"),
+                    node.span,
+                );
+                None
+            }
+        }
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"type": "string", "minLength": 1, "maxLength": 1})
+    }
+}
+
+/// How names in the header become names of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderNames {
+    /// `Fixed Acidity` becomes `fixed_acidity`.
+    SnakeCase,
+    /// Names stay as they are.
+    AsIs,
+}
+
+const HEADER_NAMES: &[(&str, HeaderNames)] = &[
+    ("snake_case", HeaderNames::SnakeCase),
+    ("as_is", HeaderNames::AsIs),
+];
+
+impl Decode for HeaderNames {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        word("way to name columns", HEADER_NAMES, node, cx)
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"enum": HEADER_NAMES.iter().map(|(word, _)| word).collect::<Vec<_>>()})
+    }
+}
+
+record! {
+    /// A rule that rows, or the whole table, must keep.
+    pub struct Expectation as "an expectation" {
+        /// What must hold: exactly one of these keys.
+        .. rule: Rule,
+        /// What happens when it is broken: `fail` the table, `drop` the row, or `warn` (the default).
+        "otherwise" otherwise: Option<Spanned<Otherwise>>,
+    }
+}
+
+choice! {
+    /// What must hold.
+    pub enum Rule {
+        /// A condition in SQL on a row; a row for which it is not TRUE (NULL included) breaks it.
+        "that" That(SqlText),
+        /// Columns whose values together occur only once in the table.
+        "unique" Unique(AtLeastOne<Spanned<String>>),
+    }
+}
+
+impl Expectation {
+    /// What happens when the rule is broken.
+    #[must_use]
+    pub fn otherwise(&self) -> Otherwise {
+        self.otherwise
+            .map_or(Otherwise::Warn, |otherwise| otherwise.value)
+    }
+}
+
+impl Check for Expectation {
+    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let (Rule::Unique(_), Some(otherwise)) = (&self.rule, self.otherwise) else {
+            return true;
+        };
+        if otherwise.value != Otherwise::Drop {
+            return true;
+        }
+        cx.report(
+            Diagnostic::error(
+                "conflicting_keys",
+                "a rule of the whole table cannot drop rows",
+            )
+            .help("write `fail` or `warn`; to keep one row of equals, say which in the SQL"),
+            otherwise.span,
+        );
+        false
+    }
+}
+
+/// What happens when a rule is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The table is not made.
+    Fail,
+    /// The row is left out.
+    Drop,
+    /// It is counted and reported.
+    Warn,
+}
+
+const OTHERWISE: &[(&str, Otherwise)] = &[
+    ("fail", Otherwise::Fail),
+    ("drop", Otherwise::Drop),
+    ("warn", Otherwise::Warn),
+];
+
+impl Otherwise {
+    /// The word in the language.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Drop => "drop",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+impl Decode for Otherwise {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        word("consequence", OTHERWISE, node, cx)
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"enum": OTHERWISE.iter().map(|(word, _)| word).collect::<Vec<_>>()})
+    }
+}
+
+record! {
+    /// Deals rows into parts by a seeded hash: equal rows stay together, and stay where they are.
+    pub struct Split as "a split" {
+        /// The share of each part: `train`, `validation`, `test`; together 1.
+        "parts" parts: Named<PartNames, Spanned<f64>>,
+        /// Another seed deals otherwise; by default 0.
+        "seed" seed: Option<Spanned<u64>>,
+        /// Columns whose rows stay together; by default the row's whole content.
+        "by" by: Vec<Spanned<String>>,
+    }
+}
+
+/// How far from 1 the shares may add up.
+const SHARE_TOLERANCE: f64 = 1e-9;
+
+impl Check for Split {
+    fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let before = cx.diagnostics.len();
+        for (name, share) in &self.parts {
+            if !(share.value > 0.0 && share.value <= 1.0) {
+                let message = format!("the share of `{name}` must be above 0 and at most 1");
+                cx.error("bad_split", message, share.span);
+            }
+        }
+        if cx.diagnostics.len() > before {
+            return false;
+        }
+        let place = fields
+            .entry("parts")
+            .map_or(fields.span, |parts| parts.key.span);
+        if self.parts.get("train").is_none() {
+            cx.error("bad_split", "a split needs the part `train`", place);
+            return false;
+        }
+        let sum: f64 = self.parts.iter().map(|(_, share)| share.value).sum();
+        if (sum - 1.0).abs() > SHARE_TOLERANCE {
+            let sum = (sum * 1e9).round() / 1e9;
+            cx.error(
+                "bad_split",
+                format!("the parts add up to {sum}, not to 1"),
+                place,
+            );
+            return false;
+        }
+        true
+    }
+}
+
+/// A query in a file of its own.
+#[derive(Debug, Clone)]
+pub struct SqlFile {
+    /// The path, as written in the pipeline.
+    pub path: Spanned<String>,
+    /// What the file says.
+    pub sql: SqlText,
+}
+
+impl Decode for SqlFile {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let path = Spanned::<String>::decode(node, cx)?;
+        let text = match read_definition(&path, cx) {
+            Ok(text) => text,
+            Err(diagnostic) => {
+                cx.report(*diagnostic, path.span);
+                return None;
+            }
+        };
+        let shown = cx.project.show(&path);
+        let source = Arc::new(SourceFile::new(shown, text));
+        if source.text().trim().is_empty() {
+            let message = format!("`{path}` is empty");
+            cx.report(Diagnostic::error("missing_value", message), path.span);
+            return None;
+        }
+        let text = source.text();
+        let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        let base = TextMap::identity(start, text.len() - start);
+        let sql = SqlText::substitute(
+            &text[start..],
+            &base,
+            &source,
+            &cx.variables,
+            &mut cx.diagnostics,
+        )?;
+        Some(Self { path, sql })
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"type": "string", "minLength": 1})
+    }
+}
+
+/// Reads a file that belongs to the project's definition and so lies inside its folder.
+fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
+    let folder = cx.project.folder();
+    let outside = || -> Box<Diagnostic> {
+        Diagnostic::error(
+            "outside_project",
+            format!("`{path}` lies outside the project's folder"),
+        )
+        .help("definitions belong to the project: move the file beside the pipeline")
+        .into()
+    };
+    let relative = Path::new(path);
+    let plain = |part: PathPart<'_>| matches!(part, PathPart::Normal(_) | PathPart::CurDir);
+    if relative.is_absolute() || path.is_empty() {
+        return Err(outside());
+    }
+    let file = folder.join(relative);
+    let unreadable = |error: &std::io::Error| -> Box<Diagnostic> {
+        Diagnostic::error("unreadable_file", format!("cannot read `{path}`: {error}"))
+            .maybe_help(nearest_file(&file).map(|near| format!("did you mean `{near}`?")))
+            .into()
+    };
+    // A path with `..` may only be followed when what it names exists inside.
+    let real = match file.canonicalize() {
+        Ok(real) => real,
+        Err(error) if relative.components().all(plain) => return Err(unreadable(&error)),
+        Err(_) => return Err(outside()),
+    };
+    let root = folder.canonicalize().map_err(|error| unreadable(&error))?;
+    if !real.starts_with(&root) {
+        return Err(outside());
+    }
+    let bytes = std::fs::read(&real).map_err(|error| unreadable(&error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        Diagnostic::error(
+            "not_utf8",
+            format!("`{path}` is not UTF-8: byte {} on line {line}", at + 1),
+        )
+        .help("save the file as UTF-8")
+        .into()
+    })
+}
+
+/// The file in the same folder whose name is nearest.
+fn nearest_file(missing: &Path) -> Option<String> {
+    let wanted = missing.file_name()?.to_str()?;
+    let mut names: Vec<String> = std::fs::read_dir(missing.parent()?)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
+}
