@@ -5,7 +5,10 @@ use std::{io, path::PathBuf};
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
-use crate::name::{InvalidName, TableName};
+use crate::{
+    ingest::IngestError,
+    name::{InvalidName, TableName},
+};
 
 /// A failure of the lakehouse. The text says what, where, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +147,25 @@ pub enum LakeError {
         source: Box<DeltaTableError>,
     },
 
+    /// The same transaction, or a later one, has been committed already.
+    #[error(
+        "{table}: the transaction {txn_version} of {app_id} is not after {last}, which is committed: run again"
+    )]
+    StaleTransaction {
+        /// The table that was to be written.
+        table: TableName,
+        /// Who counts the transactions.
+        app_id: String,
+        /// The number that was to be committed.
+        txn_version: i64,
+        /// The last number that was.
+        last: i64,
+    },
+
+    /// A source file cannot be ingested.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+
     /// The rows that were to be written could not be made.
     #[error("{source}")]
     Rows {
@@ -157,6 +179,9 @@ pub enum LakeError {
 impl LakeError {
     /// Whether doing the same again can succeed without a change by the user.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Conflict { .. } | Self::Locked { .. })
+        matches!(
+            self,
+            Self::Conflict { .. } | Self::Locked { .. } | Self::StaleTransaction { .. }
+        )
     }
 }

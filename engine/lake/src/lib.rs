@@ -5,8 +5,22 @@
 //! [`delta`] reads and writes them, [`ingest`] turns files into streams of
 //! batches, [`catalog`] shows the tables to DataFusion at pinned versions.
 
+pub mod catalog;
+pub mod delta;
 pub mod error;
+pub mod ingest;
+mod lakehouse;
 pub mod name;
+pub mod nearest;
+mod project;
+pub mod registry;
+pub mod session;
+pub mod sql;
+pub mod state;
+pub mod system;
 
+pub use catalog::{LakeCatalog, Pins};
 pub use error::LakeError;
+pub use lakehouse::Lakehouse;
 pub use name::{InvalidName, TableName};
+pub use project::RunLock;

@@ -39,10 +39,18 @@ pub enum InvalidName {
         "`{part}` cannot name a {role}: use letters, digits and `_`, starting with a letter, at most 128 characters"
     )]
     Part {
-        /// What the part would name: `layer`, `table`, `pipeline` or `model`.
+        /// What the part would name: `layer`, `table` or `model`.
         role: &'static str,
         /// The part as it was written.
         part: String,
+    },
+    /// A pipeline's name has a character that file names shall not have.
+    #[error(
+        "`{name}` cannot name a pipeline: use letters, digits, `_`, `-` and `.`, starting with a letter or a digit, at most 128 characters"
+    )]
+    Pipeline {
+        /// The name as it was written.
+        name: String,
     },
     /// The layer is one that Sluice itself provides.
     #[error("the layer `{layer}` is reserved: choose another name, such as `bronze`")]
@@ -89,7 +97,10 @@ impl TableName {
     pub fn new(layer: &str, table: &str) -> Result<Self, InvalidName> {
         check_part("layer", layer)?;
         check_part("table", table)?;
-        if RESERVED_LAYERS.iter().any(|r| r.eq_ignore_ascii_case(layer)) {
+        if RESERVED_LAYERS
+            .iter()
+            .any(|r| r.eq_ignore_ascii_case(layer))
+        {
             return Err(InvalidName::Reserved {
                 layer: layer.to_owned(),
             });
@@ -152,7 +163,7 @@ impl From<TableName> for String {
 }
 
 /// Checks a name that becomes a folder or a file: `[A-Za-z][A-Za-z0-9_]*`.
-/// `role` says what it names (`layer`, `table`, `pipeline`, `model`).
+/// `role` says what it names (`layer`, `table`, `model`).
 ///
 /// # Errors
 /// [`InvalidName::Part`] with the part as it was written.
@@ -168,6 +179,27 @@ pub fn check_part(role: &'static str, part: &str) -> Result<(), InvalidName> {
         Err(InvalidName::Part {
             role,
             part: part.to_owned(),
+        })
+    }
+}
+
+/// Checks a pipeline's name, which becomes a file's: letters, digits, `_`, `-`
+/// and `.`, starting with a letter or a digit, at most 128 characters.
+///
+/// # Errors
+/// [`InvalidName::Pipeline`] with the name as it was written.
+pub fn check_pipeline(name: &str) -> Result<(), InvalidName> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && name.len() <= MAX_PART_BYTES
+    {
+        Ok(())
+    } else {
+        Err(InvalidName::Pipeline {
+            name: name.to_owned(),
         })
     }
 }
@@ -230,14 +262,14 @@ fn check_type(path: &str, data_type: &DataType) -> Result<(), InvalidName> {
     }
 }
 
-/// Turns a header such as `fixed acidity` or `pH (mean)` into `fixed_acidity`
-/// and `pH_mean`: every run of characters other than letters, digits and `_`
-/// becomes one `_`, none at the ends; letters keep their case. A name that
-/// would start with a digit gets a `c` in front; an empty one becomes `column`.
+/// Turns a header such as `fixed acidity` or `Price (EUR)` into `fixed_acidity`
+/// and `price_eur`: letters become small, and every run of characters other than
+/// letters, digits and `_` becomes one `_`, none at the ends. A name that would
+/// start with a digit gets a `c` in front; an empty one becomes `column`.
 pub fn snake_case(header: &str) -> String {
     let mut name = String::with_capacity(header.len());
     let mut gap = false;
-    for character in header.trim().chars() {
+    for character in header.trim().chars().flat_map(char::to_lowercase) {
         if character.is_alphanumeric() || character == '_' {
             if gap && !name.is_empty() {
                 name.push('_');
@@ -311,8 +343,21 @@ mod tests {
     fn bad_names_are_refused() {
         let long = format!("a.{}", "b".repeat(129));
         for bad in [
-            "wine", "a.b.c", "", ".", "a.", ".b", "_a.b", "a._b", "1a.b", "a.b c", "a./b", "é.b",
-            "System.runs", "information_schema.tables", &long,
+            "wine",
+            "a.b.c",
+            "",
+            ".",
+            "a.",
+            ".b",
+            "_a.b",
+            "a._b",
+            "1a.b",
+            "a.b c",
+            "a./b",
+            "é.b",
+            "System.runs",
+            "information_schema.tables",
+            &long,
         ] {
             assert!(bad.parse::<TableName>().is_err(), "{bad} was taken");
         }
@@ -321,7 +366,10 @@ mod tests {
 
     #[test]
     fn columns_that_delta_refuses() {
-        assert_eq!(check_column_names(&schema(&["pH", "a-b", "_row", "ä"])), Ok(()));
+        assert_eq!(
+            check_column_names(&schema(&["pH", "a-b", "_row", "ä"])),
+            Ok(())
+        );
         for character in FORBIDDEN_IN_COLUMNS.chars() {
             let name = format!("a{character}b");
             let error = check_column_names(&schema(&["x", &name])).unwrap_err();
@@ -357,8 +405,8 @@ mod tests {
     fn headers_become_names() {
         for (header, name) in [
             ("fixed acidity", "fixed_acidity"),
-            ("pH", "pH"),
-            ("  pH (mean) ", "pH_mean"),
+            ("Price (EUR)", "price_eur"),
+            ("  pH (mean) ", "ph_mean"),
             ("a=b;c", "a_b_c"),
             ("_split", "_split"),
             ("2024", "c2024"),

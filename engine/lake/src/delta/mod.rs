@@ -1,0 +1,90 @@
+//! Delta tables: pinned reads, and writes that are visible whole or not at all.
+//!
+//! The operations are methods of [`Lakehouse`](crate::Lakehouse): `latest_version`,
+//! `load`, `last_txn`, `commits` in `read`, and `write` in `write`. Column types
+//! that Delta lacks are converted in [`types`]. Of several writers of one table
+//! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
+//! nothing is merged behind the user's back.
+
+mod failure;
+mod read;
+mod replace;
+pub mod types;
+mod write;
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+
+use crate::name::TableName;
+
+/// A table at one version: what is read does not change when somebody commits.
+#[derive(Debug, Clone)]
+pub struct PinnedTable {
+    /// The table, as it is spelled on disk.
+    pub name: TableName,
+    /// The version of the Delta log.
+    pub version: u64,
+    /// Delta's identity of the table: another one after the folder was made anew.
+    pub table_id: String,
+    /// The columns, with their metadata.
+    pub schema: SchemaRef,
+    /// The rows, for DataFusion.
+    pub provider: Arc<dyn TableProvider>,
+}
+
+/// What a write does with the rows that are there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteMode {
+    /// The new rows replace all; the columns may change.
+    Overwrite,
+    /// The new rows are added; the columns must be the table's.
+    Append,
+    /// Rows whose `_file` is in the list go, and the new rows are added, in one
+    /// commit; the columns must be the table's. The new rows may be of any file.
+    /// With an empty list, or without a table, this is `Append`.
+    ReplaceFiles(Vec<String>),
+}
+
+/// What a commit carries besides the rows.
+#[derive(Debug, Clone)]
+pub struct CommitInfo {
+    /// Who counts the transactions: `<project uuid>/<table>`.
+    pub app_id: String,
+    /// The transaction's number: greater than the table's last one for `app_id`.
+    pub txn_version: i64,
+    /// Free facts (file hashes, run): [`Commit::metadata`] gives them back.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// Counts the rows while they stream into the table, for a progress line.
+    pub rows: Arc<AtomicU64>,
+}
+
+/// The outcome of a write that was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The version that the write made.
+    pub version: u64,
+    /// How many rows came in.
+    pub rows: u64,
+    /// The size of the data files that were added, in bytes.
+    pub bytes: u64,
+    /// The number of data files that were added.
+    pub files: u64,
+}
+
+/// One entry of a table's log, as far as Sluice wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// The version that the commit made.
+    pub version: u64,
+    /// When it was made, in milliseconds since 1970 (UTC).
+    pub timestamp_ms: Option<i64>,
+    /// Who counted the transaction, if anybody did, and its number.
+    pub txn: Option<(String, i64)>,
+    /// [`CommitInfo::metadata`]; empty for commits by other programs.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The key of commitInfo that holds [`CommitInfo::metadata`].
+const METADATA_KEY: &str = "sluice";

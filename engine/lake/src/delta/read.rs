@@ -1,0 +1,303 @@
+//! Reading: versions, pinned tables, and what the commits carry.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use datafusion::{
+    execution::SessionState,
+    prelude::{SessionConfig, SessionContext},
+};
+use deltalake::{DeltaTable, DeltaTableBuilder};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{Commit, METADATA_KEY, PinnedTable, failure::delta_error};
+use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
+
+/// How tables are read, whatever session the query runs in: strings as `Utf8`
+/// (what is written and what is read has one type), filters inside Parquet.
+static READER: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
+    let config = SessionConfig::new()
+        .set_bool(
+            "datafusion.execution.parquet.schema_force_view_types",
+            false,
+        )
+        .set_bool("datafusion.execution.parquet.pushdown_filters", true);
+    Arc::new(SessionContext::new_with_config(config).state())
+});
+
+impl Lakehouse {
+    /// The latest version of a table; none when there is no such table.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`].
+    pub async fn latest_version(&self, name: &TableName) -> Result<Option<u64>, LakeError> {
+        let log = self.table_path(name).join("_delta_log");
+        blocking(move || {
+            let mut latest = None;
+            for file in log_files(&log)? {
+                latest = latest.max(version_of(&file));
+            }
+            Ok(latest)
+        })
+        .await
+    }
+
+    /// Loads a table at a version, or at its latest one.
+    ///
+    /// # Errors
+    /// [`LakeError::UnknownTable`], [`LakeError::UnknownVersion`] and what
+    /// deltalake may say about a damaged log.
+    pub async fn load(
+        &self,
+        name: &TableName,
+        version: Option<u64>,
+    ) -> Result<PinnedTable, LakeError> {
+        let Some(table) = self.open_delta(name, version).await? else {
+            return Err(self.unknown_table(name));
+        };
+        let failed = |error| delta_error(name, self.table_path(name), "read the table", error);
+        let state = table.snapshot().map_err(failed)?;
+        let provider = table
+            .table_provider()
+            .with_session(Arc::clone(&READER))
+            .await
+            .map_err(|source| super::failure::rows_error(name, source))?;
+        Ok(PinnedTable {
+            name: name.clone(),
+            version: state.version(),
+            table_id: state.metadata().id().to_owned(),
+            schema: provider.schema(),
+            provider,
+        })
+    }
+
+    /// The number of the last transaction that `app_id` committed to a table.
+    ///
+    /// # Errors
+    /// What deltalake may say about a damaged log.
+    pub async fn last_txn(&self, name: &TableName, app_id: &str) -> Result<Option<i64>, LakeError> {
+        match self.open_delta(name, None).await? {
+            Some(table) => self.last_txn_of(name, &table, app_id).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn last_txn_of(
+        &self,
+        name: &TableName,
+        table: &DeltaTable,
+        app_id: &str,
+    ) -> Result<Option<i64>, LakeError> {
+        let failed = |error| delta_error(name, self.table_path(name), "read the table", error);
+        let log_store = table.log_store();
+        table
+            .snapshot()
+            .map_err(failed)?
+            .transaction_version(log_store.as_ref(), app_id)
+            .await
+            .map_err(failed)
+    }
+
+    /// Every commit that the table's log still holds, oldest first. Sluice's own
+    /// commits never remove old entries; other programs may.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] and [`LakeError::Damaged`].
+    pub async fn commits(&self, name: &TableName) -> Result<Vec<Commit>, LakeError> {
+        let log = self.table_path(name).join("_delta_log");
+        blocking(move || {
+            let mut files = log_files(&log)?;
+            files.retain(|file| file.ends_with(".json"));
+            files.sort_unstable();
+            files
+                .iter()
+                .filter_map(|file| version_of(file).map(|version| (file, version)))
+                .map(|(file, version)| Ok(read_commit(&log.join(file), version)?.commit))
+                .collect()
+        })
+        .await
+    }
+
+    /// The facts that the commit of this version carries; empty when it was not
+    /// written by Sluice.
+    ///
+    /// # Errors
+    /// [`LakeError::UnknownVersion`], [`LakeError::Unreadable`] and
+    /// [`LakeError::Damaged`].
+    pub async fn commit_metadata(
+        &self,
+        name: &TableName,
+        version: u64,
+    ) -> Result<Map<String, Value>, LakeError> {
+        let entry = self.log_entry(name, version).await?;
+        Ok(entry.commit.metadata)
+    }
+
+    /// One entry of the log, read whole.
+    pub(super) async fn log_entry(
+        &self,
+        name: &TableName,
+        version: u64,
+    ) -> Result<LogEntry, LakeError> {
+        let log = self.table_path(name).join("_delta_log");
+        let file = log.join(format!("{version:020}.json"));
+        let exists = file.clone();
+        if !blocking(move || Ok(exists.exists())).await? {
+            return Err(LakeError::UnknownVersion {
+                table: name.clone(),
+                version,
+                latest: self.latest_version(name).await?,
+            });
+        }
+        blocking(move || read_commit(&file, version)).await
+    }
+
+    /// Opens the table for deltalake; none when there is no such table.
+    pub(super) async fn open_delta(
+        &self,
+        name: &TableName,
+        version: Option<u64>,
+    ) -> Result<Option<DeltaTable>, LakeError> {
+        let Some(latest) = self.latest_version(name).await? else {
+            return Ok(None);
+        };
+        if let Some(version) = version
+            && version > latest
+        {
+            return Err(LakeError::UnknownVersion {
+                table: name.clone(),
+                version,
+                latest: Some(latest),
+            });
+        }
+        let mut builder = self.table_builder(name)?;
+        if let Some(version) = version {
+            builder = builder.with_version(version);
+        }
+        let table = builder.load().await;
+        table
+            .map(Some)
+            .map_err(|error| delta_error(name, self.table_path(name), "read the table", error))
+    }
+
+    /// A builder for the table's folder, whether it exists or not.
+    pub(super) fn table_builder(&self, name: &TableName) -> Result<DeltaTableBuilder, LakeError> {
+        let path = self.table_path(name);
+        let url = Url::from_directory_path(&path).map_err(|()| LakeError::Unreadable {
+            path: path.clone(),
+            source: io::ErrorKind::InvalidFilename.into(),
+        })?;
+        DeltaTableBuilder::from_url(url)
+            .map_err(|error| delta_error(name, path, "find the table", error))
+    }
+}
+
+/// Runs file access where it may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
+) -> Result<T, LakeError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody will look at the outcome.
+            Err(error) => Err(LakeError::Unreadable {
+                path: "_delta_log".into(),
+                source: io::Error::other(error),
+            }),
+        },
+    }
+}
+
+/// A commit with the sizes of the data files that it added.
+#[derive(Debug)]
+pub(super) struct LogEntry {
+    pub(super) commit: Commit,
+    pub(super) added_files: u64,
+    pub(super) added_bytes: u64,
+}
+
+/// The names of the log's files; none when there is no log.
+fn log_files(log: &Path) -> Result<Vec<String>, LakeError> {
+    let unreadable = |source| LakeError::Unreadable {
+        path: log.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(log) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The version that a file of the log stands for: a commit, or a checkpoint.
+fn version_of(file: &str) -> Option<u64> {
+    let (version, rest) = file.split_once('.')?;
+    let is_version = version.len() == 20 && version.bytes().all(|b| b.is_ascii_digit());
+    if is_version && (rest == "json" || rest.starts_with("checkpoint")) {
+        version.parse().ok()
+    } else {
+        None
+    }
+}
+
+fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {
+    let text = fs::read_to_string(path).map_err(|source| LakeError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut entry = LogEntry {
+        commit: Commit {
+            version,
+            timestamp_ms: None,
+            txn: None,
+            metadata: Map::new(),
+        },
+        added_files: 0,
+        added_bytes: 0,
+    };
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let action: Value = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        note_action(&mut entry, action);
+    }
+    Ok(entry)
+}
+
+fn note_action(entry: &mut LogEntry, mut action: Value) {
+    if let Some(info) = action.get_mut("commitInfo") {
+        entry.commit.timestamp_ms = info.get("timestamp").and_then(Value::as_i64);
+        if let Some(Value::Object(metadata)) = info.get_mut(METADATA_KEY).map(Value::take) {
+            entry.commit.metadata = metadata;
+        }
+    } else if let Some(txn) = action.get("txn") {
+        let app_id = txn.get("appId").and_then(Value::as_str);
+        let version = txn.get("version").and_then(Value::as_i64);
+        if let (Some(app_id), Some(version)) = (app_id, version) {
+            entry.commit.txn = Some((app_id.to_owned(), version));
+        }
+    } else if let Some(add) = action.get("add") {
+        entry.added_files += 1;
+        entry.added_bytes += add.get("size").and_then(Value::as_u64).unwrap_or(0);
+    }
+}

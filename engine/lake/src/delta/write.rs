@@ -1,0 +1,334 @@
+//! Writing: a stream of batches becomes one commit, or nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    catalog::streaming::StreamingTable,
+    datasource::provider_as_source,
+    error::DataFusionError,
+    execution::{SendableRecordBatchStream, SessionState, TaskContext},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
+};
+use deltalake::{
+    DeltaTable, DeltaTableError,
+    delta_datafusion::DeltaSessionContext,
+    kernel::{Transaction, transaction::CommitProperties},
+    operations::write::SchemaMode,
+    protocol::SaveMode,
+};
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::{
+    CommitInfo, METADATA_KEY, WriteMode, Written,
+    failure::{delta_error, rows_error},
+    types::{Conversion, delta_schema},
+};
+use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
+
+impl Lakehouse {
+    /// Writes a stream of rows to a table in one commit, making the table when
+    /// there is none. Until the commit nothing is visible: an error, a dropped
+    /// future or a killed process leaves at most data files that no log names.
+    /// The rows stream through; memory is bounded by a few batches and the
+    /// Parquet writer's row group.
+    ///
+    /// # Errors
+    /// [`LakeError::Column`], [`LakeError::ColumnType`] and
+    /// [`LakeError::SchemaChanged`] before a row is read; [`LakeError::Ingest`] or
+    /// [`LakeError::Rows`] with the first error of the stream;
+    /// [`LakeError::Conflict`] when somebody else committed meanwhile;
+    /// [`LakeError::StaleTransaction`] when `commit` has been committed already;
+    /// [`LakeError::Unwritable`] and [`LakeError::Delta`].
+    pub async fn write(
+        &self,
+        name: &TableName,
+        mode: WriteMode,
+        stream: SendableRecordBatchStream,
+        commit: CommitInfo,
+    ) -> Result<Written, LakeError> {
+        let schema = delta_schema(name, &stream.schema())?;
+        let existing = self.open_delta(name, None).await?;
+        if let Some(table) = &existing {
+            self.check_txn(name, table, &commit).await?;
+        }
+        let conversion = match (&existing, &mode) {
+            (Some(table), WriteMode::Append | WriteMode::ReplaceFiles(_)) => {
+                self.conversion_onto(name, table, &schema)?
+            }
+            _ => Conversion::in_place(schema),
+        };
+        let incoming = Incoming::new(stream, conversion, &commit.rows);
+        let seen = incoming.seen();
+        let outcome = match (existing, mode) {
+            (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
+                self.replace_files(name, table, files, incoming, &commit)
+                    .await
+            }
+            (existing, mode) => {
+                let overwrite = existing.is_some() && mode == WriteMode::Overwrite;
+                self.write_plan(name, existing, overwrite, incoming, &commit)
+                    .await
+            }
+        };
+        let failed = match outcome {
+            Ok(version) => return self.written(name, version, &seen).await,
+            Err(error) => error,
+        };
+        if let Some(fault) = seen.fault.get() {
+            return Err(rows_error(name, DataFusionError::Shared(Arc::clone(fault))));
+        }
+        // What failed may have been the tidying up after the commit.
+        match self.version_of_txn(name, &commit).await {
+            Ok(Some(version)) => self.written(name, version, &seen).await,
+            _ => Err(delta_error(
+                name,
+                self.table_path(name),
+                "write the table",
+                failed,
+            )),
+        }
+    }
+
+    /// Full overwrite, append, and the first write of a table.
+    async fn write_plan(
+        &self,
+        name: &TableName,
+        existing: Option<DeltaTable>,
+        overwrite: bool,
+        incoming: Incoming,
+        commit: &CommitInfo,
+    ) -> Result<u64, DeltaTableError> {
+        let table = match existing {
+            Some(table) => table,
+            None => self
+                .table_builder(name)
+                .map_err(|error| DeltaTableError::GenericError {
+                    source: Box::new(error),
+                })?
+                .build()?,
+        };
+        let mut builder = table
+            .write(Vec::new())
+            .with_input_plan(incoming.into_plan()?)
+            .with_session_state(Arc::new(write_session()?))
+            .with_commit_properties(commit_properties(commit))
+            .with_table_name(name.to_string());
+        if overwrite {
+            builder = builder
+                .with_save_mode(SaveMode::Overwrite)
+                .with_schema_mode(SchemaMode::Overwrite);
+        }
+        builder
+            .await?
+            .version()
+            .ok_or(DeltaTableError::NotInitialized)
+    }
+
+    /// How the incoming rows fit the table that is there.
+    fn conversion_onto(
+        &self,
+        name: &TableName,
+        table: &DeltaTable,
+        incoming: &SchemaRef,
+    ) -> Result<Conversion, LakeError> {
+        let path = self.table_path(name);
+        let snapshot = table
+            .snapshot()
+            .map_err(|error| delta_error(name, path.clone(), "read the table", error))?
+            .snapshot();
+        // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
+        Conversion::onto(incoming, snapshot.arrow_schema()).map_err(|difference| {
+            LakeError::SchemaChanged {
+                table: name.clone(),
+                difference,
+                path,
+            }
+        })
+    }
+
+    async fn check_txn(
+        &self,
+        name: &TableName,
+        table: &DeltaTable,
+        commit: &CommitInfo,
+    ) -> Result<(), LakeError> {
+        match self.last_txn_of(name, table, &commit.app_id).await? {
+            Some(last) if last >= commit.txn_version => Err(LakeError::StaleTransaction {
+                table: name.clone(),
+                app_id: commit.app_id.clone(),
+                txn_version: commit.txn_version,
+                last,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The version whose commit carries this very transaction, if there is one.
+    async fn version_of_txn(
+        &self,
+        name: &TableName,
+        commit: &CommitInfo,
+    ) -> Result<Option<u64>, LakeError> {
+        let commits = self.commits(name).await?;
+        Ok(commits.into_iter().rev().find_map(|entry| {
+            let (app_id, version) = entry.txn?;
+            (app_id == commit.app_id && version == commit.txn_version).then_some(entry.version)
+        }))
+    }
+
+    async fn written(
+        &self,
+        name: &TableName,
+        version: u64,
+        seen: &Seen,
+    ) -> Result<Written, LakeError> {
+        let entry = self.log_entry(name, version).await?;
+        Ok(Written {
+            version,
+            rows: seen.rows.load(Ordering::Relaxed),
+            bytes: entry.added_bytes,
+            files: entry.added_files,
+        })
+    }
+}
+
+/// What every commit of ours says. No retries: deltalake would merge our commit
+/// with one that we have not seen (on creation even without looking at it). No
+/// clean-up of old entries: they hold the file hashes of ingest.
+pub(super) fn commit_properties(commit: &CommitInfo) -> CommitProperties {
+    let metadata = Value::Object(commit.metadata.clone());
+    CommitProperties::default()
+        .with_metadata([(METADATA_KEY.to_owned(), metadata)])
+        .with_application_transaction(Transaction::new(&commit.app_id, commit.txn_version))
+        .with_max_retries(0)
+        .with_cleanup_expired_logs(Some(false))
+}
+
+/// One partition in, one file after the other out: rows keep their order.
+fn write_session() -> Result<SessionState, DeltaTableError> {
+    let overrides = HashMap::from([(
+        "datafusion.execution.target_partitions".to_owned(),
+        "1".to_owned(),
+    )]);
+    Ok(DeltaSessionContext::new_with_session_overrides(&overrides)?.state())
+}
+
+/// What came through so far, and the first thing that went wrong.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    rows: AtomicU64,
+    fault: OnceLock<Arc<DataFusionError>>,
+}
+
+impl Seen {
+    /// Keeps the first error; what goes on shares it.
+    fn note(&self, error: DataFusionError) -> DataFusionError {
+        let error = Arc::new(error);
+        let _ = self.fault.set(Arc::clone(&error));
+        DataFusionError::Shared(error)
+    }
+}
+
+/// The rows on their way: converted to the table's types, and counted.
+pub(super) struct Incoming {
+    schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+    seen: Arc<Seen>,
+}
+
+impl Incoming {
+    fn new(
+        stream: SendableRecordBatchStream,
+        conversion: Conversion,
+        progress: &Arc<AtomicU64>,
+    ) -> Self {
+        let seen = Arc::new(Seen::default());
+        let schema = Arc::clone(conversion.target());
+        let (noted, progress) = (Arc::clone(&seen), Arc::clone(progress));
+        let converted = stream.map(move |batch| {
+            let batch = batch
+                .and_then(|batch| Ok(conversion.apply(&batch)?))
+                .map_err(|error| noted.note(error))?;
+            let rows = batch.num_rows() as u64;
+            noted.rows.fetch_add(rows, Ordering::Relaxed);
+            progress.fetch_add(rows, Ordering::Relaxed);
+            Ok(batch)
+        });
+        Self {
+            stream: Box::pin(RecordBatchStreamAdapter::new(
+                Arc::clone(&schema),
+                converted,
+            )),
+            schema,
+            seen,
+        }
+    }
+
+    fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen)
+    }
+
+    /// The table's schema.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows, in the table's schema.
+    pub(super) fn into_stream(self) -> SendableRecordBatchStream {
+        self.stream
+    }
+
+    /// A plan that scans the stream, once.
+    fn into_plan(self) -> Result<LogicalPlan, DataFusionError> {
+        let partition = OneShot {
+            schema: Arc::clone(&self.schema),
+            stream: Mutex::new(Some(self.stream)),
+        };
+        let table = StreamingTable::try_new(self.schema, vec![Arc::new(partition)])?;
+        LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)?.build()
+    }
+}
+
+/// A stream that can be taken once.
+struct OneShot {
+    schema: SchemaRef,
+    stream: Mutex<Option<SendableRecordBatchStream>>,
+}
+
+impl std::fmt::Debug for OneShot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OneShot")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for OneShot {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let taken = self
+            .stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        taken.unwrap_or_else(|| {
+            let again = DataFusionError::Internal("the rows were read twice".to_owned());
+            Box::pin(RecordBatchStreamAdapter::new(
+                Arc::clone(&self.schema),
+                futures::stream::iter([Err(again)]),
+            ))
+        })
+    }
+}

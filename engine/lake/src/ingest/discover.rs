@@ -1,0 +1,205 @@
+//! Finding the files that patterns name, and hashing their content.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use futures::{StreamExt, TryStreamExt};
+use globset::{GlobBuilder, GlobMatcher};
+use walkdir::WalkDir;
+
+use super::{error::IngestError, read::in_background};
+use crate::name::nearest;
+
+/// A file that is to be ingested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// The path as `_file` holds it: relative to the folder that the patterns are
+    /// relative to (absolute where the pattern is), with `/`.
+    pub path: String,
+    /// Where the file is.
+    pub absolute: PathBuf,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// The BLAKE3 hash of its content, in hexadecimal.
+    pub content_hash: String,
+}
+
+/// The files that match any of `patterns` (`*`, `?`, `[...]`, `{a,b}`, `**`), which
+/// are relative to `base_dir` and may lead out of it. Each file comes once, sorted
+/// by its path; hidden files only where the pattern says so. Every file is read
+/// once for its hash.
+///
+/// # Errors
+/// [`IngestError::NoMatch`] when a pattern matches nothing, with the nearest name;
+/// [`IngestError::Pattern`], [`IngestError::FileName`], [`IngestError::Unreadable`].
+pub async fn expand_globs(
+    base_dir: &Path,
+    patterns: &[String],
+) -> Result<Vec<SourceFile>, IngestError> {
+    let (base_dir, patterns) = (base_dir.to_owned(), patterns.to_vec());
+    let found = in_background("files", move || find(&base_dir, &patterns)).await?;
+    futures::stream::iter(found)
+        .map(|(path, absolute)| {
+            let name = path.clone();
+            in_background(name, move || hash(path, absolute))
+        })
+        .buffered(super::read::parallel_files())
+        .try_collect()
+        .await
+}
+
+/// The matching files, by their `_file` path.
+fn find(base_dir: &Path, patterns: &[String]) -> Result<BTreeMap<String, PathBuf>, IngestError> {
+    let mut found = BTreeMap::new();
+    for pattern in patterns {
+        let matches = find_one(base_dir, pattern)?;
+        found.extend(matches);
+    }
+    // Two spellings of one file (`a.csv`, `../x/a.csv`) are one file.
+    let mut seen = HashSet::new();
+    found.retain(|_, absolute| match fs::canonicalize(&*absolute) {
+        Ok(real) => seen.insert(real),
+        Err(_) => true,
+    });
+    Ok(found)
+}
+
+fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>, IngestError> {
+    let split = Pattern::parse(pattern)?;
+    let folder = base_dir.join(&split.folder);
+    let mut matches = Vec::new();
+    let walk = WalkDir::new(&folder)
+        .min_depth(1)
+        .max_depth(split.max_depth)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || split.hidden || !is_hidden(entry.file_name()));
+    for entry in walk {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // No such folder: nothing matches. A link to nowhere: no file either.
+            Err(error) if error.io_error().is_some_and(is_not_found) => continue,
+            Err(error) => {
+                let path = error.path().unwrap_or(&folder).to_owned();
+                return Err(IngestError::unreadable(path, error.into()));
+            }
+        };
+        let inside = entry.path().strip_prefix(&folder).unwrap_or(entry.path());
+        if !entry.file_type().is_file() || !split.matcher.is_match(inside) {
+            continue;
+        }
+        let Some(inside) = inside.to_str() else {
+            return Err(IngestError::FileName {
+                path: entry.into_path(),
+            });
+        };
+        let inside = inside.replace(std::path::MAIN_SEPARATOR, "/");
+        matches.push((format!("{}{inside}", split.folder), entry.path().to_owned()));
+    }
+    if matches.is_empty() {
+        return Err(no_match(pattern, &folder, &split.rest));
+    }
+    Ok(matches)
+}
+
+fn is_not_found(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// A pattern, divided where its first wildcard stands.
+struct Pattern {
+    /// The folder that is searched: empty, or ending in `/`.
+    folder: String,
+    /// The pattern inside the folder.
+    rest: String,
+    matcher: GlobMatcher,
+    max_depth: usize,
+    hidden: bool,
+}
+
+impl Pattern {
+    fn parse(pattern: &str) -> Result<Self, IngestError> {
+        let bad = |reason: String| IngestError::Pattern {
+            pattern: pattern.to_owned(),
+            reason,
+        };
+        if pattern.trim().is_empty() {
+            return Err(bad("it is empty".to_owned()));
+        }
+        let wildcard = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
+        let slash = pattern[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
+        let (folder, rest) = pattern.split_at(slash);
+        if rest.is_empty() {
+            return Err(bad(format!("it names a folder; write `{pattern}*.csv`")));
+        }
+        let glob = GlobBuilder::new(rest)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| bad(error.kind().to_string()))?;
+        let max_depth = if rest.contains("**") {
+            usize::MAX
+        } else {
+            rest.split('/').count()
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            rest: rest.to_owned(),
+            matcher: glob.compile_matcher(),
+            max_depth,
+            hidden: rest.split('/').any(|part| part.starts_with('.')),
+        })
+    }
+}
+
+/// The error for a pattern without a match: the nearest name in the folder that
+/// was searched, or in the deepest folder above it that exists.
+fn no_match(pattern: &str, folder: &Path, rest: &str) -> IngestError {
+    let mut searched = folder.to_owned();
+    let mut wanted = rest.to_owned();
+    while !searched.is_dir() {
+        let Some(name) = searched.file_name().and_then(|name| name.to_str()) else {
+            break;
+        };
+        wanted = name.to_owned();
+        if !searched.pop() {
+            break;
+        }
+    }
+    let names: Vec<String> = fs::read_dir(&searched)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    IngestError::NoMatch {
+        pattern: pattern.to_owned(),
+        folder: searched,
+        nearest: nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned),
+    }
+}
+
+fn hash(path: String, absolute: PathBuf) -> Result<SourceFile, IngestError> {
+    let unreadable = |error| IngestError::unreadable(&absolute, error);
+    let mut file = File::open(&absolute).map_err(unreadable)?;
+    let mut hasher = blake3::Hasher::new();
+    let size_bytes = io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+    Ok(SourceFile {
+        path,
+        size_bytes,
+        content_hash: hasher.finalize().to_hex().to_string(),
+        absolute,
+    })
+}

@@ -1,0 +1,240 @@
+//! The lakehouse as a folder: where everything lies, and which tables there are.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    error::LakeError,
+    name::{RESERVED_LAYERS, TableName, check_part, nearest},
+};
+
+/// A folder with Delta tables at `<layer>/<table>/` and Sluice's own things in
+/// `_sluice/`, `_models/`, `_artifacts/` and `state.db`. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lakehouse {
+    root: Arc<Path>,
+}
+
+impl Lakehouse {
+    /// Opens a lakehouse for reading; nothing is written. A folder that does not
+    /// exist is fine and looks empty.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] when the path is not a folder.
+    pub fn open(root: impl AsRef<Path>) -> Result<Self, LakeError> {
+        let root = root.as_ref();
+        let unreadable = |source| LakeError::Unreadable {
+            path: root.to_owned(),
+            source,
+        };
+        let absolute = std::path::absolute(root).map_err(unreadable)?;
+        match fs::metadata(&absolute) {
+            Ok(metadata) if !metadata.is_dir() => {
+                Err(unreadable(io::ErrorKind::NotADirectory.into()))
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(error)),
+            _ => Ok(Self {
+                root: absolute.into(),
+            }),
+        }
+    }
+
+    /// Opens a lakehouse for writing, making its folder when there is none, and
+    /// proves that a file can be written there.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`] with the folder and what the system said.
+    pub fn create(root: impl AsRef<Path>) -> Result<Self, LakeError> {
+        let root = root.as_ref();
+        let unwritable = |source| LakeError::Unwritable {
+            path: root.to_owned(),
+            source,
+        };
+        let absolute = std::path::absolute(root).map_err(unwritable)?;
+        fs::create_dir_all(&absolute).map_err(unwritable)?;
+        let lakehouse = Self {
+            root: absolute.into(),
+        };
+        let own = lakehouse.sluice_path();
+        for folder in [own.join("projects"), own.join("locks")] {
+            fs::create_dir_all(&folder).map_err(|source| LakeError::Unwritable {
+                path: folder.clone(),
+                source,
+            })?;
+        }
+        lakehouse.probe().map_err(unwritable)?;
+        Ok(lakehouse)
+    }
+
+    /// Writes and removes an empty file: the only proof that works on every file
+    /// system, and for root.
+    fn probe(&self) -> io::Result<()> {
+        let probe = self
+            .root
+            .join(format!(".sluice-probe-{}", uuid::Uuid::now_v7().simple()));
+        fs::File::create_new(&probe)?;
+        fs::remove_file(&probe)
+    }
+
+    /// The lakehouse's folder, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a table, whether it exists or not.
+    pub fn table_path(&self, name: &TableName) -> PathBuf {
+        self.root.join(name.layer()).join(name.table())
+    }
+
+    /// The folder of the model registry's versions.
+    pub fn models_path(&self) -> PathBuf {
+        self.root.join("_models")
+    }
+
+    /// The folder for the artifacts of one run.
+    pub fn artifacts_path(&self, run_id: &str) -> PathBuf {
+        self.root.join("_artifacts").join(run_id)
+    }
+
+    /// The state store's file.
+    pub fn state_path(&self) -> PathBuf {
+        self.root.join("state.db")
+    }
+
+    /// The folder of Sluice's own small files: projects and locks.
+    pub fn sluice_path(&self) -> PathBuf {
+        self.root.join("_sluice")
+    }
+
+    /// The layers that hold at least a folder: names sorted.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] when the folder cannot be listed.
+    pub fn list_layers(&self) -> Result<Vec<String>, LakeError> {
+        let mut layers = folders(&self.root)?;
+        layers.retain(|layer| {
+            check_part("layer", layer).is_ok()
+                && !RESERVED_LAYERS
+                    .iter()
+                    .any(|r| r.eq_ignore_ascii_case(layer))
+        });
+        Ok(layers)
+    }
+
+    /// The tables of one layer, as it is spelled on disk: names sorted.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] when the folder cannot be listed.
+    pub fn list_tables_of(&self, layer: &str) -> Result<Vec<TableName>, LakeError> {
+        let tables = folders(&self.root.join(layer))?;
+        Ok(tables
+            .into_iter()
+            .filter_map(|table| TableName::new(layer, &table).ok())
+            .filter(|name| self.has_table(name))
+            .collect())
+    }
+
+    /// Every table of every layer, sorted by layer and name.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] when a folder cannot be listed.
+    pub fn list_tables(&self) -> Result<Vec<TableName>, LakeError> {
+        let mut tables = Vec::new();
+        for layer in self.list_layers()? {
+            tables.extend(self.list_tables_of(&layer)?);
+        }
+        Ok(tables)
+    }
+
+    /// Whether a table of exactly this name has been committed: its log has at
+    /// least one entry. (A write that was cut off may leave files without a log.)
+    pub fn has_table(&self, name: &TableName) -> bool {
+        let Ok(entries) = fs::read_dir(self.table_path(name).join("_delta_log")) else {
+            return false;
+        };
+        entries.flatten().any(|entry| {
+            let file = entry.file_name();
+            let file = file.to_string_lossy();
+            is_log_entry(&file)
+        })
+    }
+
+    /// The table that SQL would mean by `name`: the exact spelling when there is
+    /// one, else the one that differs only in case.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] when a folder cannot be listed.
+    pub fn find_table(&self, name: &TableName) -> Result<Option<TableName>, LakeError> {
+        if self.has_table(name) {
+            return Ok(Some(name.clone()));
+        }
+        for layer in self.list_layers()? {
+            if !layer.eq_ignore_ascii_case(name.layer()) {
+                continue;
+            }
+            let tables = self.list_tables_of(&layer)?;
+            if let Some(found) = tables.into_iter().find(|found| found.matches(name)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The error for a table that does not exist, with the nearest name that does.
+    pub fn unknown_table(&self, name: &TableName) -> LakeError {
+        let tables: Vec<String> = self
+            .list_tables()
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        LakeError::UnknownTable {
+            table: name.clone(),
+            nearest: nearest(&name.to_string(), tables.iter().map(String::as_str))
+                .and_then(|found| found.parse().ok()),
+        }
+    }
+}
+
+/// `00000000000000000000.json`, or a checkpoint: what makes a folder a table.
+fn is_log_entry(file: &str) -> bool {
+    file.split_once('.').is_some_and(|(version, rest)| {
+        version.len() == 20
+            && version.bytes().all(|b| b.is_ascii_digit())
+            && (rest == "json" || rest.starts_with("checkpoint"))
+    })
+}
+
+/// The names of the folders inside `path`, sorted; none when there is no `path`.
+fn folders(path: &Path) -> Result<Vec<String>, LakeError> {
+    let unreadable = |source| LakeError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        if let Ok(name) = entry.file_name().into_string()
+            && entry.path().is_dir()
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
