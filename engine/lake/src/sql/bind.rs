@@ -4,16 +4,15 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, ObjectName, ObjectNamePart, Subscript, WildcardAdditionalOptions, WindowType,
-    visit_expressions,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+    Subscript, WindowType, visit_expressions,
 };
 
-use super::error::{SqlError, SqlErrorKind, SqlSpan};
+use super::error::{SqlError, SqlErrorKind};
+use super::mistakes::{qualified, several_spellings};
 use super::references::is_call_of;
-use super::scope::{Column, Columns, Relation, Scope, ScopeColumns, same};
+use super::scope::{Column, Relation, Scope, ScopeColumns, same};
 use super::walk::{Clause, Walker};
-use crate::nearest::nearest;
 
 /// What a name without a qualifier means in one scope.
 enum Meaning {
@@ -75,7 +74,8 @@ impl Walker<'_> {
     fn meaning(&self, index: usize, ident: &Ident, clause: Clause) -> Result<Meaning, SqlError> {
         let scope = &self.scopes[index];
         let alias = || scope.aliases.iter().find(|a| a.name == ident.value);
-        let alias = || alias().or_else(|| scope.aliases.iter().find(|a| same(&a.name, &ident.value)));
+        let alias =
+            || alias().or_else(|| scope.aliases.iter().find(|a| same(&a.name, &ident.value)));
         if clause == Clause::AliasesThenTables
             && let Some(alias) = alias()
         {
@@ -238,9 +238,11 @@ impl Walker<'_> {
     /// Rewrites `column.field`.
     fn column_with_fields(&mut self, index: usize, parts: &mut [Ident]) -> Result<(), SqlError> {
         // Renaming an alias must not turn `a.x` from a field into a column.
-        let hidden = self.scopes.iter().flat_map(|scope| scope.visible()).any(|r| {
-            r.aliased && r.answers_to(&parts[..1])
-        });
+        let hidden = self
+            .scopes
+            .iter()
+            .flat_map(|scope| scope.visible())
+            .any(|r| r.aliased && r.answers_to(&parts[..1]));
         if hidden {
             return Err(SqlError::new(
                 SqlErrorKind::Ambiguous,
@@ -252,83 +254,6 @@ impl Walker<'_> {
         if let Meaning::Column(column) = self.meaning(index, &parts[0], Clause::Tables)? {
             parts[0].value = column.name;
             spell_fields(&mut parts[1..], column.data_type.as_ref());
-        }
-        Ok(())
-    }
-
-    /// Rewrites the qualifier of `qualifier.*` and returns its relation.
-    pub(crate) fn qualifier(&mut self, name: &mut ObjectName) -> Result<Option<Relation>, SqlError> {
-        let prefix: Option<Vec<Ident>> =
-            name.0.iter().map(|part| part.as_ident().cloned()).collect();
-        let Some(prefix) = prefix else {
-            return Ok(None);
-        };
-        for scope in self.scopes.iter().rev() {
-            let Some(relation) = scope.visible().iter().find(|r| r.answers_to(&prefix)) else {
-                continue;
-            };
-            let span = prefix.first().map(|first| first.span);
-            let spelled = relation.spelling(prefix.len()).iter().map(|part| {
-                let mut ident = Ident::new(part.clone());
-                ident.quote_style = Some('"');
-                ident.span = span.unwrap_or_else(|| ident.span);
-                ObjectNamePart::Identifier(ident)
-            });
-            name.0 = spelled.collect();
-            return Ok(Some(relation.clone()));
-        }
-        if self.scopes.iter().all(Scope::is_complete) {
-            let error = self.unknown_qualifier(&prefix);
-            self.unresolved.push(error);
-        }
-        Ok(None)
-    }
-
-    /// The relation that `qualifier.*` names, after it has been rewritten.
-    pub(crate) fn relation_named(&self, name: &ObjectName) -> Option<&Relation> {
-        let parts: Option<Vec<&Ident>> = name.0.iter().map(ObjectNamePart::as_ident).collect();
-        let parts = parts?;
-        let scopes = self.scopes.iter().rev();
-        scopes.flat_map(|scope| scope.visible()).find(|relation| {
-            let mut pairs = relation.qualifier.iter().rev().zip(parts.iter().rev());
-            !relation.qualifier.is_empty() && pairs.all(|(own, asked)| *own == asked.value)
-        })
-    }
-
-    /// Rewrites the lists after `*`, of one relation or of all in scope.
-    pub(crate) fn wildcard(
-        &mut self,
-        relation: Option<Relation>,
-        options: &mut WildcardAdditionalOptions,
-    ) -> Result<(), SqlError> {
-        let columns = match relation {
-            Some(relation) => relation.columns,
-            None => self.scopes.last().map_or_else(Columns::unknown, |scope| Columns {
-                named: scope.wildcard().into_iter().map(|(_, c)| c.clone()).collect(),
-                complete: scope.is_complete(),
-            }),
-        };
-        for ident in listed(options) {
-            match columns.matching(&ident.value).as_slice() {
-                [column] => ident.value.clone_from(&column.name),
-                [] if columns.complete => {
-                    let names: Vec<&str> = columns.named.iter().map(|c| c.name.as_str()).collect();
-                    let error = SqlError::new(
-                        SqlErrorKind::UnknownColumn,
-                        format!("unknown column `{}`", ident.value),
-                    )
-                    .at(SqlSpan::of(&self.text, ident.span))
-                    .with_help(help_among(&ident.value, &names));
-                    self.unresolved.push(error);
-                }
-                // The planner finds several itself; unknown ones are left.
-                _ => {}
-            }
-        }
-        if let Some(replace) = &mut options.opt_replace {
-            for item in &mut replace.items {
-                self.expressions(&mut item.expr, Clause::Tables)?;
-            }
         }
         Ok(())
     }
@@ -423,145 +348,6 @@ impl Walker<'_> {
         {
             renaming.shows_in_names = true;
         }
-    }
-
-    fn place(&self, ident: &Ident) -> Option<SqlSpan> {
-        SqlSpan::of(&self.text, ident.span)
-    }
-
-    fn ambiguous(&self, ident: &Ident, candidates: &[String]) -> SqlError {
-        let candidates: Vec<String> = candidates.iter().map(|c| format!("`{c}`")).collect();
-        SqlError::new(
-            SqlErrorKind::Ambiguous,
-            format!("`{}` is ambiguous", ident.value),
-        )
-        .at(self.place(ident))
-        .with_help(Some(format!("write {}", candidates.join(" or "))))
-    }
-
-    fn unknown_column(&self, ident: &Ident) -> SqlError {
-        let error = SqlError::new(
-            SqlErrorKind::UnknownColumn,
-            format!("unknown column `{}`", ident.value),
-        )
-        .at(self.place(ident));
-        let Some(scope) = self.scopes.last() else {
-            return error;
-        };
-        if scope.aliases.iter().any(|alias| same(&alias.name, &ident.value)) {
-            return error.with_help(Some(format!(
-                "`{}` is a name that this SELECT gives: repeat the expression, or use WITH",
-                ident.value
-            )));
-        }
-        let scopes = self.scopes.iter().rev();
-        let visible = scopes.flat_map(|scope| scope.visible());
-        let names: Vec<&str> = visible
-            .flat_map(|relation| relation.columns.named.iter().map(|c| c.name.as_str()))
-            .collect();
-        if names.is_empty() && scope.relations.is_empty() {
-            return error.with_help(Some(format!(
-                "there is no FROM here; if `{}` is text, write it as '{}'",
-                ident.value, ident.value
-            )));
-        }
-        error.with_help(help_among(&ident.value, &names))
-    }
-
-    fn column_not_in(&self, ident: &Ident, relation: &Relation) -> SqlError {
-        let names: Vec<&str> = relation.columns.named.iter().map(|c| c.name.as_str()).collect();
-        SqlError::new(
-            SqlErrorKind::UnknownColumn,
-            format!(
-                "`{}` has no column `{}`",
-                relation.qualifier.join("."),
-                ident.value
-            ),
-        )
-        .at(self.place(ident))
-        .with_help(help_among(&ident.value, &names))
-    }
-
-    fn unknown_qualifier(&self, parts: &[Ident]) -> SqlError {
-        let upto = parts.len().saturating_sub(1).max(1);
-        let prefix: Vec<&str> = parts[..upto].iter().map(|p| p.value.as_str()).collect();
-        let prefix = prefix.join(".");
-        let relations = self.scopes.iter().rev().flat_map(|scope| scope.visible());
-        let names: Vec<String> = relations.map(|r| r.declared.join(".")).collect();
-        let help = nearest(&prefix, &names)
-            .map(|name| format!("did you mean `{name}`?"))
-            .or_else(|| {
-                let names: Vec<String> = names
-                    .iter()
-                    .filter(|name| !name.is_empty())
-                    .map(|name| format!("`{name}`"))
-                    .collect();
-                (!names.is_empty()).then(|| format!("in scope here: {}", names.join(", ")))
-            });
-        SqlError::new(
-            SqlErrorKind::UnknownColumn,
-            format!("nothing is called `{prefix}` here"),
-        )
-        .at(parts.first().and_then(|first| self.place(first)))
-        .with_help(help)
-    }
-}
-
-/// The nearest name, or the names there are, if they are few.
-pub(crate) fn help_among(name: &str, names: &[&str]) -> Option<String> {
-    if let Some(near) = nearest(name, names.iter().copied()) {
-        return Some(format!("did you mean `{near}`?"));
-    }
-    if names.is_empty() || names.len() > 20 {
-        return None;
-    }
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    Some(format!("there are {}", names.join(", ")))
-}
-
-/// The names of the columns that `EXCEPT` and `EXCLUDE` leave out.
-pub(crate) fn excluded(options: &WildcardAdditionalOptions) -> Vec<Ident> {
-    listed(&mut WildcardAdditionalOptions {
-        opt_replace: None,
-        opt_rename: None,
-        ..options.clone()
-    })
-    .map(|ident| ident.clone())
-    .collect()
-}
-
-/// Every column named in the lists after a wildcard.
-pub(crate) fn listed(options: &mut WildcardAdditionalOptions) -> impl Iterator<Item = &mut Ident> {
-    use datafusion::sql::sqlparser::ast::RenameSelectItem;
-    let except = options.opt_except.iter_mut().flat_map(|except| {
-        std::iter::once(&mut except.first_element).chain(&mut except.additional_elements)
-    });
-    let exclude = options.opt_exclude.iter_mut().flat_map(|exclude| match exclude {
-        ExcludeSelectItem::Single(name) => std::slice::from_mut(name).iter_mut(),
-        ExcludeSelectItem::Multiple(names) => names.as_mut_slice().iter_mut(),
-    });
-    let exclude = exclude.filter_map(|name| match name.0.as_mut_slice() {
-        [ObjectNamePart::Identifier(ident)] => Some(ident),
-        _ => None,
-    });
-    let replace = options.opt_replace.iter_mut();
-    let replace = replace.flat_map(|r| r.items.iter_mut().map(|item| &mut item.column_name));
-    let rename = options.opt_rename.iter_mut().flat_map(|rename| match rename {
-        RenameSelectItem::Single(one) => std::slice::from_mut(one).iter_mut(),
-        RenameSelectItem::Multiple(several) => several.as_mut_slice().iter_mut(),
-    });
-    let rename = rename.map(|renamed| &mut renamed.ident);
-    except.chain(exclude).chain(replace).chain(rename)
-}
-
-fn several_spellings(columns: &[&Column]) -> Vec<String> {
-    columns.iter().map(|column| column.name.clone()).collect()
-}
-
-fn qualified(relation: &Relation, column: &Column) -> String {
-    match relation.qualifier.last() {
-        Some(last) => format!("{last}.{}", column.name),
-        None => column.name.clone(),
     }
 }
 

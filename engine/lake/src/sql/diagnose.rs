@@ -8,8 +8,8 @@ use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{Expr, Function, Spanned, Visit, visit_expressions};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::bind::help_among;
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
+use super::mistakes::help_among;
 use super::references::is_call_of;
 use super::scope::same;
 use super::statement::lower_first;
@@ -146,7 +146,8 @@ fn blamed_call(message: &str, ast: &impl Visit, text: &str) -> Option<SqlSpan> {
     let blamed = calls.iter().find(|function| {
         let name = function.name.to_string().to_lowercase();
         let message = message.to_lowercase();
-        message.contains(&format!("'{name}'")) || message.contains(&format!("'{name}("))
+        message.contains(&format!("'{name}'"))
+            || message.contains(&format!("'{name}("))
             || message.contains(&format!("'{name} "))
     })?;
     SqlSpan::of(text, blamed.name.span())
@@ -239,7 +240,9 @@ mod tests {
             "not supported: `AS OF` join"
         );
         assert_eq!(
-            clean("Internal error: Odd.\nThis issue was likely caused by a bug in DataFusion's code."),
+            clean(
+                "Internal error: Odd.\nThis issue was likely caused by a bug in DataFusion's code."
+            ),
             "odd"
         );
     }

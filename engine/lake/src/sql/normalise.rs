@@ -17,9 +17,9 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::bind::listed;
 use super::statement::{Expression, Statement, parse, parse_expression};
 use super::walk::{Renaming, Walker};
+use super::wildcard::listed;
 
 /// The canonical text of a statement. See the module for what it promises.
 pub fn normalise(statement: &Statement) -> String {

@@ -49,8 +49,7 @@ async fn plan_with(
     });
     checked.map_err(|error| match unresolved.into_iter().next() {
         Some(unknown) => unknown.caused_by(error),
-        None => diagnose(&state, &statement.ast, statement.text(), error)
-            .or_at(statement.span()),
+        None => diagnose(&state, &statement.ast, statement.text(), error).or_at(statement.span()),
     })
 }
 

@@ -112,7 +112,9 @@ fn calls_in(node: &impl Visit, text: &str, name: &str) -> Vec<FunctionCall> {
         found: Vec::new(),
     };
     let _always_continues = node.visit(&mut calls);
-    calls.found.sort_by_key(|call| call.span.map(|span| span.start));
+    calls
+        .found
+        .sort_by_key(|call| call.span.map(|span| span.start));
     calls.found
 }
 

@@ -133,7 +133,11 @@ impl Walker<'_> {
                 let inner = self.scopes.pop().unwrap_or_default();
                 result?;
                 let columns = Columns {
-                    named: inner.wildcard().into_iter().map(|(_, c)| c.clone()).collect(),
+                    named: inner
+                        .wildcard()
+                        .into_iter()
+                        .map(|(_, c)| c.clone())
+                        .collect(),
                     complete: inner.is_complete(),
                 };
                 self.bring(None, Some(alias), columns, None);
@@ -261,7 +265,9 @@ impl Walker<'_> {
         match (find(left), find(right)) {
             (Some(left), Some(right)) if left != right => Err(SqlError::new(
                 SqlErrorKind::Ambiguous,
-                format!("the two sides of the join spell a column differently: `{left}` and `{right}`"),
+                format!(
+                    "the two sides of the join spell a column differently: `{left}` and `{right}`"
+                ),
             )
             .at(SqlSpan::of(&self.text, at.span))
             .with_help(Some(format!(

@@ -49,7 +49,8 @@ impl TableSchemas {
     }
 
     fn insert_as(&mut self, written: Vec<String>, spelled: Vec<String>, schema: SchemaRef) {
-        self.tables.retain(|table| !same_parts(&table.written, &written));
+        self.tables
+            .retain(|table| !same_parts(&table.written, &written));
         self.tables.push(KnownTable {
             written,
             spelled,
@@ -131,7 +132,9 @@ async fn open_table(
     name: &str,
     table: &TableRef,
 ) -> Result<Option<(String, String, SchemaRef)>, SqlError> {
-    let mut layers = ctx.catalog(catalog).map_or_else(Vec::new, |c| c.schema_names());
+    let mut layers = ctx
+        .catalog(catalog)
+        .map_or_else(Vec::new, |c| c.schema_names());
     layers.push(INFORMATION_SCHEMA.to_owned());
     let layer = spelling(&layers, layer).unwrap_or_else(|| layer.to_owned());
     let reference = TableReference::full(catalog, layer.as_str(), name);
@@ -229,10 +232,9 @@ fn help_for_table(ctx: &SessionContext, catalog: &str, table: &TableRef) -> Opti
         let short = names.iter().filter_map(|name| name.split_once('.'));
         let shorts: Vec<&str> = short.map(|(_, table)| table).collect();
         if let Some(near) = nearest(&asked, shorts.iter().copied()) {
-            let full = names.iter().find(|name| {
-                name.split_once('.')
-                    .is_some_and(|(_, table)| table == near)
-            });
+            let full = names
+                .iter()
+                .find(|name| name.split_once('.').is_some_and(|(_, table)| table == near));
             return full.map(|full| format!("did you mean `{full}`?"));
         }
         return Some("tables are named layer.table".to_owned());

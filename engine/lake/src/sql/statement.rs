@@ -346,7 +346,8 @@ fn split_location(message: &str) -> (&str, Option<(u64, u64)>) {
 fn misspelt_keyword(tokens: &[TokenWithSpan], error_at: usize) -> Option<String> {
     const KEYWORDS: [&str; 19] = [
         "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "UNION", "WITH",
-        "DISTINCT", "BETWEEN", "EXCEPT", "QUALIFY", "WINDOW", "VALUES", "INNER", "OFFSET", "EXPLAIN",
+        "DISTINCT", "BETWEEN", "EXCEPT", "QUALIFY", "WINDOW", "VALUES", "INNER", "OFFSET",
+        "EXPLAIN",
     ];
     let upto = tokens.len().min(error_at + 1);
     tokens[..upto]

@@ -26,9 +26,12 @@ struct Refuse<'a> {
 
 impl Refuse<'_> {
     fn refuse(&self, what: &str, help: &str, span: Span) -> ControlFlow<Box<SqlError>> {
-        let error = SqlError::new(SqlErrorKind::Unsupported, format!("{what} is not supported"))
-            .at(SqlSpan::of(self.text, span))
-            .with_help((!help.is_empty()).then(|| help.to_owned()));
+        let error = SqlError::new(
+            SqlErrorKind::Unsupported,
+            format!("{what} is not supported"),
+        )
+        .at(SqlSpan::of(self.text, span))
+        .with_help((!help.is_empty()).then(|| help.to_owned()));
         ControlFlow::Break(Box::new(error))
     }
 }
@@ -61,13 +64,33 @@ impl Visitor for Refuse<'_> {
             (!select.sort_by.is_empty(), "SORT BY", "write ORDER BY"),
             (!select.cluster_by.is_empty(), "CLUSTER BY", ""),
             (!select.distribute_by.is_empty(), "DISTRIBUTE BY", ""),
-            (!select.lateral_views.is_empty(), "LATERAL VIEW", "use unnest(...)"),
+            (
+                !select.lateral_views.is_empty(),
+                "LATERAL VIEW",
+                "use unnest(...)",
+            ),
             (select.prewhere.is_some(), "PREWHERE", "write WHERE"),
-            (!select.connect_by.is_empty(), "CONNECT BY", "use WITH RECURSIVE"),
-            (select.select_modifiers.is_some(), "a modifier of SELECT", ""),
+            (
+                !select.connect_by.is_empty(),
+                "CONNECT BY",
+                "use WITH RECURSIVE",
+            ),
+            (
+                select.select_modifiers.is_some(),
+                "a modifier of SELECT",
+                "",
+            ),
             (select.value_table_mode.is_some(), "SELECT AS", ""),
-            (select.exclude.is_some(), "EXCLUDE after the select list", "write it after the *"),
-            (modified, "WITH after GROUP BY", "write GROUP BY ROLLUP (...)"),
+            (
+                select.exclude.is_some(),
+                "EXCLUDE after the select list",
+                "write it after the *",
+            ),
+            (
+                modified,
+                "WITH after GROUP BY",
+                "write GROUP BY ROLLUP (...)",
+            ),
         ];
         match refused.into_iter().find(|(found, ..)| *found) {
             Some((_, what, help)) => self.refuse(what, help, select.select_token.0.span),

@@ -34,9 +34,7 @@ fn expression_is_volatile(expr: &Expr) -> bool {
             Expr::ScalarFunction(call) => call.func.signature().volatility,
             Expr::AggregateFunction(call) => call.func.signature().volatility,
             Expr::WindowFunction(call) => match &call.fun {
-                WindowFunctionDefinition::AggregateUDF(function) => {
-                    function.signature().volatility
-                }
+                WindowFunctionDefinition::AggregateUDF(function) => function.signature().volatility,
                 WindowFunctionDefinition::WindowUDF(function) => function.signature().volatility,
             },
             Expr::ScalarVariable(..) => Volatility::Volatile,

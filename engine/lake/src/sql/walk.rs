@@ -11,9 +11,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, Function, GroupByExpr, Ident, JoinConstraint, LimitClause, NamedWindowExpr,
-    ObjectName, OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+    self, Function, Ident, JoinConstraint, LimitClause, ObjectName, OrderBy, OrderByKind, Query,
+    SetExpr, VisitMut, VisitorMut, With,
 };
 
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
@@ -171,7 +170,10 @@ impl<'a> Walker<'a> {
         let first = self.ctes.len();
         for cte in &mut with.cte_tables {
             let declared = cte.alias.name.value.clone();
-            if self.ctes[first..].iter().any(|c| same(&c.declared, &declared)) {
+            if self.ctes[first..]
+                .iter()
+                .any(|c| same(&c.declared, &declared))
+            {
                 return Err(SqlError::new(
                     SqlErrorKind::Ambiguous,
                     format!("WITH names `{declared}` twice"),
@@ -263,7 +265,11 @@ impl<'a> Walker<'a> {
     }
 
     /// `ORDER BY` after UNION and the like sees the columns of the result.
-    fn order_by_output(&mut self, order_by: &mut OrderBy, output: &Columns) -> Result<(), SqlError> {
+    fn order_by_output(
+        &mut self,
+        order_by: &mut OrderBy,
+        output: &Columns,
+    ) -> Result<(), SqlError> {
         self.scopes.push(Scope {
             relations: vec![Relation {
                 declared: Vec::new(),
@@ -278,7 +284,7 @@ impl<'a> Walker<'a> {
         result
     }
 
-    fn order_by(&mut self, order_by: &mut OrderBy) -> Result<(), SqlError> {
+    pub(crate) fn order_by(&mut self, order_by: &mut OrderBy) -> Result<(), SqlError> {
         match &mut order_by.kind {
             OrderByKind::Expressions(expressions) => {
                 self.expressions(expressions, Clause::AliasesThenTables)
@@ -287,130 +293,16 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn select(
-        &mut self,
-        select: &mut Select,
-        order_by: Option<&mut OrderBy>,
-    ) -> Result<Columns, SqlError> {
-        if matches!(select.flavor, SelectFlavor::FromFirstNoSelect) && select.projection.is_empty() {
-            // `FROM t` is `SELECT * FROM t`, which the planner does not know.
-            select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
-        }
-        select.flavor = SelectFlavor::Standard;
-        let windows = select.named_window.iter().map(|w| w.0.clone()).collect();
-        self.windows.push(windows);
-        self.scopes.push(Scope::default());
-        let result = self.select_in_scope(select, order_by);
-        self.scopes.pop();
-        self.windows.pop();
-        result
-    }
-
-    fn select_in_scope(
-        &mut self,
-        select: &mut Select,
-        order_by: Option<&mut OrderBy>,
-    ) -> Result<Columns, SqlError> {
-        self.from(&mut select.from)?;
-        self.expressions(&mut select.selection, Clause::Tables)?;
-        self.projection(&mut select.projection)?;
-        let columns = self.output(&select.projection);
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.aliases = aliases_of(&select.projection, &columns);
-        }
-        for definition in &mut select.named_window {
-            if let NamedWindowExpr::WindowSpec(spec) = &mut definition.1 {
-                self.expressions(spec, Clause::Tables)?;
-            }
-        }
-        if let Some(Distinct::On(expressions)) = &mut select.distinct {
-            self.expressions(expressions, Clause::AliasesThenTables)?;
-        }
-        if let GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
-            self.expressions(expressions, Clause::TablesThenAliases)?;
-        }
-        self.expressions(&mut select.having, Clause::TablesThenAliases)?;
-        self.expressions(&mut select.qualify, Clause::TablesThenAliases)?;
-        if let Some(order_by) = order_by {
-            self.order_by(order_by)?;
-        }
-        Ok(columns)
-    }
-
-    fn projection(&mut self, items: &mut [SelectItem]) -> Result<(), SqlError> {
-        for item in items {
-            match item {
-                SelectItem::UnnamedExpr(expr) => {
-                    self.note_unnamed(expr);
-                    self.expressions(expr, Clause::Tables)?;
-                }
-                SelectItem::ExprWithAlias { expr, .. }
-                | SelectItem::ExprWithAliases { expr, .. } => {
-                    self.expressions(expr, Clause::Tables)?;
-                }
-                SelectItem::Wildcard(options) => self.wildcard(None, options)?,
-                SelectItem::QualifiedWildcard(kind, options) => match kind {
-                    ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                        let relation = self.qualifier(name)?;
-                        self.wildcard(relation, options)?;
-                    }
-                    ast::SelectItemQualifiedWildcardKind::Expr(expr) => {
-                        self.expressions(expr, Clause::Tables)?;
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// The columns that a select list gives.
-    fn output(&self, items: &[SelectItem]) -> Columns {
-        let mut output = Columns::complete(Vec::new());
-        for item in items {
-            match item {
-                SelectItem::UnnamedExpr(expr) => match self.column_of(expr) {
-                    Some(column) => output.named.push(column),
-                    None => output.complete = false,
-                },
-                SelectItem::ExprWithAlias { expr, alias } => output.named.push(Column {
-                    name: alias.value.clone(),
-                    data_type: self.column_of(expr).and_then(|column| column.data_type),
-                }),
-                SelectItem::ExprWithAliases { .. } => output.complete = false,
-                SelectItem::Wildcard(options) => {
-                    let scope = self.scopes.last();
-                    output.complete &= scope.is_some_and(Scope::is_complete);
-                    let all = scope.map(Scope::wildcard).unwrap_or_default();
-                    let all = all.into_iter().map(|(_, column)| column.clone());
-                    extend_with_wildcard(&mut output, all, options);
-                }
-                SelectItem::QualifiedWildcard(kind, options) => {
-                    let relation = match kind {
-                        ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                            self.relation_named(name)
-                        }
-                        ast::SelectItemQualifiedWildcardKind::Expr(_) => None,
-                    };
-                    match relation {
-                        Some(relation) => {
-                            output.complete &= relation.columns.complete;
-                            let all = relation.columns.named.clone().into_iter();
-                            extend_with_wildcard(&mut output, all, options);
-                        }
-                        None => output.complete = false,
-                    }
-                }
-            }
-        }
-        output
-    }
-
     /// Reads the name of a table in a `FROM` clause: a CTE in scope, or a table
     /// whose name is rewritten to its spelling.
     pub(crate) fn table(&mut self, name: &mut ObjectName) -> NamedTable {
         if let [part] = name.0.as_mut_slice()
             && let ast::ObjectNamePart::Identifier(ident) = part
-            && let Some(cte) = self.ctes.iter().rev().find(|c| same(&c.declared, &ident.value))
+            && let Some(cte) = self
+                .ctes
+                .iter()
+                .rev()
+                .find(|c| same(&c.declared, &ident.value))
         {
             ident.value.clone_from(&cte.written);
             return NamedTable {
@@ -470,46 +362,6 @@ impl<'a> Walker<'a> {
             JoinConstraint::None => Ok(()),
         }
     }
-}
-
-/// The names that a select list gives with `AS`, and of its plain columns.
-fn aliases_of(items: &[SelectItem], output: &Columns) -> Vec<Column> {
-    let explicit = items.iter().filter_map(|item| match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
-        _ => None,
-    });
-    let explicit: Vec<&String> = explicit.collect();
-    let named = output.named.iter();
-    named
-        .filter(|column| explicit.contains(&&column.name))
-        .cloned()
-        .collect()
-}
-
-fn extend_with_wildcard(
-    output: &mut Columns,
-    all: impl Iterator<Item = Column>,
-    options: &WildcardAdditionalOptions,
-) {
-    if options.opt_ilike.is_some() || options.opt_rename.is_some() {
-        output.complete = false;
-        return;
-    }
-    let excluded = super::bind::excluded(options);
-    let replaced: Vec<&Ident> = options
-        .opt_replace
-        .iter()
-        .flat_map(|replace| replace.items.iter().map(|item| &item.column_name))
-        .collect();
-    output.named.extend(all.filter_map(|mut column| {
-        if excluded.iter().any(|name| same(&name.value, &column.name)) {
-            return None;
-        }
-        if replaced.iter().any(|name| same(&name.value, &column.name)) {
-            column.data_type = None;
-        }
-        Some(column)
-    }));
 }
 
 /// Drives sqlparser's visitor through one expression tree. Subqueries are
