@@ -159,6 +159,13 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// Says what to do about the one that was added last.
+    pub(crate) fn help_last(&mut self, help: String) {
+        if let Some(last) = self.list.last_mut() {
+            last.help = Some(help);
+        }
+    }
+
     /// Adds those of another list.
     pub fn extend(&mut self, others: impl IntoIterator<Item = Diagnostic>) {
         self.list.extend(others);

@@ -35,13 +35,14 @@ impl Project {
         }
     }
 
-    /// A path relative to the project's folder, as shown to the user.
+    /// A path as the pipeline has it, relative to the project's folder, as it can be opened
+    /// from the working folder and shown to the user. Absolute paths stay what they are.
     #[must_use]
-    pub fn show(&self, path: &str) -> String {
+    pub fn resolve(&self, path: &str) -> PathBuf {
         let path = path.strip_prefix("./").unwrap_or(path);
         match self.file.parent() {
-            Some(folder) => folder.join(path).display().to_string(),
-            None => path.to_owned(),
+            Some(folder) => folder.join(path),
+            None => PathBuf::from(path),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A range of bytes in a source file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -70,11 +70,11 @@ pub struct Position {
 }
 
 /// A text that diagnostics can point into.
-#[derive(PartialEq, Eq)]
 pub struct SourceFile {
     path: String,
     text: String,
     line_starts: Vec<usize>,
+    printable: OnceLock<String>,
 }
 
 impl SourceFile {
@@ -88,6 +88,7 @@ impl SourceFile {
             path: path.into(),
             text,
             line_starts,
+            printable: OnceLock::new(),
         }
     }
 
@@ -101,6 +102,21 @@ impl SourceFile {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The text with the same bytes, but for control characters, which a terminal would obey.
+    pub(crate) fn printable(&self) -> &str {
+        self.printable.get_or_init(|| {
+            let mut out = String::with_capacity(self.text.len());
+            for c in self.text.chars() {
+                if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
+                    out.extend(std::iter::repeat_n('?', c.len_utf8()));
+                } else {
+                    out.push(c);
+                }
+            }
+            out
+        })
     }
 
     /// The text that a span covers; shortened to what exists.
@@ -179,6 +195,15 @@ pub fn offset_of(text: &str, line: usize, column: usize) -> usize {
     let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     start + offset_in_line(&text[start..end], column)
 }
+
+/// Files are equal when path and text are.
+impl PartialEq for SourceFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.text == other.text
+    }
+}
+
+impl Eq for SourceFile {}
 
 impl fmt::Debug for SourceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,12 +23,12 @@ mod when;
 
 pub use column_type::ColumnType;
 pub use component::Component;
-pub use load::{Environment, Overrides, load};
+pub use load::{Environment, Overrides, load, load_source};
 pub use metric::{METRICS, Metric, SplitPart};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
 pub use name::{Name, Named};
 pub use pipeline::{LakehousePath, Spec};
-pub use scalar::AtLeastOne;
+pub use scalar::{AtLeastOne, Required};
 pub use schema::json_schema;
 pub use sql_text::SqlText;
 pub use table::{

@@ -5,6 +5,7 @@
 //! that say what to write instead, since they mostly appear by accident (`*.csv`). What a
 //! scalar *means* (number, text, SQL) is decided by who decodes it; see [`crate::spec`].
 
+mod cut;
 mod node;
 mod scalar_map;
 mod syntax;

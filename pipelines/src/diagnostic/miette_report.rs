@@ -20,10 +20,17 @@ pub(super) fn render(diagnostic: &Diagnostic, width: usize, colour: bool) -> Str
         .with_width(width)
         .with_links(false);
     let mut out = String::new();
-    match handler.render_report(&mut out, diagnostic) {
-        Ok(()) => out,
-        Err(fmt::Error) => super::plain::render(diagnostic),
+    if handler.render_report(&mut out, diagnostic).is_err() {
+        return super::plain::render(diagnostic);
     }
+    // miette draws one file a report; places in others follow in the plain form.
+    let first = diagnostic.location.as_ref().map(|at| &at.source);
+    for related in &diagnostic.related {
+        if first != Some(&related.location.source) {
+            out.push_str(&super::plain::place(&related.location, &related.label));
+        }
+    }
+    out
 }
 
 fn within(span: Span, limit: usize) -> SourceSpan {
@@ -83,7 +90,7 @@ impl SourceCode for SourceFile {
         context_lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let inner = self
-            .text()
+            .printable()
             .read_span(span, context_lines_before, context_lines_after)?;
         Ok(Box::new(MietteSpanContents::new_named(
             self.path().to_owned(),

@@ -2,8 +2,8 @@
 
 /// The candidate nearest to `name`, if one is near enough to be a likely slip.
 ///
-/// Differences of case are ignored. A candidate is near when at most a third of the longer
-/// name would have to be edited (optimal string alignment: a swap of neighbours is one edit),
+/// Differences of case are ignored. A candidate is near when at most about a third of the
+/// longer name would have to be edited (optimal string alignment: a swap of neighbours is one edit),
 /// or when one of the two begins with the other. Ties go to the first candidate.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -16,7 +16,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         let prefix = wanted.len() >= 3
             && other.len() >= 3
             && (wanted.starts_with(&other) || other.starts_with(&wanted));
-        let near = distance <= longest.div_ceil(3).min(longest.saturating_sub(1)) || prefix;
+        let allowed = ((longest + 1) / 3).max(1);
+        let near = distance <= allowed.min(longest.saturating_sub(1)) || prefix;
         if near && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
@@ -44,6 +45,8 @@ mod tests {
         assert_eq!(nearest("Models", keys), Some("models"));
         assert_eq!(nearest("var", keys), Some("vars"));
         assert_eq!(nearest("schedule", keys), None);
+        assert_eq!(nearest("blob", ["bool"]), None);
+        assert_eq!(nearest("tset", ["test"]), Some("test"));
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(nearest("", keys), None);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use super::{Diagnostic, Severity};
 use crate::source::{Location, SourceFile, Span};
 
@@ -43,6 +45,14 @@ pub(super) fn render(diagnostic: &Diagnostic) -> String {
             line(&mut out, format_args!("{:gutter$} {lead} {text}", ""));
         }
     }
+    out
+}
+
+/// A place beside the first, with the line it is on.
+pub(super) fn place(location: &Location, label: &str) -> String {
+    let mut out = String::new();
+    let gutter = location.position().line.to_string().len();
+    snippet(&mut out, location, label, gutter, false);
     out
 }
 
@@ -101,7 +111,7 @@ impl ShownLine {
             .chars()
             .count();
         let end = source.slice(Span::new(span.start, span.end().min(range.end)));
-        let carets = end.chars().count().max(1);
+        let carets = end.width().max(1);
         let skip = match full.len() {
             n if n <= MAX_SHOWN_CHARS => 0,
             n => start
@@ -116,11 +126,14 @@ impl ShownLine {
             ""
         };
         let before: String = full[skip..start].iter().collect();
-        let blank = |c: char| if c == '\t' { '\t' } else { ' ' };
+        let blank = |c: char| match c {
+            '\t' => "\t".to_owned(),
+            c => " ".repeat(c.width().unwrap_or(1)),
+        };
         Self {
             padding: cut.chars().chain(before.chars()).map(blank).collect(),
             text: format!("{cut}{}{more}", kept.replace(is_unprintable, "\u{fffd}")),
-            carets: carets.min(MAX_SHOWN_CHARS + skip - start),
+            carets: carets.min(MAX_SHOWN_CHARS + skip - start).max(1),
         }
     }
 }

@@ -3,7 +3,8 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use serde_json::{Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::yaml::Node;
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Span, Spanned};

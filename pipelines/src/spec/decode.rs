@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 use super::pipeline::Vars;
+use super::schema::{Definitions, ObjectSchema};
 use super::variables::Variables;
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::project::Project;
@@ -53,12 +54,27 @@ impl Context<'_> {
                     node.span,
                 );
             }
-            NodeKind::Scalar(scalar) => format!("`{}`", shorten(&scalar.text)),
+            NodeKind::Scalar(scalar) if scalar.is_plain() => {
+                format!("`{}`", shorten(&scalar.text))
+            }
+            NodeKind::Scalar(scalar) => format!("the text \"{}\"", shorten(&scalar.text)),
             _ => node.describe().to_owned(),
         };
-        let diagnostic =
-            Diagnostic::error("wrong_type", format!("expected {expected}, found {found}"));
-        self.report(diagnostic, self.visible(node));
+        self.error(
+            "wrong_type",
+            format!("expected {expected}, found {found}"),
+            self.visible(node),
+        );
+    }
+
+    /// As [`Context::wrong_type`], for a mapping with fixed keys.
+    fn wrong_record(&mut self, what: &str, keys: &[&str], node: &Node) {
+        let before = self.diagnostics.len();
+        self.wrong_type(&format!("{what} (a mapping)"), node);
+        if self.diagnostics.len() > before {
+            self.diagnostics
+                .help_last(format!("its keys are {}", list(keys)));
+        }
     }
 
     /// The span of a node to show: of a collection only its first line.
@@ -118,6 +134,12 @@ pub(crate) trait Part: Sized {
     fn schema_part(object: &mut ObjectSchema, defs: &mut Definitions);
 }
 
+/// A mapping with fixed keys.
+pub(crate) trait Record: Part {
+    /// What it is, with an article: "a table".
+    const WHAT: &'static str;
+}
+
 /// What must hold between the keys of a record.
 pub(crate) trait Check {
     /// True when it holds; else false, after having reported why.
@@ -166,17 +188,18 @@ impl Fields<'_> {
 }
 
 /// Decodes a mapping whose keys are exactly those of `T`.
-pub(crate) fn decode_record<T: Part>(
-    what: &'static str,
-    node: &Node,
-    cx: &mut Context<'_>,
-) -> Option<T> {
+pub(crate) fn decode_record<T: Record>(node: &Node, cx: &mut Context<'_>) -> Option<T> {
+    let what = T::WHAT;
     let empty = Mapping::default();
+    let keys = T::keys();
     let mapping = match &node.kind {
         NodeKind::Empty => &empty,
-        _ => cx.mapping(&format!("{what} (a mapping)"), node)?,
+        NodeKind::Mapping(mapping) => mapping,
+        _ => {
+            cx.wrong_record(what, &keys, node);
+            return None;
+        }
     };
-    let keys = T::keys();
     let mut all_known = true;
     for entry in &mapping.entries {
         if !keys.contains(&entry.key.text.as_str()) {
@@ -211,8 +234,16 @@ fn unknown_key(what: &str, keys: &[&str], mapping: &Mapping, entry: &Entry, cx: 
             entry.key.span,
         );
     }
-    let help = did_you_mean(key, keys.iter().copied())
-        .unwrap_or_else(|| format!("the keys of {what} are {}", list(keys)));
+    let elsewhere = super::pipeline::records_with(key);
+    let help = if elsewhere.is_empty() {
+        did_you_mean(key, keys.iter().copied())
+            .unwrap_or_else(|| format!("the keys of {what} are {}", list(keys)))
+    } else {
+        format!(
+            "`{key}` is a key of {}; is the indentation right?",
+            elsewhere.join(" and ")
+        )
+    };
     cx.report(
         Diagnostic::error("unknown_key", format!("unknown key `{key}` in {what}")).help(help),
         entry.key.span,
@@ -274,87 +305,6 @@ pub(crate) fn exactly_one<'f>(
     None
 }
 
-/// The `$defs` of the schema.
-#[derive(Default)]
-pub(crate) struct Definitions {
-    defs: Map<String, Json>,
-}
-
-impl Definitions {
-    /// A reference to a definition, which `make` gives when it is not there yet.
-    pub(crate) fn reference(
-        &mut self,
-        name: &str,
-        make: impl FnOnce(&mut Definitions) -> Json,
-    ) -> Json {
-        if !self.defs.contains_key(name) {
-            self.defs.insert(name.to_owned(), Json::Null);
-            let made = make(self);
-            self.defs.insert(name.to_owned(), made);
-        }
-        json!({"$ref": format!("#/$defs/{name}")})
-    }
-
-    /// All definitions, sorted by name.
-    pub(crate) fn into_json(self) -> Json {
-        let mut defs: Vec<(String, Json)> = self.defs.into_iter().collect();
-        defs.sort_by(|a, b| a.0.cmp(&b.0));
-        Json::Object(defs.into_iter().collect())
-    }
-}
-
-/// The schema of a mapping while its parts add to it.
-#[derive(Default)]
-pub(crate) struct ObjectSchema {
-    properties: Map<String, Json>,
-    required: Vec<&'static str>,
-    choices: Vec<Json>,
-}
-
-impl ObjectSchema {
-    /// Adds a key.
-    pub(crate) fn property(&mut self, key: &'static str, schema: Json, doc: &str, required: bool) {
-        self.properties
-            .insert(key.to_owned(), described(schema, doc));
-        if required {
-            self.required.push(key);
-        }
-    }
-
-    /// Demands exactly one of some keys.
-    pub(crate) fn one_of(&mut self, keys: &[&str]) {
-        let options: Vec<Json> = keys.iter().map(|key| json!({"required": [key]})).collect();
-        self.choices.push(json!({"oneOf": options}));
-    }
-
-    /// The finished schema.
-    pub(crate) fn into_json(self, doc: &str) -> Json {
-        let mut object = Map::new();
-        object.insert("description".to_owned(), doc.trim().into());
-        object.insert("type".to_owned(), "object".into());
-        object.insert("properties".to_owned(), Json::Object(self.properties));
-        object.insert("additionalProperties".to_owned(), false.into());
-        if !self.required.is_empty() {
-            object.insert("required".to_owned(), json!(self.required));
-        }
-        if !self.choices.is_empty() {
-            object.insert("allOf".to_owned(), Json::Array(self.choices));
-        }
-        Json::Object(object)
-    }
-}
-
-/// A schema with a description (draft 2020-12 allows one beside `$ref`).
-pub(crate) fn described(schema: Json, doc: &str) -> Json {
-    match schema {
-        Json::Object(mut object) => {
-            object.insert("description".to_owned(), doc.trim().into());
-            Json::Object(object)
-        }
-        other => other,
-    }
-}
-
 impl<T: Decode> Decode for Option<T> {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         T::decode(node, cx).map(Some)
@@ -404,8 +354,8 @@ macro_rules! record {
             }
 
             fn schema_part(
-                object: &mut $crate::spec::decode::ObjectSchema,
-                defs: &mut $crate::spec::decode::Definitions,
+                object: &mut $crate::spec::schema::ObjectSchema,
+                defs: &mut $crate::spec::schema::Definitions,
             ) {
                 $( $crate::spec::decode::record!(
                     @schema object defs [$($key)?] $ty, concat!($($field_doc, "\n"),*)
@@ -413,17 +363,21 @@ macro_rules! record {
             }
         }
 
+        impl $crate::spec::decode::Record for $name {
+            const WHAT: &'static str = $what;
+        }
+
         impl $crate::spec::decode::Decode for $name {
             fn decode(
                 node: &$crate::yaml::Node,
                 cx: &mut $crate::spec::decode::Context<'_>,
             ) -> Option<Self> {
-                $crate::spec::decode::decode_record($what, node, cx)
+                $crate::spec::decode::decode_record(node, cx)
             }
 
-            fn schema(defs: &mut $crate::spec::decode::Definitions) -> serde_json::Value {
+            fn schema(defs: &mut $crate::spec::schema::Definitions) -> serde_json::Value {
                 defs.reference(stringify!($name), |defs| {
-                    let mut object = $crate::spec::decode::ObjectSchema::default();
+                    let mut object = $crate::spec::schema::ObjectSchema::default();
                     <Self as $crate::spec::decode::Part>::schema_part(&mut object, defs);
                     object.into_json(concat!($($doc, "\n"),*))
                 })
@@ -481,8 +435,8 @@ macro_rules! choice {
             }
 
             fn schema_part(
-                object: &mut $crate::spec::decode::ObjectSchema,
-                defs: &mut $crate::spec::decode::Definitions,
+                object: &mut $crate::spec::schema::ObjectSchema,
+                defs: &mut $crate::spec::schema::Definitions,
             ) {
                 $( let schema = <$ty as $crate::spec::decode::Decode>::schema(defs);
                 object.property($key, schema, concat!($($variant_doc, "\n"),*), false); )*

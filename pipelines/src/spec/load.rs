@@ -13,7 +13,7 @@ use super::value::{self, Value, ValueKind};
 use super::variables::{Variables, as_text};
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::project::Project;
-use crate::source::{Span, Spanned};
+use crate::source::{SourceFile, Span, Spanned};
 use crate::yaml::{self, Mapping, Node, NodeKind};
 
 /// What a command line says otherwise than the file.
@@ -55,7 +55,19 @@ impl Environment {
 /// # Errors
 /// Everything that is wrong with the file and the SQL files it names, sorted by place.
 pub fn load(project: &Project, overrides: &Overrides) -> Result<(Spec, Diagnostics), Diagnostics> {
-    let source = Arc::new(project.read()?);
+    load_source(project, project.read()?, overrides)
+}
+
+/// [`load`] with the pipeline file's text at hand.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_source(
+    project: &Project,
+    source: SourceFile,
+    overrides: &Overrides,
+) -> Result<(Spec, Diagnostics), Diagnostics> {
+    let source = Arc::new(source);
     let mut diagnostics = Diagnostics::new();
     let Some(root) = yaml::parse(&source, &mut diagnostics) else {
         diagnostics.sort();
@@ -76,6 +88,7 @@ pub fn load(project: &Project, overrides: &Overrides) -> Result<(Spec, Diagnosti
     if let Some(file) = &file
         && file.tables.is_empty()
         && file.models.is_empty()
+        && cx.diagnostics.is_empty()
     {
         let warning = Diagnostic::warning("empty_pipeline", "this pipeline makes nothing");
         cx.report(warning.help("add tables below `tables:`"), file.span);
@@ -124,7 +137,7 @@ fn decode_file(root: &Node, overrides: &Overrides, cx: &mut Context<'_>) -> Opti
         span: root.span,
         kind: NodeKind::Mapping(known),
     };
-    decode_record("a pipeline", &known, cx).filter(|_| supported)
+    decode_record::<PipelineFile>(&known, cx).filter(|_| supported)
 }
 
 /// Decodes `vars:` from top to bottom, so that each can use those above it.
@@ -183,7 +196,7 @@ impl Decode for Unread {
         Some(Self)
     }
 
-    fn schema(_defs: &mut super::decode::Definitions) -> serde_json::Value {
+    fn schema(_defs: &mut super::schema::Definitions) -> serde_json::Value {
         serde_json::Value::Bool(true)
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Spanned;
 use crate::yaml::Node;

@@ -161,14 +161,14 @@ impl Check for Sweep {
         };
         if metric.more_is_better() != maximize {
             let (better, other) = if maximize {
-                ("less", "minimize")
+                ("smaller", "minimize")
             } else {
-                ("more", "maximize")
+                ("larger", "maximize")
             };
             let place = fields
                 .entry(key)
                 .map_or(metric.span, |entry| entry.key.span);
-            let message = format!("of `{}` {better} is better", metric.value);
+            let message = format!("a {better} `{}` is better", metric.value);
             cx.report(
                 Diagnostic::error("bad_metric", message)
                     .help(format!("write `{other}: {}`", metric.value)),

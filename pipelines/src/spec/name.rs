@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Location, Span, Spanned};
 use crate::yaml::{Node, NodeKind};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Check, Context, Decode, Definitions, Fields, record};
-use super::model::ModelSpec;
+use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNames};
-use super::table::TableSpec;
+use super::schema::Definitions;
+use super::table::{Csv, Expectation, Ingest, Split, TableSpec};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::project::Project;
@@ -32,6 +33,27 @@ record! {
 }
 
 impl Check for PipelineFile {}
+
+/// The mappings of the language that have a key, each with an article.
+pub(super) fn records_with(key: &str) -> Vec<&'static str> {
+    fn record<T: Record>() -> (&'static str, Vec<&'static str>) {
+        (T::WHAT, T::keys())
+    }
+    let records = [
+        record::<PipelineFile>(),
+        record::<TableSpec>(),
+        record::<Ingest>(),
+        record::<Csv>(),
+        record::<Expectation>(),
+        record::<Split>(),
+        record::<ModelSpec>(),
+        record::<Train>(),
+        record::<Sweep>(),
+        record::<Register>(),
+    ];
+    let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
+    having.map(|(what, _)| what).collect()
+}
 
 /// The pipeline as written, with the place of every value.
 #[derive(Debug, Clone)]
@@ -65,7 +87,7 @@ impl LakehousePath {
     /// The folder when the file does not say.
     pub(super) fn default_of(project: &Project) -> Self {
         Self {
-            path: project.folder().join("lakehouse"),
+            path: project.resolve("lakehouse"),
             span: None,
         }
     }
@@ -100,7 +122,7 @@ impl Decode for LakehousePath {
             return None;
         }
         Some(Self {
-            path: cx.project.folder().join(&text.value),
+            path: cx.project.resolve(&text.value),
             span: Some(text.span),
         })
     }

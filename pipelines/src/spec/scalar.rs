@@ -2,7 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use super::value::{self, ValueKind};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Spanned;
@@ -11,10 +12,6 @@ use crate::yaml::{Node, NodeKind};
 impl<T: Decode> Decode for Spanned<T> {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         T::decode(node, cx).map(|value| Spanned::new(value, node.span))
-    }
-
-    fn absent() -> Option<Self> {
-        T::absent().map(|value| Spanned::new(value, crate::source::Span::default()))
     }
 
     fn schema(defs: &mut Definitions) -> Json {
@@ -29,7 +26,7 @@ impl Decode for String {
             cx.wrong_type("a text", node);
             return None;
         };
-        cx.text(scalar, node.span)
+        cx.text(scalar)
     }
 
     fn schema(_defs: &mut Definitions) -> Json {
@@ -143,6 +140,27 @@ impl<T: Decode> Decode for AtLeastOne<T> {
     fn schema(defs: &mut Definitions) -> Json {
         let item = T::schema(defs);
         json!({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
+    }
+}
+
+/// A value whose key must stand, though it could be empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Required<T>(T);
+
+impl<T> std::ops::Deref for Required<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Decode> Decode for Required<T> {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        T::decode(node, cx).map(Self)
+    }
+
+    fn schema(defs: &mut Definitions) -> Json {
+        T::schema(defs)
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use super::value::ValueKind;
-use super::variables::{Piece, Unresolved, Variables, as_text, pieces, refused};
+use super::variables::{Piece, Unresolved, Variables, as_text, pieces, refused, unclosed};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile, Span, offset_of};
 use crate::yaml::{Node, NodeKind, TextMap};
@@ -75,45 +76,16 @@ impl SqlText {
         };
         let mut complete = true;
         for piece in pieces(raw) {
-            let span = |range: &Range<usize>| base.to_source(range.clone());
-            let problem = match piece {
-                Piece::Text(range) => {
-                    out.verbatim(raw, range, base);
-                    continue;
-                }
-                Piece::Dollar(range) | Piece::Unclosed(range) if out.lexer.in_comment() => {
-                    out.verbatim(raw, range, base);
-                    continue;
-                }
-                Piece::Placeholder(range, _) if out.lexer.in_comment() => {
-                    out.verbatim(raw, range, base);
-                    continue;
-                }
-                Piece::Dollar(range) => {
-                    out.opaque("$", span(&range));
-                    continue;
-                }
-                Piece::Unclosed(range) => (
-                    span(&range),
-                    refused(
-                        Diagnostic::error(
-                            "unknown_variable",
-                            "`${` without a `}` on the same line",
-                        )
-                        .help("write `$$` for a dollar"),
-                    ),
-                ),
-                Piece::Placeholder(range, inner) => match out.lexer.fill(inner, variables) {
-                    Ok(text) => {
-                        out.opaque(&text, span(&range));
-                        continue;
-                    }
-                    Err(problem) => (span(&range), problem),
-                },
-            };
-            complete = false;
-            if let (span, Some(problem)) = problem {
-                diagnostics.push(problem.at(source, span));
+            let (Piece::Text(range)
+            | Piece::Dollar(range)
+            | Piece::Placeholder(range, _)
+            | Piece::Unclosed(range)) = &piece;
+            let span = base.to_source(range.clone());
+            if matches!(piece, Piece::Text(_)) || out.lexer.in_comment() {
+                out.verbatim(raw, range.clone(), base);
+            } else if let Err(problem) = out.fill(&piece, span, variables) {
+                complete = false;
+                diagnostics.extend(problem.map(|problem| problem.at(source, span)));
             }
         }
         complete.then(|| Self {
@@ -139,9 +111,22 @@ impl Substitution {
         self.map.push_slice(base, range);
     }
 
-    fn opaque(&mut self, text: &str, source: Span) {
-        self.text.push_str(text);
-        self.map.push_opaque(source, text.len());
+    /// Writes what a piece that is not text stands for.
+    fn fill(
+        &mut self,
+        piece: &Piece<'_>,
+        at: Span,
+        variables: &Variables,
+    ) -> Result<(), Unresolved> {
+        let text = match piece {
+            Piece::Text(_) => return Ok(()),
+            Piece::Dollar(_) => "$".to_owned(),
+            Piece::Placeholder(_, inner) => self.lexer.fill(inner, variables)?,
+            Piece::Unclosed(_) => return Err(refused(unclosed())),
+        };
+        self.text.push_str(&text);
+        self.map.push_opaque(at, text.len());
+        Ok(())
     }
 }
 

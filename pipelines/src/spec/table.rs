@@ -1,14 +1,16 @@
 //! `tables:`.
 
+use std::io::ErrorKind;
 use std::path::{Component as PathPart, Path};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use super::column_type::ColumnType;
-use super::decode::{Check, Context, Decode, Definitions, Fields, choice, record};
+use super::decode::{Check, Context, Decode, Fields, choice, record};
 use super::name::{ColumnNames, Named, PartNames, RuleNames};
-use super::scalar::{AtLeastOne, word};
+use super::scalar::{AtLeastOne, Required, word};
+use super::schema::Definitions;
 use super::sql_text::SqlText;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::source::{SourceFile, Spanned};
@@ -274,7 +276,7 @@ record! {
     /// Deals rows into parts by a seeded hash: equal rows stay together, and stay where they are.
     pub struct Split as "a split" {
         /// The share of each part: `train`, `validation`, `test`; together 1.
-        "parts" parts: Named<PartNames, Spanned<f64>>,
+        "parts" parts: Required<Named<PartNames, Spanned<f64>>>,
         /// Another seed deals otherwise; by default 0.
         "seed" seed: Option<Spanned<u64>>,
         /// Columns whose rows stay together; by default the row's whole content.
@@ -288,7 +290,7 @@ const SHARE_TOLERANCE: f64 = 1e-9;
 impl Check for Split {
     fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         let before = cx.diagnostics.len();
-        for (name, share) in &self.parts {
+        for (name, share) in self.parts.iter() {
             if !(share.value > 0.0 && share.value <= 1.0) {
                 let message = format!("the share of `{name}` must be above 0 and at most 1");
                 cx.error("bad_split", message, share.span);
@@ -337,7 +339,7 @@ impl Decode for SqlFile {
                 return None;
             }
         };
-        let shown = cx.project.show(&path);
+        let shown = cx.project.resolve(&path).display().to_string();
         let source = Arc::new(SourceFile::new(shown, text));
         if source.text().trim().is_empty() {
             let message = format!("`{path}` is empty");
@@ -380,8 +382,13 @@ fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnosti
     }
     let file = folder.join(relative);
     let unreadable = |error: &std::io::Error| -> Box<Diagnostic> {
-        Diagnostic::error("unreadable_file", format!("cannot read `{path}`: {error}"))
-            .maybe_help(nearest_file(&file).map(|near| format!("did you mean `{near}`?")))
+        let message = match error.kind() {
+            ErrorKind::NotFound => format!("there is no file `{path}`"),
+            _ => format!("cannot read `{path}`: {error}"),
+        };
+        let near = nearest_file(&file).map(|near| relative.with_file_name(near));
+        Diagnostic::error("unreadable_file", message)
+            .maybe_help(near.map(|near| format!("did you mean `{}`?", near.display())))
             .into()
     };
     // A path with `..` may only be followed when what it names exists inside.
@@ -393,6 +400,10 @@ fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnosti
     let root = folder.canonicalize().map_err(|error| unreadable(&error))?;
     if !real.starts_with(&root) {
         return Err(outside());
+    }
+    if real.is_dir() {
+        let message = format!("`{path}` is a folder");
+        return Err(Diagnostic::error("unreadable_file", message).into());
     }
     let bytes = std::fs::read(&real).map_err(|error| unreadable(&error))?;
     String::from_utf8(bytes).map_err(|error| {

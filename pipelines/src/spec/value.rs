@@ -2,7 +2,8 @@
 
 use serde_json::{Number, Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
+use super::schema::Definitions;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Span, Spanned};
 use crate::yaml::{Node, NodeKind, Scalar};
@@ -142,12 +143,12 @@ impl Decode for Value {
 /// are replaced first; one that is the whole plain scalar keeps its type.
 pub(super) fn scalar(scalar: &Scalar, span: Span, cx: &mut Context<'_>) -> Option<ValueKind> {
     if !scalar.is_plain() {
-        return cx.text(scalar, span).map(ValueKind::Text);
+        return cx.text(scalar).map(ValueKind::Text);
     }
     if let Some(value) = cx.whole_variable(scalar, span) {
         return value;
     }
-    let text = cx.text(scalar, span)?;
+    let text = cx.text(scalar)?;
     match plain(&text) {
         Ok(kind) => Some(kind),
         Err(problem) => {

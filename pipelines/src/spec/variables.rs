@@ -148,7 +148,7 @@ pub(crate) fn as_text(kind: &ValueKind) -> String {
 
 impl Context<'_> {
     /// The text of a scalar with its variables replaced.
-    pub(crate) fn text(&mut self, scalar: &Scalar, _span: Span) -> Option<String> {
+    pub(crate) fn text(&mut self, scalar: &Scalar) -> Option<String> {
         let mut out = Some(String::with_capacity(scalar.text.len()));
         for piece in pieces(&scalar.text) {
             let part = match piece {
@@ -159,7 +159,7 @@ impl Context<'_> {
                     self.resolve_at(inner, span).map(|value| as_text(&value))
                 }
                 Piece::Unclosed(range) => {
-                    self.unclosed(scalar.map.to_source(range));
+                    self.report(unclosed(), scalar.map.to_source(range));
                     None
                 }
             };
@@ -191,14 +191,12 @@ impl Context<'_> {
             }
         }
     }
+}
 
-    fn unclosed(&mut self, span: Span) {
-        self.report(
-            Diagnostic::error("unknown_variable", "`${` without a `}` on the same line")
-                .help("write `$$` for a dollar"),
-            span,
-        );
-    }
+/// The diagnostic for `${` without an end.
+pub(super) fn unclosed() -> Diagnostic {
+    Diagnostic::error("unknown_variable", "`${` without a `}` on the same line")
+        .help("write `$$` for a dollar")
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use std::ops::Range;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Context, Decode, Definitions};
+use super::decode::{Context, Decode};
 use super::metric::{Metric, SplitPart};
+use super::schema::Definitions;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Span, Spanned};
 use crate::yaml::{Node, NodeKind};

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, Span as ParserSpan, StructureStyle};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span as ParserSpan, StructureStyle};
 
+use super::cut::{self, Cut};
 use super::node::{Entry, Key, Mapping, Node, NodeKind, Scalar};
 use super::{scalar_map, syntax};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -32,8 +33,7 @@ pub fn parse(source: &Arc<SourceFile>, diagnostics: &mut Diagnostics) -> Option<
                 }
             }
             Err(error) => {
-                let diagnostic = syntax::explain(source, &error, builder.unfinished_scalar);
-                builder.diagnostics.push(diagnostic);
+                builder.syntax_error(&error);
                 return None;
             }
         }
@@ -45,7 +45,9 @@ pub fn parse(source: &Arc<SourceFile>, diagnostics: &mut Diagnostics) -> Option<
 struct Open {
     start: Span,
     kind: OpenKind,
-    refused: bool,
+    flow: bool,
+    /// A comma cut a value off: what follows without a value belongs to it.
+    cut: bool,
 }
 
 enum OpenKind {
@@ -67,8 +69,10 @@ struct Builder<'a> {
     diagnostics: &'a mut Diagnostics,
     open: Vec<Open>,
     root: Option<Node>,
-    /// The last plain scalar, which a syntax error may be about.
-    unfinished_scalar: Option<Span>,
+    /// The last scalar, which a syntax error may be about.
+    last_scalar: Option<Span>,
+    /// The last alias, which a syntax error may follow from.
+    last_alias: Option<Span>,
 }
 
 impl<'a> Builder<'a> {
@@ -78,7 +82,8 @@ impl<'a> Builder<'a> {
             diagnostics,
             open: Vec::new(),
             root: None,
-            unfinished_scalar: None,
+            last_scalar: None,
+            last_alias: None,
         }
     }
 
@@ -105,39 +110,30 @@ impl<'a> Builder<'a> {
                 return false;
             }
             Event::Scalar(text, style, ..) => {
-                self.unfinished_scalar = Some(span);
-                if span.len == 0 && style == granit_parser::ScalarStyle::Plain {
-                    self.add(Node {
-                        span,
-                        kind: NodeKind::Empty,
-                    });
-                } else {
-                    let map = scalar_map::map_scalar(self.source.text(), span, &text, style);
-                    let scalar = Scalar {
-                        text: text.into_owned(),
-                        style,
-                        map,
-                    };
-                    self.add(Node {
-                        span,
-                        kind: NodeKind::Scalar(scalar),
-                    });
-                }
+                self.last_scalar = Some(span);
+                let kind = self.scalar(span, &text, style);
+                let span = match style {
+                    ScalarStyle::Literal | ScalarStyle::Folded if text.trim().is_empty() => {
+                        block_header(self.source.text(), span)
+                    }
+                    _ => span,
+                };
+                self.add(Node { span, kind });
             }
-            Event::SequenceStart(..) => self.open(span, OpenKind::Sequence(Vec::new())),
+            Event::SequenceStart(style, ..) => {
+                self.open(span, style, OpenKind::Sequence(Vec::new()));
+            }
             Event::MappingStart(style, ..) => {
                 let mapping = Mapping {
                     entries: Vec::new(),
                     flow: style == StructureStyle::Flow,
                 };
-                self.open(
-                    span,
-                    OpenKind::Mapping {
-                        mapping,
-                        seen: HashMap::new(),
-                        key: None,
-                    },
-                );
+                let kind = OpenKind::Mapping {
+                    mapping,
+                    seen: HashMap::new(),
+                    key: None,
+                };
+                self.open(span, style, kind);
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(..) | Event::UnresolvedAlias(..) => self.refuse_alias(span),
@@ -146,11 +142,30 @@ impl<'a> Builder<'a> {
         true
     }
 
-    fn open(&mut self, start: Span, kind: OpenKind) {
+    fn scalar(&mut self, span: Span, text: &str, style: ScalarStyle) -> NodeKind {
+        if style == ScalarStyle::Plain {
+            if span.len == 0 {
+                return NodeKind::Empty;
+            }
+            let in_flow = self.open.last().is_some_and(|open| open.flow);
+            if let Some(cut) = cut::cut_off(self.source.text(), span, in_flow) {
+                self.refuse_cut(cut, span);
+                return NodeKind::Refused;
+            }
+        }
+        NodeKind::Scalar(Scalar {
+            map: scalar_map::map_scalar(self.source.text(), span, text, style),
+            text: text.to_owned(),
+            style,
+        })
+    }
+
+    fn open(&mut self, start: Span, style: StructureStyle, kind: OpenKind) {
         self.open.push(Open {
             start,
             kind,
-            refused: false,
+            flow: style == StructureStyle::Flow,
+            cut: false,
         });
     }
 
@@ -165,7 +180,6 @@ impl<'a> Builder<'a> {
             open.start.start + written.trim_end().len(),
         );
         let kind = match open.kind {
-            _ if open.refused => NodeKind::Refused,
             OpenKind::Sequence(items) => NodeKind::Sequence(items),
             OpenKind::Mapping { mapping, .. } => NodeKind::Mapping(mapping),
         };
@@ -180,6 +194,7 @@ impl<'a> Builder<'a> {
         match &mut open.kind {
             OpenKind::Sequence(items) => items.push(node),
             OpenKind::Mapping { mapping, seen, key } => match key.take() {
+                Some(PendingKey { key: Some(_) }) if open.cut && node.kind == NodeKind::Empty => {}
                 Some(PendingKey { key: Some(key) }) => {
                     mapping.entries.push(Entry { key, value: node });
                 }
@@ -203,8 +218,70 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// Reports the error that ends parsing, unless it only follows from an alias before it.
+    fn syntax_error(&mut self, error: &ScanError) {
+        let near = syntax::Near {
+            last_scalar: self.last_scalar,
+            open_bracket: self
+                .open
+                .iter()
+                .find(|open| open.flow)
+                .map(|open| open.start),
+        };
+        let diagnostic = syntax::explain(self.source, error, near);
+        let line = |span: Span| self.source.position(span.start).line;
+        let follows = diagnostic
+            .location
+            .as_ref()
+            .zip(self.last_alias)
+            .is_some_and(|(at, alias)| line(at.span) == line(alias));
+        if !follows {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn refuse_cut(&mut self, cut: Cut, span: Span) {
+        let diagnostic = match cut {
+            Cut::Comma => {
+                if let Some(open) = self.open.last_mut() {
+                    open.cut = true;
+                }
+                Diagnostic::error(
+                    "yaml_comma",
+                    "a comma inside `{...}` or `[...]` ends the value",
+                )
+            }
+            Cut::Comment => {
+                Diagnostic::error("yaml_comment", "` #` begins a comment and ends the value")
+            }
+        };
+        self.report(
+            diagnostic
+                .label("the value ends here, with something left open")
+                .help("quote the whole value, or put it below a `|` on a line of its own"),
+            span,
+        );
+    }
+
     fn refuse_alias(&mut self, span: Span) {
+        self.last_alias = Some(span);
+        let key_refused = self.open.last().is_some_and(|open| {
+            matches!(&open.kind, OpenKind::Mapping { key: Some(key), .. } if key.key.is_none())
+        });
+        if key_refused {
+            return self.add(Node {
+                span,
+                kind: NodeKind::Refused,
+            });
+        }
         let text = self.source.slice(span).to_owned();
+        let rest = self.source.text()[span.end()..].lines().next();
+        let whole = rest.is_none_or(|rest| rest.trim().is_empty());
+        let quoted = if whole {
+            format!("quote it: \"{text}\"")
+        } else {
+            "quote the whole value, or put it below a `|` on a line of its own".to_owned()
+        };
         self.report(
             Diagnostic::error(
                 "yaml_alias",
@@ -212,7 +289,7 @@ impl<'a> Builder<'a> {
             )
             .label("a value that begins with `*`")
             .help(format!(
-                "quote it: \"{text}\" (pipelines have no aliases and anchors; use `vars:`)"
+                "{quoted} (pipelines have no aliases; a value used twice goes under `vars:`)"
             )),
             span,
         );
@@ -258,6 +335,21 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The `|` or `>` of a block without content, for which the parser gives what follows it.
+fn block_header(file: &str, span: Span) -> Span {
+    if file[span.start..].starts_with(['|', '>']) {
+        return Span::new(span.start, span.start + 1);
+    }
+    let above = file[..span.start].trim_end();
+    let line_start = above.rfind('\n').map_or(0, |at| at + 1);
+    let line = &above[line_start..];
+    let line = line.split(" #").next().unwrap_or(line);
+    match line.rfind(['|', '>']) {
+        Some(at) => Span::new(line_start + at, line_start + at + 1),
+        None => span,
+    }
+}
+
 fn refused(diagnostic: Diagnostic) -> Option<Box<Diagnostic>> {
     Some(Box::new(diagnostic))
 }
@@ -280,7 +372,7 @@ fn check_key(
             return Err(refused(
                 Diagnostic::error(
                     "yaml_key",
-                    format!("a key is a name, not {}", describe(&node)),
+                    format!("a key is a name, not {}", node.describe()),
                 )
                 .at(source, node.span)
                 .help("quote it if brackets or braces belong to the name"),
@@ -324,8 +416,4 @@ fn check_key(
     }
     seen.insert(text.clone(), span);
     Ok(Key { text, span })
-}
-
-fn describe(node: &Node) -> &'static str {
-    node.describe()
 }

@@ -1,0 +1,8 @@
+//! Integration tests of the pipelines crate, in one binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_specs;
+mod language;
+mod never_panics;
+mod schema;
+mod sql_places;
