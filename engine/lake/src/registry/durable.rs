@@ -1,0 +1,113 @@
+//! Files and folders that are either there whole or not there at all, even
+//! after a power cut: write aside, sync, rename, sync the folder.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use super::RegistryError;
+
+/// Wraps what the operating system said.
+pub(super) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> RegistryError + use<> {
+    let path = path.to_owned();
+    move |source| RegistryError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Writes a new file and syncs it. Its folder is synced by whoever publishes it.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RegistryError> {
+    let write = || {
+        let mut file = File::create_new(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(failed("write", path))
+}
+
+/// Writes a file under a name that it gets only when it is complete.
+pub(super) fn publish_file(path: &Path, bytes: &[u8]) -> Result<(), RegistryError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed("create", folder))?;
+    let aside = folder.join(format!(".{}.tmp", Uuid::now_v7().simple()));
+    write_file(&aside, bytes)?;
+    fs::rename(&aside, path).map_err(failed("write", path))?;
+    sync_folder(folder)
+}
+
+/// Gives a complete folder its name; `false` when the name is taken.
+///
+/// Everything in it is synced before it can be seen.
+pub(super) fn publish_folder(aside: &Path, path: &Path) -> Result<bool, RegistryError> {
+    // Where a rename could replace an empty folder, it shall not.
+    if path.exists() {
+        return Ok(false);
+    }
+    match fs::rename(aside, path) {
+        Ok(()) => {}
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(failed("write", path)(error)),
+    }
+    sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(true)
+}
+
+/// Syncs all files and folders below `folder`, and itself.
+pub(super) fn sync_tree(folder: &Path) -> Result<(), RegistryError> {
+    for entry in read_folder(folder)? {
+        if entry.is_dir() {
+            sync_tree(&entry)?;
+        } else {
+            let sync = || File::open(&entry)?.sync_all();
+            sync().map_err(failed("sync", &entry))?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// The entries of a folder, sorted; none when it is not there.
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<PathBuf>, RegistryError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(failed("read", folder)(error)),
+    };
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(failed("read", folder))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Makes the names in a folder durable. Windows has no such call and needs none.
+fn sync_folder(folder: &Path) -> Result<(), RegistryError> {
+    if cfg!(unix) {
+        let sync = || File::open(folder)?.sync_all();
+        sync().map_err(failed("sync", folder))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The MLmodel file, as MLflow writes it, so that its tools load the folder.
+
+use std::fmt::Write as _;
+
+use arrow::temporal_conversions::timestamp_ms_to_datetime;
+use uuid::Uuid;
+
+use crate::state::RunId;
+
+use super::signature::{Signature, columns_json};
+
+/// How the model itself is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelFormat {
+    /// XGBoost's JSON in `model.json`.
+    XgboostJson,
+}
+
+impl ModelFormat {
+    /// The files that the trainer leaves in the version's folder.
+    pub fn required_files(self) -> &'static [&'static str] {
+        match self {
+            Self::XgboostJson => &["model.json", "features.json"],
+        }
+    }
+
+    /// The entries below `flavors:`, sorted by name as MLflow sorts them.
+    fn flavors(self) -> &'static str {
+        match self {
+            Self::XgboostJson => {
+                "  python_function:\n\
+                 \x20   data: model.json\n\
+                 \x20   loader_module: mlflow.xgboost\n\
+                 \x20 sluice:\n\
+                 \x20   features: features.json\n\
+                 \x20   model: model.json\n\
+                 \x20   sluice_version: SLUICE_VERSION\n\
+                 \x20 xgboost:\n\
+                 \x20   code: null\n\
+                 \x20   data: model.json\n\
+                 \x20   model_class: xgboost.core.Booster\n\
+                 \x20   model_format: json\n"
+            }
+        }
+    }
+}
+
+/// The text of the file. `mlflow_version` is left out: this is not MLflow.
+pub(super) fn mlmodel_text(
+    format: ModelFormat,
+    run: &RunId,
+    model_uuid: Uuid,
+    creation_time_ms: i64,
+    model_size_bytes: u64,
+    signature: &Signature,
+) -> String {
+    let created = timestamp_ms_to_datetime(creation_time_ms).unwrap_or_default();
+    let mut text = String::from("artifact_path: model\nflavors:\n");
+    text.push_str(
+        &format
+            .flavors()
+            .replace("SLUICE_VERSION", env!("CARGO_PKG_VERSION")),
+    );
+    write!(
+        text,
+        "model_size_bytes: {model_size_bytes}\n\
+         model_uuid: {}\n\
+         run_id: {}\n\
+         signature:\n\
+         \x20 inputs: {}\n\
+         \x20 outputs: {}\n\
+         \x20 params: null\n\
+         utc_time_created: {}\n",
+        quoted(&model_uuid.simple().to_string()),
+        quoted(run.as_str()),
+        quoted(&columns_json(&signature.inputs)),
+        quoted(&columns_json(&signature.outputs)),
+        quoted(&created.format("%Y-%m-%d %H:%M:%S%.6f").to_string()),
+    )
+    .expect("writing to a string never fails");
+    text
+}
+
+/// A YAML scalar in single quotes: text of one line means itself there. (A run
+/// identifier such as `018e1234` would otherwise read as a number.)
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,283 @@
+//! The model registry: models, their versions and the aliases that name them.
+//!
+//! Start at [`Registry`]. The folders under `_models/` are the registry: a
+//! version exists when its folder does, an alias names what its latest file
+//! says. The state store mirrors them for the `system` tables, and
+//! [`Registry::reconcile`] tells it again what it does not know, after a crash
+//! between the two or after a lost store.
+
+mod alias_log;
+mod durable;
+mod error;
+mod folder;
+mod mlmodel;
+mod reconcile;
+mod signature;
+mod uri;
+mod write;
+
+pub use alias_log::AliasMove;
+pub use error::RegistryError;
+pub use folder::Staging;
+pub use mlmodel::ModelFormat;
+pub use reconcile::Reconciled;
+pub use signature::{ColumnType, Signature, SignatureColumn};
+pub use uri::{ModelUri, VersionSpec, check_name};
+pub use write::{AliasChange, MoveAlias, NewVersion};
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    nearest::nearest,
+    state::{RunId, State},
+};
+
+/// A table at the version that a model saw.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableVersion {
+    /// The table, `layer.table`.
+    pub name: String,
+    /// Its Delta version.
+    pub version: i64,
+}
+
+/// A version of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelVersion {
+    /// The registered model.
+    pub name: String,
+    /// Its number, from 1.
+    pub version: i64,
+    /// The run that trained it.
+    pub run_id: RunId,
+    /// The project that registered it.
+    pub project: String,
+    /// The model asset that it was trained for.
+    pub asset: String,
+    /// The asset's key: the same key was trained the same way.
+    pub key: String,
+    /// Milliseconds since 1970 UTC.
+    pub creation_time_ms: i64,
+    /// The tables that it saw.
+    pub inputs: Vec<TableVersion>,
+    /// Metrics by name; NaN where a value is not defined.
+    pub metrics: BTreeMap<String, f64>,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+impl ModelVersion {
+    /// `models:/name/3`
+    pub fn uri(&self) -> ModelUri {
+        ModelUri::number(&self.name, self.version)
+    }
+}
+
+/// A model with the numbers of its versions and its aliases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredModel {
+    /// Its name.
+    pub name: String,
+    /// Lowest first.
+    pub versions: Vec<i64>,
+    /// The version that each alias names.
+    pub aliases: BTreeMap<String, i64>,
+}
+
+/// The registry of one lakehouse, shared by cloning.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    root: Arc<Path>,
+    state: Option<State>,
+}
+
+impl Registry {
+    /// The registry in the folder `models`, which need not be there.
+    ///
+    /// Without a store that can be written, only reading works. A process that
+    /// writes calls [`Registry::reconcile`] first.
+    pub fn new(models: impl Into<PathBuf>, state: Option<State>) -> Self {
+        Self {
+            root: models.into().into(),
+            state,
+        }
+    }
+
+    /// The folder that holds the models.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The version that an address names, now.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownModel`], [`RegistryError::UnknownAlias`] or
+    /// [`RegistryError::UnknownVersion`], with what there is instead.
+    pub async fn resolve(&self, uri: &ModelUri) -> Result<ModelVersion, RegistryError> {
+        let uri = uri.clone();
+        self.blocking(move |root| {
+            let names = folder::model_names(root)?;
+            if !names.contains(&uri.name) {
+                return Err(RegistryError::UnknownModel {
+                    nearest: nearest_of(&uri.name, &names),
+                    name: uri.name,
+                    known: names,
+                });
+            }
+            let version = match uri.version {
+                VersionSpec::Number(version) => version,
+                VersionSpec::Alias(alias) => named_by(&root.join(&uri.name), &uri.name, alias)?,
+            };
+            version_at(root, &uri.name, version)
+        })
+        .await
+    }
+
+    /// The version that an alias names; `None` when there is no such model or alias.
+    pub async fn champion(
+        &self,
+        name: &str,
+        alias: &str,
+    ) -> Result<Option<ModelVersion>, RegistryError> {
+        match self.resolve(&ModelUri::alias(name, alias)).await {
+            Ok(version) => Ok(Some(version)),
+            Err(RegistryError::UnknownModel { .. } | RegistryError::UnknownAlias { .. }) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The latest version that was made for this asset with this key: after a
+    /// crash there may be one that no asset key in the state store tells of.
+    pub async fn version_for_key(
+        &self,
+        name: &str,
+        project: &str,
+        asset: &str,
+        key: &str,
+    ) -> Result<Option<ModelVersion>, RegistryError> {
+        let versions = self.versions(name).await?;
+        Ok(versions.into_iter().rev().find(|version| {
+            version.project == project && version.asset == asset && version.key == key
+        }))
+    }
+
+    /// All models, by name.
+    pub async fn list(&self) -> Result<Vec<RegisteredModel>, RegistryError> {
+        self.blocking(|root| {
+            folder::model_names(root)?
+                .into_iter()
+                .map(|name| {
+                    let model = root.join(&name);
+                    Ok(RegisteredModel {
+                        versions: folder::version_numbers(&model)?,
+                        aliases: alias_log::current(&alias_log::read_moves(&model)?),
+                        name,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// The versions of a model, lowest first; none when there is no such model.
+    pub async fn versions(&self, name: &str) -> Result<Vec<ModelVersion>, RegistryError> {
+        check_name("model", name)?;
+        let name = name.to_owned();
+        self.blocking(move |root| {
+            folder::version_numbers(&root.join(&name))?
+                .into_iter()
+                .map(|version| version_at(root, &name, version))
+                .collect()
+        })
+        .await
+    }
+
+    /// The moves of a model's aliases, first to last.
+    pub async fn alias_history(&self, name: &str) -> Result<Vec<AliasMove>, RegistryError> {
+        check_name("model", name)?;
+        let name = name.to_owned();
+        self.blocking(move |root| alias_log::read_moves(&root.join(name)))
+            .await
+    }
+
+    /// Runs file work where it does not hold up the runtime.
+    async fn blocking<T, F>(&self, work: F) -> Result<T, RegistryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Path) -> Result<T, RegistryError> + Send + 'static,
+    {
+        let root = Arc::clone(&self.root);
+        match tokio::task::spawn_blocking(move || work(&root)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(RegistryError::Io {
+                    action: "read or write",
+                    path: self.root.to_path_buf(),
+                    source: std::io::Error::other(error),
+                }),
+            },
+        }
+    }
+
+    /// The store, when it can be written.
+    fn writable(&self, action: &'static str) -> Result<&State, RegistryError> {
+        self.state
+            .as_ref()
+            .filter(|state| state.is_writable())
+            .ok_or(RegistryError::ReadOnly { action })
+    }
+}
+
+fn named_by(model: &Path, name: &str, alias: String) -> Result<i64, RegistryError> {
+    let aliases = alias_log::current(&alias_log::read_moves(model)?);
+    aliases.get(&alias).copied().ok_or_else(|| {
+        let known: Vec<String> = aliases.into_keys().collect();
+        RegistryError::UnknownAlias {
+            name: name.to_owned(),
+            nearest: nearest_of(&alias, &known),
+            alias,
+            known,
+        }
+    })
+}
+
+fn version_at(root: &Path, name: &str, version: i64) -> Result<ModelVersion, RegistryError> {
+    let model = root.join(name);
+    let path = model.join(version.to_string());
+    if version < 1 || !path.is_dir() {
+        return Err(RegistryError::UnknownVersion {
+            name: name.to_owned(),
+            version,
+            known: folder::version_numbers(&model)?,
+        });
+    }
+    let (metadata, metrics) = folder::read_version(&path)?;
+    Ok(ModelVersion {
+        name: name.to_owned(),
+        version,
+        run_id: metadata.run_id,
+        project: metadata.project,
+        asset: metadata.asset,
+        key: metadata.key,
+        creation_time_ms: metadata.creation_time_ms,
+        inputs: metadata.inputs,
+        metrics: metrics
+            .into_iter()
+            .map(|(key, value)| (key, value.unwrap_or(f64::NAN)))
+            .collect(),
+        path,
+    })
+}
+
+fn nearest_of(name: &str, known: &[String]) -> Option<String> {
+    nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
+}

@@ -1,0 +1,173 @@
+//! Telling the state store what the folders say: versions and moves that it
+//! does not know, after a crash or a lost store.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::state::{
+    RunId, RunStatus, State, WriteTx,
+    registered::{MoveRow, VersionRow},
+};
+
+use super::{
+    AliasMove, ModelVersion, Registry, RegistryError, alias_log, durable, folder,
+    folder::STAGING_FOLDER, version_at,
+};
+
+/// A staging folder of a run that the store does not know is left alone for so
+/// long: another process may still be writing it.
+const STAGING_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the store was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Versions whose folders were there already.
+    pub versions: usize,
+    /// Moves of aliases whose files were there already.
+    pub moves: usize,
+    /// Folders of versions that were never completed, and are gone now.
+    pub removed: usize,
+}
+
+impl Registry {
+    /// Tells the store all versions and moves of aliases that it does not know,
+    /// and removes what ended runs left unfinished.
+    ///
+    /// Call it once in a process that writes, after
+    /// [`State::recover_runs`](crate::state::State::recover_runs).
+    pub async fn reconcile(&self) -> Result<Reconciled, RegistryError> {
+        let action = "reconcile the registry";
+        let state = self.writable(action)?;
+        let mut all = Reconciled {
+            removed: self.remove_unfinished(state).await?,
+            ..Reconciled::default()
+        };
+        for name in self.blocking(folder::model_names).await? {
+            let mut tx = state.begin(action).await?;
+            let one = self.reconcile_model(state, &mut tx, &name).await?;
+            state.commit(tx, action).await?;
+            all.versions += one.versions;
+            all.moves += one.moves;
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn reconcile_model(
+        &self,
+        state: &State,
+        tx: &mut WriteTx,
+        name: &str,
+    ) -> Result<Reconciled, RegistryError> {
+        let versions = state.known_versions(tx.connection(), name).await?;
+        let moves = state.known_moves(tx.connection(), name).await?;
+        let owned = name.to_owned();
+        let (versions, moves) = self
+            .blocking(move |root| news(root, &owned, &versions, &moves))
+            .await?;
+        for version in &versions {
+            state
+                .put_version(tx.connection(), &version_row(version))
+                .await?;
+        }
+        for alias_move in &moves {
+            state
+                .put_move(tx.connection(), &move_row(alias_move))
+                .await?;
+        }
+        Ok(Reconciled {
+            versions: versions.len(),
+            moves: moves.len(),
+            removed: 0,
+        })
+    }
+
+    /// Removes staging folders of runs that have ended.
+    async fn remove_unfinished(&self, state: &State) -> Result<usize, RegistryError> {
+        let folders = self
+            .blocking(|root| durable::read_folder(&root.join(STAGING_FOLDER)))
+            .await?;
+        let mut removed = 0;
+        for path in folders {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let run = RunId::from(name.split('-').next().unwrap_or_default());
+            let ended = match state.run(&run).await? {
+                Some(run) => run.status != RunStatus::Running,
+                None => is_old(&path),
+            };
+            if ended && self.blocking(move |_| remove(path)).await? {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The versions and moves in a model's folder that are not among the known.
+fn news(
+    root: &Path,
+    name: &str,
+    versions: &[i64],
+    moves: &[i64],
+) -> Result<(Vec<ModelVersion>, Vec<AliasMove>), RegistryError> {
+    let model = root.join(name);
+    let versions: BTreeSet<&i64> = versions.iter().collect();
+    let moves: BTreeSet<&i64> = moves.iter().collect();
+    let new_versions = folder::version_numbers(&model)?
+        .into_iter()
+        .filter(|number| !versions.contains(number))
+        .map(|number| version_at(root, name, number))
+        .collect::<Result<_, _>>()?;
+    let mut new_moves = alias_log::read_moves(&model)?;
+    new_moves.retain(|alias_move| !moves.contains(&alias_move.number));
+    Ok((new_versions, new_moves))
+}
+
+fn is_old(path: &Path) -> bool {
+    let age = fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .map(|modified| modified.elapsed().unwrap_or_default());
+    age.is_ok_and(|age| age > STAGING_GRACE)
+}
+
+fn remove(path: PathBuf) -> Result<bool, RegistryError> {
+    match fs::remove_dir_all(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(durable::failed("remove", &path)(error)),
+    }
+}
+
+pub(super) fn version_row(version: &ModelVersion) -> VersionRow {
+    VersionRow {
+        name: version.name.clone(),
+        version: version.version,
+        run_id: version.run_id.to_string(),
+        creation_time_ms: version.creation_time_ms,
+        source: format!("_models/{}/{}", version.name, version.version),
+        project: version.project.clone(),
+        asset: version.asset.clone(),
+        key: version.key.clone(),
+        metrics: version
+            .metrics
+            .iter()
+            .map(|(key, value)| (key.clone(), value.is_finite().then_some(*value)))
+            .collect(),
+    }
+}
+
+pub(super) fn move_row(alias_move: &AliasMove) -> MoveRow {
+    MoveRow {
+        name: alias_move.name.clone(),
+        number: alias_move.number,
+        alias: alias_move.alias.clone(),
+        version: alias_move.version,
+        previous: alias_move.previous,
+        timestamp_ms: alias_move.timestamp_ms,
+        run_id: alias_move.run_id.to_string(),
+        reason: alias_move.reason.clone(),
+    }
+}

@@ -1,0 +1,175 @@
+//! What can go wrong with the state store.
+
+use std::path::PathBuf;
+
+use sqlx::migrate::MigrateError;
+
+use crate::error::LakeError;
+
+use super::RunId;
+
+/// A failure of the state store. The text says what, where and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The database file cannot be opened or created.
+    #[error(
+        "cannot open the state store {}: {source}; check that the folder can be written, \
+         or choose another lakehouse with --lakehouse DIR",
+        path.display()
+    )]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+
+    /// The tables of the store cannot be brought up to date.
+    #[error("cannot prepare the state store {}: {source}", path.display())]
+    Migrate {
+        /// The database file.
+        path: PathBuf,
+        /// What the migration said.
+        source: MigrateError,
+    },
+
+    /// The store was written by another release, whose tables are not known.
+    #[error(
+        "the state store {} was written by another release of sluice (its migration {version} {difference}): \
+         use that release or a newer one",
+        path.display()
+    )]
+    OtherRelease {
+        /// The database file.
+        path: PathBuf,
+        /// The migration that differs.
+        version: i64,
+        /// How it differs, in words.
+        difference: &'static str,
+    },
+
+    /// The store is older than this release and was opened only to be read.
+    #[error(
+        "the state store {} was written by an older release of sluice: `sluice run` brings it up to date",
+        path.display()
+    )]
+    Outdated {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// The store was opened only to be read.
+    #[error("cannot {action}: the state store {} was opened only to be read", path.display())]
+    ReadOnly {
+        /// The database file.
+        path: PathBuf,
+        /// What was asked for.
+        action: &'static str,
+    },
+
+    /// SQLite refused a statement.
+    #[error("the state store {}: cannot {action}: {source}{}", path.display(), advice(source))]
+    Query {
+        /// The database file.
+        path: PathBuf,
+        /// What was being done: `start a run`.
+        action: &'static str,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+
+    /// A run that is not in the store.
+    #[error("there is no run {run} in the state store {}", path.display())]
+    UnknownRun {
+        /// The database file.
+        path: PathBuf,
+        /// The run that was named.
+        run: RunId,
+    },
+
+    /// A stage that its run did not start.
+    #[error("the run {run} has started no stage `{asset}`")]
+    UnknownStage {
+        /// The run that was named.
+        run: RunId,
+        /// The asset that was named.
+        asset: String,
+    },
+
+    /// A parameter of a run is logged once; it does not change afterwards.
+    #[error("the parameter `{key}` of the run {run} is {old:?} already and cannot become {new:?}")]
+    ParamChanged {
+        /// The run whose parameter it is.
+        run: RunId,
+        /// The parameter.
+        key: String,
+        /// The value in the store.
+        old: String,
+        /// The value that was logged now.
+        new: String,
+    },
+
+    /// No intent was recorded for this transaction.
+    #[error("the transaction {version} of {app_id} was never begun")]
+    UnknownTxn {
+        /// The transaction's application identifier, `<project>/<table>`.
+        app_id: String,
+        /// The transaction's version.
+        version: i64,
+    },
+
+    /// A text in the store is not what this program writes there.
+    #[error("the state store {} is damaged: {what} reads {text:?}; move the file away and run again: \
+             it is rebuilt from the tables and models", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// Which value.
+        what: &'static str,
+        /// The text found.
+        text: String,
+    },
+
+    /// The lakehouse could not be read while the store was rebuilt from it.
+    #[error("cannot rebuild the state store from the tables: {0}")]
+    Lake(#[from] LakeError),
+}
+
+impl StateError {
+    /// Whether doing the same again can succeed without a change by the user.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Query { source, .. } | Self::Open { source, .. } => is_busy(source),
+            _ => false,
+        }
+    }
+}
+
+/// Whether another process held the database for longer than the time-out.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    // SQLITE_BUSY is 5, SQLITE_LOCKED 6; extended codes keep them in the low byte.
+    primary_code(error).is_some_and(|code| matches!(code, 5 | 6))
+}
+
+/// Whether SQLite could not open the file or its companions (SQLITE_CANTOPEN).
+pub(super) fn is_cannot_open(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(14)
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i64>().ok().map(|code| code & 0xff)
+}
+
+fn advice(error: &sqlx::Error) -> &'static str {
+    match primary_code(error) {
+        Some(5 | 6) => "; another process holds it: run again when that has ended",
+        Some(8) => "; the file or its folder cannot be written",
+        Some(11 | 26) => {
+            "; the file is damaged: move it away and run again, it is rebuilt from the tables and models"
+        }
+        Some(13) => "; the disk is full",
+        _ => "",
+    }
+}

@@ -1,0 +1,108 @@
+//! The tables of the store, brought up to date when it is opened.
+//!
+//! Adding a migration is: one new file in `migrations/`, one line in
+//! [`MIGRATIONS`]. A file that was released never changes.
+
+use std::{path::Path, sync::LazyLock};
+
+use sqlx::{
+    SqlSafeStr, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+
+use super::StateError;
+
+/// Version, description, text.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "state", include_str!("../../migrations/0001_state.sql"))];
+
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    Migrator::with_migrations(
+        MIGRATIONS
+            .iter()
+            .map(|&(version, description, sql)| {
+                let kind = MigrationType::Simple;
+                Migration::new(version, description.into(), kind, sql.into_sql_str(), false)
+            })
+            .collect(),
+    )
+});
+
+/// How the tables in a file compare with those this release knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Currency {
+    /// All migrations have run.
+    Current,
+    /// Some migrations have not run, perhaps none has.
+    Outdated,
+}
+
+/// Runs the missing migrations, as one transaction.
+///
+/// sqlx takes no lock for SQLite: two processes that create the store at the
+/// same moment would both run the first migration. BEGIN IMMEDIATE is that lock.
+pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StateError> {
+    let failed = |source: MigrateError| describe(source, path);
+    let mut tx = pool
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(|source| failed(source.into()))?;
+    MIGRATOR.run(&mut *tx).await.map_err(failed)?;
+    tx.commit().await.map_err(|source| failed(source.into()))
+}
+
+/// Compares the tables with those this release knows; writes nothing.
+pub(super) async fn currency(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Currency, StateError> {
+    let query = |source| StateError::Query {
+        path: path.to_owned(),
+        action: "read its migrations",
+        source,
+    };
+    let known: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(query)?;
+    if known == 0 {
+        return Ok(Currency::Outdated);
+    }
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await
+            .map_err(query)?;
+    for (version, checksum) in &applied {
+        match MIGRATOR.iter().find(|known| known.version == *version) {
+            None => return Err(describe(MigrateError::VersionMissing(*version), path)),
+            Some(known) if known.checksum.as_ref() != checksum.as_slice() => {
+                return Err(describe(MigrateError::VersionMismatch(*version), path));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(if applied.len() == MIGRATIONS.len() {
+        Currency::Current
+    } else {
+        Currency::Outdated
+    })
+}
+
+fn describe(source: MigrateError, path: &Path) -> StateError {
+    let other = |version, difference| StateError::OtherRelease {
+        path: path.to_owned(),
+        version,
+        difference,
+    };
+    match source {
+        MigrateError::VersionMissing(version) => other(version, "is not known here"),
+        MigrateError::VersionMismatch(version) => other(version, "differs"),
+        source => StateError::Migrate {
+            path: path.to_owned(),
+            source,
+        },
+    }
+}

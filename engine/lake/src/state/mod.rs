@@ -1,0 +1,44 @@
+//! The state store of a lakehouse: runs, tracking in MLflow's data model, file
+//! ledgers, transaction counters and the registry's rows, in `state.db`.
+//!
+//! Start at [`State::open`]. Each file beside this one holds the part of
+//! [`State`] that its name says. Several processes may use one store at once:
+//! SQLite in WAL mode, a time-out for locks, and BEGIN IMMEDIATE around every
+//! write. A commit survives the end of the process at any moment; after a power
+//! cut the last commits may be missing, and [`State::reconcile`] and
+//! [`Registry`](crate::registry::Registry) tell them again from the lakehouse.
+
+mod asset_keys;
+mod commit_record;
+mod connection;
+mod error;
+mod files;
+mod migrations;
+mod rebuild;
+pub(crate) mod registered;
+mod runs;
+mod stages;
+mod tracking;
+mod txns;
+
+pub use asset_keys::AssetKey;
+pub use commit_record::{CommitRecord, FileRecord};
+pub use connection::State;
+pub(crate) use connection::WriteTx;
+pub use error::StateError;
+pub use files::LedgerFile;
+pub use rebuild::Rebuilt;
+pub use runs::{NewRun, Run, RunId, RunKind, RunStatus};
+pub use stages::{ExpectationResult, NewStage, Stage, StageEnd, StageStatus};
+pub use tracking::{Artifact, DatasetUse, FinishedRun, Metric};
+pub use txns::{PendingTxn, TxnState};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970-01-01 UTC, as every time in the store.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
