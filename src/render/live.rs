@@ -113,6 +113,10 @@ impl Consumer for Live {
         }
     }
 
+    fn notice(&mut self, text: &str) -> io::Result<()> {
+        self.bars.println(text)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         for (_, bar) in self.running.drain() {
             bar.finish_and_clear();

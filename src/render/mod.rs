@@ -14,7 +14,7 @@ mod plain;
 pub(crate) mod screen;
 mod summary;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -31,6 +31,15 @@ trait Consumer {
     /// When the output cannot be written.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
+    /// Shows a word to the user that is no event, on standard error where standard output
+    /// is for events.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn notice(&mut self, text: &str) -> io::Result<()> {
+        writeln!(io::stderr().lock(), "{text}")
+    }
+
     /// Shows what is left to show after the last event.
     ///
     /// # Errors
@@ -40,6 +49,7 @@ trait Consumer {
 
 enum Message {
     Event(Box<Event>),
+    Notice(String),
     Last,
 }
 
@@ -85,6 +95,14 @@ impl Display {
         })
     }
 
+    /// Says `text` to the user between two events, once.
+    pub(crate) fn notice(&self, text: &'static str) -> impl Fn() + Send + 'static {
+        let sender = self.sender.clone();
+        move || {
+            let _gone = sender.send(Message::Notice(text.to_owned()));
+        }
+    }
+
     /// Shows what is left and waits until it is shown. A reader that has gone away (a
     /// closed pipe) is no error.
     ///
@@ -104,9 +122,12 @@ impl Display {
 /// shown: the run goes on.
 fn draw(receiver: &mpsc::Receiver<Message>, mut consumer: impl Consumer) -> io::Result<()> {
     let mut shown = Ok(());
-    while let Ok(Message::Event(event)) = receiver.recv() {
-        if shown.is_ok() {
-            shown = consumer.event(&event);
+    while let Ok(message) = receiver.recv() {
+        match message {
+            Message::Event(event) if shown.is_ok() => shown = consumer.event(&event),
+            Message::Notice(text) if shown.is_ok() => shown = consumer.notice(&text),
+            Message::Event(_) | Message::Notice(_) => {}
+            Message::Last => break,
         }
     }
     shown.and_then(|()| consumer.finish())

@@ -1,0 +1,118 @@
+//! What ends a command, how it is told and with which exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use datafusion::error::DataFusionError;
+use sluice_lake::LakeError;
+use sluice_lake::registry::RegistryError;
+use sluice_lake::state::StateError;
+use sluice_pipelines::diagnostic::Diagnostics;
+use sluice_udfs::models::ModelError;
+
+use crate::exit::Exit;
+use crate::render::screen::{Screen, Tone};
+use crate::results::WriteError;
+
+/// Why a command ends early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The project or the query is wrong as written.
+    #[error("{0}")]
+    Wrong(Diagnostics),
+    /// The lakehouse is locked, unreadable or unwritable.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The memory of runs cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The model registry cannot be read or written.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A model version cannot be loaded.
+    #[error("{address} cannot be loaded: {source}")]
+    Model {
+        /// The version's address.
+        address: String,
+        /// What is wrong with its folder.
+        source: ModelError,
+    },
+    /// A query failed while it ran.
+    #[error("the query failed: {}", plainly(.0))]
+    Query(#[source] DataFusionError),
+    /// A result could not be written.
+    #[error(transparent)]
+    Result(#[from] WriteError),
+    /// Standard output refused.
+    #[error("standard output cannot be written: {0}")]
+    Output(#[source] io::Error),
+    /// Standard input could not be read as text.
+    #[error("the query cannot be read from standard input: {0}")]
+    Input(#[source] io::Error),
+    /// The terminal could not be read.
+    #[error("the prompt cannot read from the terminal: {0}")]
+    Prompt(#[from] rustyline::error::ReadlineError),
+    /// The system refused threads.
+    #[error("the runtime cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// The current folder is unknown.
+    #[error("{}: {source}", path.display())]
+    Path {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Ctrl-C.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// DataFusion's message without the wrappers that tell where in its code it arose.
+fn plainly(error: &DataFusionError) -> String {
+    error.find_root().strip_backtrace()
+}
+
+impl CliError {
+    /// The exit code.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Wrong(_) => Exit::Usage,
+            Self::Lake(LakeError::Locked { .. }) => Exit::Locked,
+            Self::Query(_) | Self::Result(WriteError::Value(_)) => Exit::Failed,
+            Self::Result(error) if error.is_closed_pipe() => Exit::Ok,
+            Self::Cancelled => Exit::Cancelled,
+            Self::Lake(_)
+            | Self::State(_)
+            | Self::Registry(_)
+            | Self::Model { .. }
+            | Self::Result(_)
+            | Self::Output(_)
+            | Self::Input(_)
+            | Self::Prompt(_)
+            | Self::Runtime(_)
+            | Self::Path { .. } => Exit::Environment,
+        }
+    }
+
+    /// Tells the user on standard error.
+    pub(super) fn print(&self) {
+        let screen = Screen::stderr();
+        let text = match self {
+            Self::Wrong(diagnostics) => shown(diagnostics, screen),
+            Self::Result(error) if error.is_closed_pipe() => return,
+            other => format!("{}: {other}\n", screen.paint(Tone::Bad, "error")),
+        };
+        // Nobody is left to be told when standard error is closed.
+        let _closed = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
+    }
+}
+
+/// Diagnostics as `screen` can show them.
+pub(super) fn shown(diagnostics: &Diagnostics, screen: Screen) -> String {
+    if screen.redraws {
+        diagnostics.graphical(screen.width, screen.color)
+    } else {
+        diagnostics.plain()
+    }
+}
