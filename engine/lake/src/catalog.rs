@@ -20,14 +20,8 @@ use crate::{
     error::LakeError,
     lakehouse::Lakehouse,
     name::{TableName, check_part},
+    session::DEFAULT_CATALOG,
 };
-
-/// The catalog's name in SQL: `lake.silver.wine`, or `silver.wine` for short.
-pub const CATALOG: &str = "lake";
-
-/// The schema that a table without a layer would be looked up in. No layer can
-/// have this name, so `SELECT * FROM wine` fails and can be told to name a layer.
-pub const NO_LAYER: &str = "_";
 
 /// The versions at which tables are read: shared by everything that belongs to
 /// one run. Clones share the same pins.
@@ -151,7 +145,7 @@ impl LakeCatalog {
     ) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         if reference
             .catalog()
-            .is_some_and(|c| !c.eq_ignore_ascii_case(CATALOG))
+            .is_some_and(|c| !c.eq_ignore_ascii_case(DEFAULT_CATALOG))
         {
             return Ok(None);
         }

@@ -68,6 +68,18 @@ pub enum LakeError {
         source: io::Error,
     },
 
+    /// Delta would look for the lakehouse in another folder.
+    #[error(
+        "the lakehouse cannot be {}: Delta reads `{escape}` in a path as an escaped character; choose another folder with --lakehouse DIR",
+        path.display()
+    )]
+    EscapedPath {
+        /// The folder.
+        path: PathBuf,
+        /// What looks like an escaped character: `%20`.
+        escape: String,
+    },
+
     /// A file or folder of the lakehouse cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {

@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     error::LakeError,
-    name::{RESERVED_LAYERS, TableName, check_part, nearest},
+    name::{RESERVED_LAYERS, TableName, check_part},
+    nearest::nearest,
 };
 
 /// A folder with Delta tables at `<layer>/<table>/` and Sluice's own things in
@@ -23,7 +24,8 @@ impl Lakehouse {
     /// exist is fine and looks empty.
     ///
     /// # Errors
-    /// [`LakeError::Unreadable`] when the path is not a folder.
+    /// [`LakeError::Unreadable`] when the path is not a folder;
+    /// [`LakeError::EscapedPath`].
     pub fn open(root: impl AsRef<Path>) -> Result<Self, LakeError> {
         let root = root.as_ref();
         let unreadable = |source| LakeError::Unreadable {
@@ -31,6 +33,7 @@ impl Lakehouse {
             source,
         };
         let absolute = std::path::absolute(root).map_err(unreadable)?;
+        check_escapes(&absolute)?;
         match fs::metadata(&absolute) {
             Ok(metadata) if !metadata.is_dir() => {
                 Err(unreadable(io::ErrorKind::NotADirectory.into()))
@@ -46,7 +49,8 @@ impl Lakehouse {
     /// proves that a file can be written there.
     ///
     /// # Errors
-    /// [`LakeError::Unwritable`] with the folder and what the system said.
+    /// [`LakeError::Unwritable`] with the folder and what the system said;
+    /// [`LakeError::EscapedPath`].
     pub fn create(root: impl AsRef<Path>) -> Result<Self, LakeError> {
         let root = root.as_ref();
         let unwritable = |source| LakeError::Unwritable {
@@ -54,6 +58,7 @@ impl Lakehouse {
             source,
         };
         let absolute = std::path::absolute(root).map_err(unwritable)?;
+        check_escapes(&absolute)?;
         fs::create_dir_all(&absolute).map_err(unwritable)?;
         let lakehouse = Self {
             root: absolute.into(),
@@ -193,9 +198,24 @@ impl Lakehouse {
             .collect();
         LakeError::UnknownTable {
             table: name.clone(),
-            nearest: nearest(&name.to_string(), tables.iter().map(String::as_str))
-                .and_then(|found| found.parse().ok()),
+            nearest: nearest(&name.to_string(), &tables).and_then(|found| found.parse().ok()),
         }
+    }
+}
+
+/// Refuses a path with a literal `%41` in it: Delta's kernel decodes paths once
+/// more than they were encoded, and would read from another folder than it wrote.
+fn check_escapes(path: &Path) -> Result<(), LakeError> {
+    let text = path.as_os_str().as_encoded_bytes();
+    let escape = text
+        .windows(3)
+        .find(|window| window[0] == b'%' && window[1..].iter().all(u8::is_ascii_hexdigit));
+    match escape {
+        Some(escape) => Err(LakeError::EscapedPath {
+            path: path.to_owned(),
+            escape: String::from_utf8_lossy(escape).into_owned(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -289,28 +289,6 @@ pub fn snake_case(header: &str) -> String {
     name
 }
 
-/// The candidate that is nearest to what was written, if one is near enough to
-/// be meant: Damerau-Levenshtein distance of at most a third of its length
-/// (never less than 1), case ignored.
-pub fn nearest<'a>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let written = written.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&written, &candidate.to_lowercase());
-            (distance, candidate)
-        })
-        .filter(|(distance, candidate)| {
-            let longest = written.chars().count().max(candidate.chars().count());
-            *distance <= (longest / 3).max(1)
-        })
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -415,12 +393,5 @@ mod tests {
         ] {
             assert_eq!(snake_case(header), name);
         }
-    }
-
-    #[test]
-    fn nearest_means_near() {
-        assert_eq!(nearest("qualty", ["quality", "alcohol"]), Some("quality"));
-        assert_eq!(nearest("PH", ["pH", "x"]), Some("pH"));
-        assert_eq!(nearest("zebra", ["quality", "alcohol"]), None);
     }
 }

@@ -88,3 +88,6 @@ pub struct Commit {
 
 /// The key of commitInfo that holds [`CommitInfo::metadata`].
 const METADATA_KEY: &str = "sluice";
+
+/// The key of commitInfo that holds a number of the write's own, unique.
+const WRITE_ID_KEY: &str = "sluiceWrite";

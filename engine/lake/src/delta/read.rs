@@ -14,7 +14,7 @@ use deltalake::{DeltaTable, DeltaTableBuilder};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Commit, METADATA_KEY, PinnedTable, failure::delta_error};
+use super::{Commit, METADATA_KEY, PinnedTable, WRITE_ID_KEY, failure::delta_error};
 use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
 
 /// How tables are read, whatever session the query runs in: strings as `Utf8`
@@ -110,14 +110,28 @@ impl Lakehouse {
     pub async fn commits(&self, name: &TableName) -> Result<Vec<Commit>, LakeError> {
         let log = self.table_path(name).join("_delta_log");
         blocking(move || {
-            let mut files = log_files(&log)?;
-            files.retain(|file| file.ends_with(".json"));
-            files.sort_unstable();
-            files
-                .iter()
-                .filter_map(|file| version_of(file).map(|version| (file, version)))
-                .map(|(file, version)| Ok(read_commit(&log.join(file), version)?.commit))
-                .collect()
+            let entries = log_entries(&log)?;
+            entries.map(|entry| Ok(entry?.commit)).collect()
+        })
+        .await
+    }
+
+    /// The version that a write of ours made, if it did.
+    pub(super) async fn version_of_write(
+        &self,
+        name: &TableName,
+        write_id: &str,
+    ) -> Result<Option<u64>, LakeError> {
+        let log = self.table_path(name).join("_delta_log");
+        let write_id = write_id.to_owned();
+        blocking(move || {
+            for entry in log_entries(&log)?.rev() {
+                let entry = entry?;
+                if entry.write_id.as_ref() == Some(&write_id) {
+                    return Ok(Some(entry.commit.version));
+                }
+            }
+            Ok(None)
         })
         .await
     }
@@ -217,8 +231,22 @@ pub(super) async fn blocking<T: Send + 'static>(
 #[derive(Debug)]
 pub(super) struct LogEntry {
     pub(super) commit: Commit,
+    write_id: Option<String>,
     pub(super) added_files: u64,
     pub(super) added_bytes: u64,
+}
+
+/// The entries of a log, oldest first.
+fn log_entries(
+    log: &Path,
+) -> Result<impl DoubleEndedIterator<Item = Result<LogEntry, LakeError>>, LakeError> {
+    let mut files = log_files(log)?;
+    files.retain(|file| file.ends_with(".json"));
+    files.sort_unstable();
+    Ok(files.into_iter().filter_map(move |file| {
+        let version = version_of(&file)?;
+        Some(read_commit(&log.join(file), version))
+    }))
 }
 
 /// The names of the log's files; none when there is no log.
@@ -271,6 +299,7 @@ fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {
             txn: None,
             metadata: Map::new(),
         },
+        write_id: None,
         added_files: 0,
         added_bytes: 0,
     };
@@ -287,6 +316,8 @@ fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {
 fn note_action(entry: &mut LogEntry, mut action: Value) {
     if let Some(info) = action.get_mut("commitInfo") {
         entry.commit.timestamp_ms = info.get("timestamp").and_then(Value::as_i64);
+        let write_id = info.get(WRITE_ID_KEY).and_then(Value::as_str);
+        entry.write_id = write_id.map(str::to_owned);
         if let Some(Value::Object(metadata)) = info.get_mut(METADATA_KEY).map(Value::take) {
             entry.commit.metadata = metadata;
         }

@@ -29,10 +29,7 @@ use deltalake::{
 };
 use futures::{StreamExt, TryStreamExt};
 
-use super::{
-    CommitInfo,
-    write::{Incoming, commit_properties},
-};
+use super::write::{Incoming, MarkedCommit};
 use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 
 /// The column that the scan adds: which data file a row lies in.
@@ -46,7 +43,7 @@ impl Lakehouse {
         table: DeltaTable,
         files: Vec<String>,
         incoming: Incoming,
-        commit: &CommitInfo,
+        commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
         let replaced = Expr::Column(Column::from_name(FILE_COLUMN))
             .in_list(files.into_iter().map(lit).collect(), false);
@@ -75,7 +72,7 @@ impl Lakehouse {
             ));
         }
         actions.extend(adds);
-        let committed = CommitBuilder::from(commit_properties(commit))
+        let committed = CommitBuilder::from(commit.properties())
             .with_actions(actions)
             .build(
                 Some(snapshot),

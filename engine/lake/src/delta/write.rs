@@ -28,7 +28,7 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::{
-    CommitInfo, METADATA_KEY, WriteMode, Written,
+    CommitInfo, METADATA_KEY, WRITE_ID_KEY, WriteMode, Written,
     failure::{delta_error, rows_error},
     types::{Conversion, delta_schema},
 };
@@ -67,15 +67,16 @@ impl Lakehouse {
             _ => Conversion::in_place(schema),
         };
         let incoming = Incoming::new(stream, conversion, &commit.rows);
+        let marked = MarkedCommit::new(commit);
         let seen = incoming.seen();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
-                self.replace_files(name, table, files, incoming, &commit)
+                self.replace_files(name, table, files, incoming, &marked)
                     .await
             }
             (existing, mode) => {
                 let overwrite = existing.is_some() && mode == WriteMode::Overwrite;
-                self.write_plan(name, existing, overwrite, incoming, &commit)
+                self.write_plan(name, existing, overwrite, incoming, &marked)
                     .await
             }
         };
@@ -87,7 +88,7 @@ impl Lakehouse {
             return Err(rows_error(name, DataFusionError::Shared(Arc::clone(fault))));
         }
         // What failed may have been the tidying up after the commit.
-        match self.version_of_txn(name, &commit).await {
+        match self.version_of_write(name, &marked.write_id).await {
             Ok(Some(version)) => self.written(name, version, &seen).await,
             _ => Err(delta_error(
                 name,
@@ -105,7 +106,7 @@ impl Lakehouse {
         existing: Option<DeltaTable>,
         overwrite: bool,
         incoming: Incoming,
-        commit: &CommitInfo,
+        commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
         let table = match existing {
             Some(table) => table,
@@ -120,7 +121,7 @@ impl Lakehouse {
             .write(Vec::new())
             .with_input_plan(incoming.into_plan()?)
             .with_session_state(Arc::new(write_session()?))
-            .with_commit_properties(commit_properties(commit))
+            .with_commit_properties(commit.properties())
             .with_table_name(name.to_string());
         if overwrite {
             builder = builder
@@ -172,19 +173,6 @@ impl Lakehouse {
         }
     }
 
-    /// The version whose commit carries this very transaction, if there is one.
-    async fn version_of_txn(
-        &self,
-        name: &TableName,
-        commit: &CommitInfo,
-    ) -> Result<Option<u64>, LakeError> {
-        let commits = self.commits(name).await?;
-        Ok(commits.into_iter().rev().find_map(|entry| {
-            let (app_id, version) = entry.txn?;
-            (app_id == commit.app_id && version == commit.txn_version).then_some(entry.version)
-        }))
-    }
-
     async fn written(
         &self,
         name: &TableName,
@@ -201,16 +189,36 @@ impl Lakehouse {
     }
 }
 
-/// What every commit of ours says. No retries: deltalake would merge our commit
-/// with one that we have not seen (on creation even without looking at it). No
-/// clean-up of old entries: they hold the file hashes of ingest.
-pub(super) fn commit_properties(commit: &CommitInfo) -> CommitProperties {
-    let metadata = Value::Object(commit.metadata.clone());
-    CommitProperties::default()
-        .with_metadata([(METADATA_KEY.to_owned(), metadata)])
-        .with_application_transaction(Transaction::new(&commit.app_id, commit.txn_version))
-        .with_max_retries(0)
-        .with_cleanup_expired_logs(Some(false))
+/// A commit that can be recognised in the log: the number of its transaction
+/// cannot tell it from that of a process that counts the same.
+pub(super) struct MarkedCommit {
+    info: CommitInfo,
+    write_id: String,
+}
+
+impl MarkedCommit {
+    fn new(info: CommitInfo) -> Self {
+        Self {
+            info,
+            write_id: uuid::Uuid::now_v7().simple().to_string(),
+        }
+    }
+
+    /// What every commit of ours says. No retries: deltalake would merge our commit
+    /// with one that we have not seen (on creation even without looking at it). No
+    /// clean-up of old entries: they hold the file hashes of ingest.
+    pub(super) fn properties(&self) -> CommitProperties {
+        let metadata = Value::Object(self.info.metadata.clone());
+        let txn = Transaction::new(&self.info.app_id, self.info.txn_version);
+        CommitProperties::default()
+            .with_metadata([
+                (METADATA_KEY.to_owned(), metadata),
+                (WRITE_ID_KEY.to_owned(), Value::from(self.write_id.clone())),
+            ])
+            .with_application_transaction(txn)
+            .with_max_retries(0)
+            .with_cleanup_expired_logs(Some(false))
+    }
 }
 
 /// One partition in, one file after the other out: rows keep their order.

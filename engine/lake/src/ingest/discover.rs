@@ -12,7 +12,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
 use super::{error::IngestError, read::in_background};
-use crate::name::nearest;
+use crate::nearest::nearest;
 
 /// A file that is to be ingested.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,7 +187,7 @@ fn no_match(pattern: &str, folder: &Path, rest: &str) -> IngestError {
     IngestError::NoMatch {
         pattern: pattern.to_owned(),
         folder: searched,
-        nearest: nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned),
+        nearest: nearest(&wanted, &names).map(str::to_owned),
     }
 }
 

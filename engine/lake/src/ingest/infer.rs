@@ -14,7 +14,7 @@ use super::{
     read::{in_background, parallel_files},
     value::Guess,
 };
-use crate::name::nearest;
+use crate::nearest::nearest;
 
 /// The schema that holds every row of every file: the columns in the order of the
 /// first file; whole numbers as BIGINT, numbers as DOUBLE, BOOLEAN, DATE, TIMESTAMP

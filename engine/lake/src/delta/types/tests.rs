@@ -32,7 +32,10 @@ fn what_delta_lacks_goes_where_it_fits() {
         ("u64", Arc::new(UInt64Array::from(vec![1, 2, 3]))),
         ("f16", Arc::new(halves)),
         ("view", Arc::new(StringViewArray::from(vec!["a", "b", "c"]))),
-        ("large", Arc::new(LargeStringArray::from(vec!["a", "b", "c"]))),
+        (
+            "large",
+            Arc::new(LargeStringArray::from(vec!["a", "b", "c"])),
+        ),
         ("dictionary", Arc::new(dictionary)),
         (
             "ns",
@@ -60,7 +63,10 @@ fn what_delta_lacks_goes_where_it_fits() {
         ]
     );
     let words = batch.column(5).as_string::<i32>();
-    assert_eq!(words.iter().collect::<Vec<_>>(), [Some("y"), None, Some("x")]);
+    assert_eq!(
+        words.iter().collect::<Vec<_>>(),
+        [Some("y"), None, Some("x")]
+    );
     let times = batch.column(6).as_primitive::<TimestampMicrosecondType>();
     assert_eq!(times.value(0), 1);
 }
@@ -98,9 +104,14 @@ fn nested_columns_are_converted_inside() {
         schema.field(0).data_type(),
         &DataType::Struct(vec![Field::new("n", DataType::Int16, true)].into())
     );
-    assert!(matches!(schema.field(1).data_type(), DataType::List(item) if item.name() == "element"));
+    assert!(
+        matches!(schema.field(1).data_type(), DataType::List(item) if item.name() == "element")
+    );
     assert!(batch.column(1).is_null(1));
-    assert!(matches!(schema.field(2).data_type(), DataType::Map(_, false)));
+    assert!(matches!(
+        schema.field(2).data_type(),
+        DataType::Map(_, false)
+    ));
     assert_eq!(batch.column(2).as_map().value_length(0), 1);
 }
 

@@ -1,0 +1,15 @@
+//! What the lakehouse promises, on real folders.
+
+mod catalog;
+mod csv_faults;
+mod csv_rows;
+mod delta;
+mod fixture;
+mod lakehouse;
+mod processes;
+mod rebuild;
+mod registry;
+mod session;
+mod sql;
+mod state;
+mod system;
