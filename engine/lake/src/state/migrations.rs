@@ -47,7 +47,12 @@ pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StateE
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(|source| failed(source.into()))?;
-    MIGRATOR.run(&mut *tx).await.map_err(failed)?;
+    // `run` would do, but its future cannot be spawned (its bound on `Acquire` is
+    // not general enough); sqlx has this form of it for that reason.
+    MIGRATOR
+        .run_direct(None, &mut *tx, false)
+        .await
+        .map_err(failed)?;
     tx.commit().await.map_err(|source| failed(source.into()))
 }
 

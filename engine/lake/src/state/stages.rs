@@ -1,6 +1,6 @@
 //! Stages of a run and what their expectations found.
 
-use sqlx::Row;
+use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{RunId, State, StateError, now_ms, runs::stored_word};
 
@@ -209,7 +209,6 @@ impl State {
 
     /// The stages of a run, by the time they started, then by asset.
     pub async fn stages(&self, run: &RunId) -> Result<Vec<Stage>, StateError> {
-        let read = || self.failed("read the stages of a run");
         let rows = sqlx::query(
             "SELECT asset, kind, status, reason, key, rows, version, start_time, end_time, error \
              FROM stages WHERE run_id = $1 ORDER BY start_time, asset",
@@ -217,24 +216,25 @@ impl State {
         .bind(run.as_str())
         .fetch_all(self.pool())
         .await
-        .map_err(read())?;
-        rows.iter()
-            .map(|row| {
-                let status: String = row.try_get("status").map_err(read())?;
-                Ok(Stage {
-                    asset: row.try_get("asset").map_err(read())?,
-                    kind: row.try_get("kind").map_err(read())?,
-                    status: self.word("a stage's status", &status)?,
-                    reason: row.try_get("reason").map_err(read())?,
-                    key: row.try_get("key").map_err(read())?,
-                    rows: row.try_get("rows").map_err(read())?,
-                    version: row.try_get("version").map_err(read())?,
-                    start_time_ms: row.try_get("start_time").map_err(read())?,
-                    end_time_ms: row.try_get("end_time").map_err(read())?,
-                    error: row.try_get("error").map_err(read())?,
-                })
-            })
-            .collect()
+        .map_err(self.failed("read the stages of a run"))?;
+        rows.iter().map(|row| self.read_stage(row)).collect()
+    }
+
+    fn read_stage(&self, row: &SqliteRow) -> Result<Stage, StateError> {
+        let read = || self.failed("read the stages of a run");
+        let status: String = row.try_get("status").map_err(read())?;
+        Ok(Stage {
+            asset: row.try_get("asset").map_err(read())?,
+            kind: row.try_get("kind").map_err(read())?,
+            status: self.word("a stage's status", &status)?,
+            reason: row.try_get("reason").map_err(read())?,
+            key: row.try_get("key").map_err(read())?,
+            rows: row.try_get("rows").map_err(read())?,
+            version: row.try_get("version").map_err(read())?,
+            start_time_ms: row.try_get("start_time").map_err(read())?,
+            end_time_ms: row.try_get("end_time").map_err(read())?,
+            error: row.try_get("error").map_err(read())?,
+        })
     }
 
     /// Records what expectations found in a run. One transaction.

@@ -273,11 +273,7 @@ impl State {
         tail: &'static str,
     ) -> Result<(), StateError> {
         for chunk in pairs.chunks(ROWS_A_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(head);
-            insert.push_values(chunk, |mut row, (key, value)| {
-                row.push_bind(run.as_str()).push_bind(key).push_bind(value);
-            });
-            insert.push(tail);
+            let mut insert = pairs_statement(run, chunk, head, tail);
             insert
                 .build()
                 .persistent(false)
@@ -295,20 +291,7 @@ impl State {
         metrics: &[Metric],
     ) -> Result<(), StateError> {
         for chunk in metrics.chunks(ROWS_A_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO metrics (run_id, key, step, timestamp, value) ",
-            );
-            insert.push_values(chunk, |mut row, metric| {
-                let value = (!metric.value.is_nan()).then_some(metric.value);
-                row.push_bind(run.as_str())
-                    .push_bind(&metric.key)
-                    .push_bind(metric.step)
-                    .push_bind(metric.timestamp_ms)
-                    .push_bind(value);
-            });
-            insert.push(
-                " ON CONFLICT (run_id, key, step, timestamp) DO UPDATE SET value = excluded.value",
-            );
+            let mut insert = metrics_statement(run, chunk);
             insert
                 .build()
                 // Full chunks share one statement; the rest of a batch has its own size.
@@ -319,4 +302,36 @@ impl State {
         }
         Ok(())
     }
+}
+
+// Statements are made outside of async functions: rustc cannot prove a future
+// `Send` whose body has a closure over borrowed rows.
+
+fn pairs_statement(
+    run: &RunId,
+    pairs: &[(String, String)],
+    head: &'static str,
+    tail: &'static str,
+) -> QueryBuilder<Sqlite> {
+    let mut insert = QueryBuilder::new(head);
+    insert.push_values(pairs, |mut row, (key, value)| {
+        row.push_bind(run.as_str()).push_bind(key).push_bind(value);
+    });
+    insert.push(tail);
+    insert
+}
+
+fn metrics_statement(run: &RunId, metrics: &[Metric]) -> QueryBuilder<Sqlite> {
+    let mut insert =
+        QueryBuilder::new("INSERT INTO metrics (run_id, key, step, timestamp, value) ");
+    insert.push_values(metrics, |mut row, metric| {
+        let value = (!metric.value.is_nan()).then_some(metric.value);
+        row.push_bind(run.as_str())
+            .push_bind(&metric.key)
+            .push_bind(metric.step)
+            .push_bind(metric.timestamp_ms)
+            .push_bind(value);
+    });
+    insert.push(" ON CONFLICT (run_id, key, step, timestamp) DO UPDATE SET value = excluded.value");
+    insert
 }
