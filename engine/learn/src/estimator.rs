@@ -18,9 +18,9 @@ pub use training::{FeatureImportance, FitOptions, Fitted, RoundScore, TrainingSe
 use crate::dataset::Dataset;
 use crate::error::{LearnError, ParamError};
 use crate::nearest::nearest;
+use crate::parallel::thread_pool;
 pub use params::Param;
 use params::Params;
-pub(crate) use training::thread_pool;
 
 /// A configured learner.
 pub trait Estimator: fmt::Debug + Send + Sync {
@@ -128,7 +128,7 @@ impl EstimatorSpec {
         options: &FitOptions<'_>,
     ) -> Result<Fitted, LearnError> {
         let data = TrainingSet::new(train, validation)?;
-        options.pool()?.install(|| self.fit_shared(&data, options))
+        thread_pool(options.threads)?.install(|| self.fit_shared(&data, options))
     }
 
     /// Fits a model on the current rayon pool to data that other fits share.

@@ -59,7 +59,7 @@ impl Feature {
     }
 
     /// What the feature needs, in words.
-    fn needs(&self) -> &'static str {
+    pub fn needs(&self) -> &'static str {
         match self.kind {
             FeatureKind::Number => "a number",
             FeatureKind::Boolean => "a boolean",

@@ -23,6 +23,7 @@ pub mod search;
 pub mod sweep;
 
 mod nearest;
+mod parallel;
 mod random;
 
 pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, Split, Splits};

@@ -1,21 +1,24 @@
 //! "Did you mean": the closest valid name.
 
 /// The name among `names` that `written` most likely stands for, or `None` when none is
-/// close: a different case counts as equal, otherwise Jaro-Winkler similarity of 0.8.
+/// close: the fewest typing errors (in any case), at most one for every three letters,
+/// else a Jaro-Winkler similarity of 0.8.
 pub(crate) fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
     written: &str,
     names: impl IntoIterator<Item = &'a S>,
 ) -> Option<String> {
     let lower = written.to_lowercase();
+    let allowed = (lower.chars().count() / 3).max(1);
     names
         .into_iter()
-        .map(|name| {
-            let name = name.as_ref();
-            (strsim::jaro_winkler(&lower, &name.to_lowercase()), name)
+        .filter_map(|name| {
+            let candidate = name.as_ref().to_lowercase();
+            let errors = strsim::damerau_levenshtein(&lower, &candidate);
+            let similarity = strsim::jaro_winkler(&lower, &candidate);
+            (errors <= allowed || similarity >= 0.8).then_some((errors, name))
         })
-        .filter(|(similarity, _)| *similarity >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.to_owned())
+        .min_by_key(|(errors, _)| *errors)
+        .map(|(_, name)| name.as_ref().to_owned())
 }
 
 /// ` (did you mean `x`?)`, or nothing.
@@ -36,5 +39,11 @@ mod tests {
         );
         assert_eq!(nearest("MAX_DEPTH", names), Some("max_depth".to_owned()));
         assert_eq!(nearest("zzz", names), None);
+        // A swap of two letters is nearer than a common prefix.
+        assert_eq!(nearest("acu", ["accuracy", "auc"]), Some("auc".to_owned()));
+        assert_eq!(
+            nearest("valid", ["validation"]),
+            Some("validation".to_owned())
+        );
     }
 }

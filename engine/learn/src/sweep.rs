@@ -8,14 +8,13 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::dataset::{Dataset, Split, Splits};
 use crate::error::{LearnError, ParamError};
-use crate::estimator::thread_pool;
 use crate::estimator::{Entry, EstimatorSpec, FitOptions, Fitted, TrainingSet, canonical_param};
 use crate::metric::{Evaluation, Goal, Metric, evaluate};
+use crate::parallel::in_order;
 use crate::search::{Point, SamplerSpec, SearchSpace};
 
 /// Trials in a round unless the user says otherwise.
@@ -284,7 +283,7 @@ pub fn run(
         validation: &splits.validation,
         options,
     };
-    thread_pool(options.threads)?.install(|| sweep.run())
+    sweep.run()
 }
 
 struct Sweep<'a> {
@@ -306,8 +305,8 @@ impl Sweep<'_> {
             if points.is_empty() {
                 break;
             }
-            for (point, result) in points.iter().zip(self.round(trials.len(), &points)) {
-                let (trial, fitted) = result?;
+            let results = self.round(trials.len(), &points)?;
+            for (point, (trial, fitted)) in points.iter().zip(results) {
                 sampler.tell(point, trial.value);
                 if let (Some(value), Some(fitted)) = (trial.value, fitted)
                     && best
@@ -341,13 +340,12 @@ impl Sweep<'_> {
         &self,
         done: usize,
         points: &[Point],
-    ) -> Vec<Result<(Trial, Option<Fitted>), LearnError>> {
-        points
-            .par_iter()
-            .enumerate()
-            .with_max_len(1)
-            .map(|(place, point)| self.trial(done + place + 1, point))
-            .collect()
+    ) -> Result<Vec<(Trial, Option<Fitted>)>, LearnError> {
+        in_order(self.options.threads, points.len(), |place| {
+            self.trial(done + place + 1, &points[place])
+        })?
+        .into_iter()
+        .collect()
     }
 
     fn trial(&self, number: usize, point: &Point) -> Result<(Trial, Option<Fitted>), LearnError> {

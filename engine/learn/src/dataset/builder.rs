@@ -10,7 +10,7 @@ use super::order::{canonical, content_order, row_hash};
 use super::spec::{SelectedFeature, Selection};
 use super::{Dataset, DatasetSpec, Split, Splits, Straddling};
 use crate::error::LearnError;
-use crate::features::{Class, Feature, FeatureKind, FeaturePlan, Label, category_texts, numbers};
+use crate::features::{Class, FeaturePlan, Label, category_texts, numbers};
 use crate::nearest::nearest;
 
 /// Different label values that are remembered: two, and one that makes them too many.
@@ -311,17 +311,7 @@ impl DatasetBuilder {
         let features = self.selection.features.iter().zip(known);
         FeaturePlan {
             features: features
-                .map(|(feature, known)| Feature {
-                    name: feature.name.clone(),
-                    data_type: feature.data_type.to_string(),
-                    kind: match (feature.category, &feature.data_type) {
-                        (true, _) => FeatureKind::Category {
-                            values: known.clone(),
-                        },
-                        (false, DataType::Boolean) => FeatureKind::Boolean,
-                        (false, _) => FeatureKind::Number,
-                    },
-                })
+                .map(|(feature, known)| feature.of_values(known.clone()))
                 .collect(),
             label: Label {
                 name: self.selection.label.name.clone(),

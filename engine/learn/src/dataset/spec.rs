@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::SPLIT_COLUMN;
 use crate::error::LearnError;
-use crate::features::{find_column, is_category, is_number, is_text};
+use crate::features::{Feature, FeatureKind, find_column, is_category, is_number, is_text};
 use crate::nearest::nearest;
 
 /// What a user says about a table to learn from.
@@ -29,6 +29,21 @@ pub(super) struct SelectedFeature {
     pub(super) category: bool,
 }
 
+impl SelectedFeature {
+    /// The feature that this column becomes; `values` are its categories, if it has any.
+    pub(super) fn of_values(&self, values: Vec<String>) -> Feature {
+        Feature {
+            name: self.name.clone(),
+            data_type: self.data_type.to_string(),
+            kind: match (self.category, &self.data_type) {
+                (true, _) => FeatureKind::Category { values },
+                (false, DataType::Boolean) => FeatureKind::Boolean,
+                (false, _) => FeatureKind::Number,
+            },
+        }
+    }
+}
+
 /// The columns that a builder reads.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
@@ -45,6 +60,20 @@ impl DatasetSpec {
     /// Everything that is wrong with it, at once.
     pub fn check(&self, schema: &Schema) -> Result<(), Vec<LearnError>> {
         self.select(schema).map(|_| ())
+    }
+
+    /// The features that a model of such a table has, in order; the values of categories,
+    /// which only the rows tell, are left empty.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the spec, at once.
+    pub fn features(&self, schema: &Schema) -> Result<Vec<Feature>, Vec<LearnError>> {
+        let selection = self.select(schema)?;
+        let features = selection.features.iter();
+        Ok(features
+            .map(|feature| feature.of_values(Vec::new()))
+            .collect())
     }
 
     /// The features and the label among a table's columns.

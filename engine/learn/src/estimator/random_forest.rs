@@ -6,6 +6,7 @@
 //! times the Gini impurity `2 p (1 - p)`, and a leaf's value is its share of positive
 //! rows. The forest's probability is the mean over the trees, as in scikit-learn.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use hessboost::config::{GrowPolicy, TrainingParams, TreeMethod};
@@ -14,13 +15,13 @@ use hessboost::error::HessboostError;
 use hessboost::model::BoostedModel;
 use hessboost::objective::{Objective, RegLoss};
 use hessboost::training::train;
-use rayon::prelude::*;
 use serde_json::Value;
 
 use super::params::{Bounds, Param, Params, as_whole};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
 use crate::error::LearnError;
 use crate::model::Model;
+use crate::parallel::in_order;
 use crate::random::SplitMix64;
 
 const NAME: &str = "random_forest";
@@ -230,20 +231,19 @@ impl Estimator for RandomForest {
             source,
         };
         options.check_cancelled()?;
-        let trees = (0..self.trees)
-            .into_par_iter()
-            .map(|tree| {
-                options.check_cancelled()?;
-                let grown = self.grow(tree, data.train()).map_err(refused)?;
-                if let Some(tell) = options.on_round {
-                    tell(RoundScore {
-                        round: tree,
-                        value: None,
-                    });
-                }
-                Ok(grown)
-            })
-            .collect::<Result<Vec<BoostedModel>, LearnError>>()?;
+        let threads = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
+        let grown = in_order(threads, self.trees, |tree| {
+            options.check_cancelled()?;
+            let grown = self.grow(tree, data.train()).map_err(refused)?;
+            if let Some(tell) = options.on_round {
+                tell(RoundScore {
+                    round: tree,
+                    value: None,
+                });
+            }
+            Ok(grown)
+        })?;
+        let trees = grown.into_iter().collect::<Result<Vec<_>, LearnError>>()?;
         let booster = BoostedModel::average(&trees).map_err(refused)?;
         let model = Model::new(NAME, Arc::clone(data.plan()), booster);
         Ok(Fitted {

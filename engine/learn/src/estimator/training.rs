@@ -37,10 +37,6 @@ pub struct FitOptions<'a> {
 }
 
 impl FitOptions<'_> {
-    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool, LearnError> {
-        thread_pool(self.threads)
-    }
-
     pub(crate) fn check_cancelled(&self) -> Result<(), LearnError> {
         if self.cancel.load(Ordering::Relaxed) {
             Err(LearnError::Cancelled)
@@ -48,18 +44,6 @@ impl FitOptions<'_> {
             Ok(())
         }
     }
-}
-
-/// A pool of its own, so that learning never takes more threads than it was given.
-pub(crate) fn thread_pool(threads: NonZeroUsize) -> Result<rayon::ThreadPool, LearnError> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.get())
-        .thread_name(|number| format!("sluice-learn-{number}"))
-        .build()
-        .map_err(|source| LearnError::Threads {
-            threads: threads.get(),
-            source,
-        })
 }
 
 /// How much a feature contributed to a model.
