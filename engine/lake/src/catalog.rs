@@ -2,7 +2,6 @@
 //! every table is read at the version that its first reader found.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,7 +9,6 @@ use std::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{CatalogProvider, SchemaProvider, TableProvider},
-    common::TableReference,
     datasource::TableType,
     error::{DataFusionError, Result as DataFusionResult},
 };
@@ -20,7 +18,6 @@ use crate::{
     error::LakeError,
     lakehouse::Lakehouse,
     name::{TableName, check_part},
-    session::DEFAULT_CATALOG,
 };
 
 /// The versions at which tables are read: shared by everything that belongs to
@@ -133,27 +130,6 @@ impl LakeCatalog {
         }
         names
     }
-
-    /// The table that a reference means, for those who resolve names before
-    /// planning: one or two parts, or three with this catalog's name.
-    ///
-    /// # Errors
-    /// As [`Lakehouse::load`], wrapped for DataFusion.
-    pub async fn resolve(
-        &self,
-        reference: &TableReference,
-    ) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        if reference
-            .catalog()
-            .is_some_and(|c| !c.eq_ignore_ascii_case(DEFAULT_CATALOG))
-        {
-            return Ok(None);
-        }
-        match reference.schema().and_then(|schema| self.schema(schema)) {
-            Some(schema) => schema.table(reference.table()).await,
-            None => Ok(None),
-        }
-    }
 }
 
 impl Shared {
@@ -255,9 +231,4 @@ impl SchemaProvider for Layer {
             matches!(found, Ok(Some(_)))
         })
     }
-}
-
-/// Whether a schema provider is a layer of a lakehouse (and not `system`).
-pub fn is_layer(schema: &dyn SchemaProvider) -> bool {
-    (schema as &dyn Any).is::<Layer>()
 }

@@ -160,11 +160,9 @@ impl Lakehouse {
         let Ok(entries) = fs::read_dir(self.table_path(name).join("_delta_log")) else {
             return false;
         };
-        entries.flatten().any(|entry| {
-            let file = entry.file_name();
-            let file = file.to_string_lossy();
-            is_log_entry(&file)
-        })
+        entries
+            .flatten()
+            .any(|entry| log_version(&entry.file_name().to_string_lossy()).is_some())
     }
 
     /// The table that SQL would mean by `name`: the exact spelling when there is
@@ -219,13 +217,16 @@ fn check_escapes(path: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// `00000000000000000000.json`, or a checkpoint: what makes a folder a table.
-fn is_log_entry(file: &str) -> bool {
-    file.split_once('.').is_some_and(|(version, rest)| {
-        version.len() == 20
-            && version.bytes().all(|b| b.is_ascii_digit())
-            && (rest == "json" || rest.starts_with("checkpoint"))
-    })
+/// The version that a file of a table's log stands for: a commit
+/// (`00000000000000000000.json`) or a checkpoint.
+pub(crate) fn log_version(file: &str) -> Option<u64> {
+    let (version, rest) = file.split_once('.')?;
+    let is_version = version.len() == 20 && version.bytes().all(|b| b.is_ascii_digit());
+    if is_version && (rest == "json" || rest.starts_with("checkpoint")) {
+        version.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// The names of the folders inside `path`, sorted; none when there is no `path`.

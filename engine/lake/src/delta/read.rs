@@ -15,7 +15,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{Commit, METADATA_KEY, PinnedTable, WRITE_ID_KEY, failure::delta_error};
-use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
+use crate::{
+    error::LakeError,
+    lakehouse::{Lakehouse, log_version},
+    name::TableName,
+};
 
 /// How tables are read, whatever session the query runs in: strings as `Utf8`
 /// (what is written and what is read has one type), filters inside Parquet.
@@ -39,7 +43,7 @@ impl Lakehouse {
         blocking(move || {
             let mut latest = None;
             for file in log_files(&log)? {
-                latest = latest.max(version_of(&file));
+                latest = latest.max(log_version(&file));
             }
             Ok(latest)
         })
@@ -241,11 +245,12 @@ fn log_entries(
     log: &Path,
 ) -> Result<impl DoubleEndedIterator<Item = Result<LogEntry, LakeError>>, LakeError> {
     let mut files = log_files(log)?;
-    files.retain(|file| file.ends_with(".json"));
     files.sort_unstable();
     Ok(files.into_iter().filter_map(move |file| {
-        let version = version_of(&file)?;
-        Some(read_commit(&log.join(file), version))
+        let version = log_version(&file)?;
+        // Not a checkpoint, some of which are JSON too.
+        let is_commit = file.strip_suffix(".json")?.len() == 20;
+        is_commit.then(|| read_commit(&log.join(file), version))
     }))
 }
 
@@ -274,17 +279,6 @@ fn log_files(log: &Path) -> Result<Vec<String>, LakeError> {
         }
     }
     Ok(names)
-}
-
-/// The version that a file of the log stands for: a commit, or a checkpoint.
-fn version_of(file: &str) -> Option<u64> {
-    let (version, rest) = file.split_once('.')?;
-    let is_version = version.len() == 20 && version.bytes().all(|b| b.is_ascii_digit());
-    if is_version && (rest == "json" || rest.starts_with("checkpoint")) {
-        version.parse().ok()
-    } else {
-        None
-    }
 }
 
 fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {

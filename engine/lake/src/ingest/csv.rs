@@ -35,7 +35,7 @@ pub(super) struct Records {
     output_used: usize,
     fields: usize,
     /// The line that is read next, and the one that the current record starts on.
-    line: u64,
+    next_line: u64,
     record_line: u64,
     /// What every record must have, once the header is known.
     expected: Option<usize>,
@@ -52,7 +52,7 @@ impl Records {
             ends: vec![0; 64],
             output_used: 0,
             fields: 0,
-            line: 1,
+            next_line: 1,
             record_line: 1,
             expected: None,
             delimiter: options.delimiter,
@@ -83,7 +83,7 @@ impl Records {
     /// Moves to the next record; `false` at the end of the file.
     pub(super) fn advance(&mut self) -> Result<bool, IngestError> {
         self.skip_line_ends()?;
-        self.record_line = self.line;
+        self.record_line = self.next_line;
         (self.output_used, self.fields) = (0, 0);
         let mut quotes = 0;
         loop {
@@ -95,7 +95,7 @@ impl Records {
                 &mut self.ends[self.fields..],
             );
             for byte in &input[..read] {
-                self.line += u64::from(*byte == b'\n');
+                self.next_line += u64::from(*byte == b'\n');
                 quotes += u64::from(*byte == b'"');
             }
             self.text.consume(read);
@@ -107,7 +107,7 @@ impl Records {
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::End => return Ok(false),
                 ReadRecordResult::Record => {
-                    let many_lines = self.line > self.record_line;
+                    let many_lines = self.next_line > self.record_line;
                     if at_end && many_lines && quotes % 2 == 1 {
                         return Err(IngestError::UnclosedQuote {
                             file: self.text.file().to_owned(),
@@ -158,7 +158,7 @@ impl Records {
                 .count();
             let whole = ends == chunk.len();
             let done = chunk.is_empty() || !whole;
-            self.line += super::text::line_breaks(&chunk[..ends]);
+            self.next_line += super::text::line_breaks(&chunk[..ends]);
             self.text.consume(ends);
             if done {
                 return Ok(());

@@ -18,7 +18,7 @@ pub use discover::{SourceFile, expand_globs};
 pub use error::IngestError;
 pub use infer::infer_schema;
 pub use options::{CsvOptions, NameStyle, parse_type, type_names};
-pub use read::read;
+pub use read::{output_schema, read};
 
 /// The column that holds a row's file: relative to the pipeline, with `/`.
 pub const FILE_COLUMN: &str = "_file";

@@ -48,7 +48,7 @@ pub fn read(
     let plan = Plan::new(schema, options);
     let schema = Arc::clone(&plan.output);
     let reading = Reading {
-        waiting: files.to_vec().into_iter(),
+        waiting: files.iter().cloned().collect(),
         open: VecDeque::new(),
         plan: Arc::new(plan),
         failed: false,
@@ -57,6 +57,25 @@ pub fn read(
         reading.next().await.map(|batch| (batch, reading))
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+}
+
+/// The columns that [`read`] adds, in order.
+const ADDED: [&str; 3] = [FILE_COLUMN, ROW_COLUMN, INGESTED_AT_COLUMN];
+
+/// The columns that [`read`] gives for `schema`: its own, then `_file`, `_row` and
+/// `_ingested_at`.
+pub fn output_schema(schema: &Schema) -> SchemaRef {
+    let own = schema.fields().iter();
+    let mut output: Vec<_> = own
+        .filter(|field| !ADDED.contains(&field.name().as_str()))
+        .cloned()
+        .collect();
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let types = [DataType::Utf8, DataType::Int64, time];
+    for (name, data_type) in ADDED.into_iter().zip(types) {
+        output.push(Arc::new(Field::new(name, data_type, true)));
+    }
+    Arc::new(Schema::new(output))
 }
 
 /// How many files are read side by side.
@@ -88,24 +107,13 @@ struct Plan {
 
 impl Plan {
     fn new(schema: &SchemaRef, options: &CsvOptions) -> Self {
-        let added = [FILE_COLUMN, ROW_COLUMN, INGESTED_AT_COLUMN];
-        let data: Vec<_> = schema
-            .fields()
-            .iter()
-            .filter(|field| !added.contains(&field.name().as_str()))
-            .cloned()
-            .collect();
-        let mut output = data.clone();
-        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        let types = [DataType::Utf8, DataType::Int64, time];
-        for (name, data_type) in added.into_iter().zip(types) {
-            output.push(Arc::new(Field::new(name, data_type, true)));
-        }
+        let output = output_schema(schema);
+        let data = output.fields()[..output.fields().len() - ADDED.len()].to_vec();
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let micros = since_epoch.unwrap_or_default().as_micros();
         Self {
             data: Arc::new(Schema::new(data)),
-            output: Arc::new(Schema::new(output)),
+            output,
             options: options.clone(),
             ingested_at_us: i64::try_from(micros).unwrap_or(i64::MAX),
         }
@@ -124,7 +132,7 @@ struct OpenFile {
 /// The files that are still to come, and those that are being read; the first of
 /// these is the one whose batches are taken.
 struct Reading {
-    waiting: std::vec::IntoIter<SourceFile>,
+    waiting: VecDeque<SourceFile>,
     open: VecDeque<OpenFile>,
     plan: Arc<Plan>,
     failed: bool,
@@ -137,7 +145,7 @@ impl Reading {
         }
         loop {
             while self.open.len() < parallel_files()
-                && let Some(file) = self.waiting.next()
+                && let Some(file) = self.waiting.pop_front()
             {
                 self.open.push_back(open(file, Arc::clone(&self.plan)));
             }

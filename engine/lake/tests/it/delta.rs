@@ -37,6 +37,7 @@ async fn overwrite_replaces_rows_and_columns() {
     assert_eq!(test.rows("silver.t").await, ["0.5"]);
 
     let old = test.lake.load(&name("silver.t"), Some(0)).await.unwrap();
+    assert_eq!(old.schema.field(1).data_type(), &DataType::Utf8);
     assert_eq!(rows_of(old.provider).await, ["1|a", "2|b"]);
 }
 
@@ -407,7 +408,8 @@ async fn a_dropped_write_leaves_nothing_visible() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_writers_that_race_one_wins() {
     // On creation, and on the same version: never two tables merged into one.
-    for mode in [WriteMode::Overwrite, WriteMode::Append] {
+    let replace = WriteMode::ReplaceFiles(vec!["w.csv".to_owned()]);
+    for mode in [WriteMode::Overwrite, WriteMode::Append, replace] {
         let test = TestLake::new();
         for round in 0..4 {
             let before = test.rows_or_none("silver.t").await;
@@ -415,7 +417,7 @@ async fn of_writers_that_race_one_wins() {
             let writers = (0..4).map(|writer| {
                 let (lake, mode, barrier) = (test.lake.clone(), mode.clone(), Arc::clone(&barrier));
                 tokio::spawn(async move {
-                    let row = words(&[(round * 10 + writer, "w")]);
+                    let row = filed(&[("w.csv", round * 10 + writer)]);
                     let first_wait = Arc::clone(&barrier);
                     let schema = row.schema();
                     // Nobody commits before everybody has begun.
