@@ -159,6 +159,11 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// Forgets all but the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.list.truncate(len);
+    }
+
     /// Says what to do about the one that was added last.
     pub(crate) fn help_last(&mut self, help: String) {
         if let Some(last) = self.list.last_mut() {
@@ -230,10 +235,12 @@ impl Diagnostics {
     /// All of them for a terminal of `width` columns, with or without colour.
     #[must_use]
     pub fn graphical(&self, width: usize, colour: bool) -> String {
-        self.list
+        let parts: Vec<String> = self
+            .list
             .iter()
             .map(|diagnostic| miette_report::render(diagnostic, width, colour))
-            .collect()
+            .collect();
+        parts.join("\n")
     }
 }
 

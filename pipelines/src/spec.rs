@@ -24,7 +24,7 @@ mod when;
 pub use column_type::ColumnType;
 pub use component::Component;
 pub use load::{Environment, Overrides, load, load_source};
-pub use metric::{METRICS, Metric, SplitPart};
+pub use metric::{Metric, SplitPart};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
 pub use name::{Name, Named};
 pub use pipeline::{LakehousePath, Spec};

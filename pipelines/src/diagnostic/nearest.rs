@@ -1,29 +1,6 @@
 //! "Did you mean": the valid name that is closest to what was written.
 
-/// The candidate nearest to `name`, if one is near enough to be a likely slip.
-///
-/// Differences of case are ignored. A candidate is near when at most about a third of the
-/// longer name would have to be edited (optimal string alignment: a swap of neighbours is one edit),
-/// or when one of the two begins with the other. Ties go to the first candidate.
-#[must_use]
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted = name.to_lowercase();
-    let mut best: Option<(usize, &'a str)> = None;
-    for candidate in candidates {
-        let other = candidate.to_lowercase();
-        let distance = strsim::osa_distance(&wanted, &other);
-        let longest = wanted.chars().count().max(other.chars().count());
-        let prefix = wanted.len() >= 3
-            && other.len() >= 3
-            && (wanted.starts_with(&other) || other.starts_with(&wanted));
-        let allowed = ((longest + 1) / 3).max(1);
-        let near = distance <= allowed.min(longest.saturating_sub(1)) || prefix;
-        if near && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
-        }
-    }
-    best.map(|(_, candidate)| candidate)
-}
+pub use sluice_lake::nearest::nearest;
 
 /// ``did you mean `x`?`` for the nearest candidate.
 #[must_use]

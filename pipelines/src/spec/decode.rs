@@ -221,7 +221,8 @@ pub(crate) fn decode_record<T: Record>(node: &Node, cx: &mut Context<'_>) -> Opt
 
 fn unknown_key(what: &str, keys: &[&str], mapping: &Mapping, entry: &Entry, cx: &mut Context<'_>) {
     let key = &entry.key.text;
-    if mapping.flow && entry.value.kind == NodeKind::Empty {
+    let first = mapping.entries.first() == Some(entry);
+    if mapping.flow && !first && entry.value.kind == NodeKind::Empty {
         return cx.report(
             Diagnostic::error(
                 "yaml_comma",
@@ -323,6 +324,7 @@ impl<T: Decode> Decode for Option<T> {
 ///
 /// `"key" field: Type` is a key of its own; `.. field: Type` takes the keys of another
 /// record or choice. The documentation of a field is the description in the schema.
+/// With `#[derive(Default)]` the record itself may be left out.
 macro_rules! record {
     (
         $(#[doc = $doc:literal])*
@@ -374,6 +376,10 @@ macro_rules! record {
             ) -> Option<Self> {
                 $crate::spec::decode::decode_record(node, cx)
             }
+
+            $( fn absent() -> Option<Self> {
+                Some(<Self as $also>::default())
+            } )?
 
             fn schema(defs: &mut $crate::spec::schema::Definitions) -> serde_json::Value {
                 defs.reference(stringify!($name), |defs| {

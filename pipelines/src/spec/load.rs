@@ -161,8 +161,7 @@ fn decode_vars(mapping: &Mapping, overrides: &Overrides, cx: &mut Context<'_>) -
             .collect();
         for entry in &declared.entries {
             let name = Spanned::new(entry.key.text.clone(), entry.key.span);
-            let value = Variable::decode(&entry.value, cx)
-                .and_then(|value| override_value(&name, value.0, overrides, cx));
+            let value = decode_var(&name, &entry.value, overrides, cx);
             complete &= value.is_some();
             cx.variables
                 .declared_later
@@ -205,24 +204,31 @@ fn check_names(node: &Node, cx: &mut Context<'_>) -> bool {
     Named::<VariableNames, Unread>::decode(node, cx).is_some()
 }
 
-/// The value that `--set` gives a variable, in the type that the file declares.
-fn override_value(
-    name: &Spanned<String>,
-    declared: Value,
+/// The value of a variable: what `--set` says in the type that the file declares, else what
+/// the file says. What is overridden may stand for nothing, such as a missing `${env:NAME}`.
+fn decode_var(
+    name: &str,
+    node: &Node,
     overrides: &Overrides,
     cx: &mut Context<'_>,
 ) -> Option<Value> {
-    let set = overrides
-        .set
-        .iter()
-        .rev()
-        .find(|(set, _)| *set == name.value);
-    let Some((_, text)) = set else {
-        return Some(declared);
+    let before = cx.diagnostics.len();
+    let declared = Variable::decode(node, cx).map(|declared| declared.0);
+    let Some((_, text)) = overrides.set.iter().rev().find(|(set, _)| set == name) else {
+        return declared;
     };
-    let read = value::plain(text).unwrap_or_else(|_| ValueKind::Text(text.clone()));
+    cx.diagnostics.truncate(before);
+    let declared = declared.unwrap_or(Value {
+        kind: ValueKind::Null,
+        span: node.span,
+    });
+    override_value(name, text, declared, cx)
+}
+
+fn override_value(name: &str, text: &str, declared: Value, cx: &mut Context<'_>) -> Option<Value> {
+    let read = value::plain(text).unwrap_or_else(|_| ValueKind::Text(text.to_owned()));
     let (kind, expected) = match (&declared.kind, read) {
-        (ValueKind::Text(_), _) => (Some(ValueKind::Text(text.clone())), "a text"),
+        (ValueKind::Text(_), _) => (Some(ValueKind::Text(text.to_owned())), "a text"),
         (ValueKind::Number(_), read @ ValueKind::Number(_)) => (Some(read), "a number"),
         (ValueKind::Number(_), _) => (None, "a number"),
         (ValueKind::Bool(_), read @ ValueKind::Bool(_)) => (Some(read), "`true` or `false`"),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value as Json, json};
+use sluice_learn::metric::{Goal, METRICS, metric_names};
 
 use super::decode::{Context, Decode};
 use super::schema::Definitions;
@@ -35,17 +36,6 @@ impl SplitPart {
 
 const SPLITS: [SplitPart; 3] = [SplitPart::Train, SplitPart::Validation, SplitPart::Test];
 
-/// The metrics of a binary classifier, and whether more is better.
-pub const METRICS: &[(&str, bool)] = &[
-    ("auc", true),
-    ("average_precision", true),
-    ("log_loss", false),
-    ("accuracy", true),
-    ("precision", true),
-    ("recall", true),
-    ("f1", true),
-];
-
 /// A metric on a part of the rows, such as `test.auc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
@@ -67,14 +57,14 @@ impl Metric {
     pub fn more_is_better(&self) -> bool {
         METRICS
             .iter()
-            .any(|(name, better)| *name == self.name && *better)
+            .any(|metric| metric.name == self.name && metric.goal == Goal::Maximize)
     }
 
     /// Reads `<split>.<metric>`; the error is a diagnostic without a place.
     pub(super) fn parse(text: &str) -> Result<Self, Box<Diagnostic>> {
         let unknown = |message: String| Diagnostic::error("unknown_metric", message);
         let Some((split, name)) = text.split_once('.') else {
-            let help = match METRICS.iter().find(|(metric, _)| *metric == text) {
+            let help = match METRICS.iter().find(|metric| metric.name == text) {
                 Some(_) => format!("say on which rows: `validation.{text}` or `test.{text}`"),
                 None => "write a split and a metric, such as `validation.auc`".to_owned(),
             };
@@ -87,15 +77,18 @@ impl Metric {
                 .maybe_help(help)
                 .into());
         };
-        let Some((name, _)) = METRICS.iter().find(|(known, _)| *known == name) else {
-            let names: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+        let Some(metric) = METRICS.iter().find(|metric| metric.name == name) else {
+            let names: Vec<&str> = metric_names().collect();
             let help = did_you_mean(name, names.iter().copied());
             return Err(unknown(format!("`{name}` is no metric"))
                 .help(format!("the metrics are {}", super::decode::list(&names)))
                 .maybe_help(help)
                 .into());
         };
-        Ok(Self { split, name })
+        Ok(Self {
+            split,
+            name: metric.name,
+        })
     }
 }
 
@@ -117,9 +110,8 @@ impl Decode for Metric {
     }
 
     fn schema(_defs: &mut Definitions) -> Json {
-        let names: Vec<String> = METRICS
-            .iter()
-            .map(|(name, _)| format!("validation.{name}"))
+        let names: Vec<String> = metric_names()
+            .map(|name| format!("validation.{name}"))
             .collect();
         json!({"enum": names})
     }

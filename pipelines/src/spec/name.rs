@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
+use sluice_lake::name::{RESERVED_LAYERS, check_part, check_pipeline};
+use sluice_lake::registry;
 
 use super::decode::{Context, Decode};
 use super::schema::Definitions;
@@ -199,6 +201,8 @@ fn is_word(text: &str, also: &str) -> bool {
 }
 
 const WORD: &str = "a letter, then letters, digits and `_`";
+const DOTTED: &str = "a letter, then letters, digits, `_`, `-` and `.`";
+const REGISTRY_PATTERN: &str = "^[A-Za-z][A-Za-z0-9_.-]*$";
 const DASHED: &str = "a letter, then letters, digits, `_` and `-`";
 
 /// `layer.table`.
@@ -212,13 +216,16 @@ impl NameRule for TableNames {
     const PATTERN: &'static str = "^[A-Za-z][A-Za-z0-9_]*\\.[A-Za-z][A-Za-z0-9_]*$";
 
     fn has_form(name: &str) -> bool {
-        name.split_once('.')
-            .is_some_and(|(layer, table)| is_word(layer, "") && is_word(table, ""))
+        name.split_once('.').is_some_and(|(layer, table)| {
+            check_part("layer", layer).is_ok() && check_part("table", table).is_ok()
+        })
     }
 
     fn refuse(name: &str) -> Option<String> {
-        let layer = name.split('.').next()?.to_ascii_lowercase();
-        matches!(layer.as_str(), "system" | "information_schema")
+        let layer = name.split('.').next()?;
+        RESERVED_LAYERS
+            .iter()
+            .any(|reserved| reserved.eq_ignore_ascii_case(layer))
             .then(|| format!("the layer `{layer}` is reserved"))
     }
 }
@@ -243,11 +250,11 @@ pub(super) struct PipelineNames;
 
 impl NameRule for PipelineNames {
     const WHAT: &'static str = "a pipeline";
-    const FORM: &'static str = DASHED;
-    const PATTERN: &'static str = ModelNames::PATTERN;
+    const FORM: &'static str = "a letter or a digit, then letters, digits, `_`, `-` and `.`";
+    const PATTERN: &'static str = "^[A-Za-z0-9][A-Za-z0-9_.-]*$";
 
     fn has_form(name: &str) -> bool {
-        is_word(name, "-")
+        check_pipeline(name).is_ok()
     }
 }
 
@@ -257,37 +264,30 @@ pub struct RegisteredNames;
 
 impl NameRule for RegisteredNames {
     const WHAT: &'static str = "a registered model";
-    const FORM: &'static str = DASHED;
-    const PATTERN: &'static str = ModelNames::PATTERN;
+    const FORM: &'static str = DOTTED;
+    const PATTERN: &'static str = REGISTRY_PATTERN;
 
     fn has_form(name: &str) -> bool {
-        is_word(name, "-")
+        registry::check_name("model", name).is_ok()
     }
 }
 
-/// Aliases of the registry; as in MLflow neither `latest` nor what looks like a version.
+/// Aliases of the registry; as in MLflow neither `latest` nor what reads like a version.
 #[derive(Debug, Clone, Copy)]
 pub struct AliasNames;
 
 impl NameRule for AliasNames {
     const WHAT: &'static str = "an alias";
-    const FORM: &'static str = DASHED;
-    const PATTERN: &'static str = ModelNames::PATTERN;
+    const FORM: &'static str = DOTTED;
+    const PATTERN: &'static str = REGISTRY_PATTERN;
 
     fn has_form(name: &str) -> bool {
-        is_word(name, "-")
+        registry::check_name("model", name).is_ok()
     }
 
     fn refuse(name: &str) -> Option<String> {
-        let lower = name.to_ascii_lowercase();
-        let version = lower
-            .strip_prefix('v')
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
-        match lower.as_str() {
-            "latest" => Some("`latest` is reserved".to_owned()),
-            _ if version => Some("it looks like a version".to_owned()),
-            _ => None,
-        }
+        let refused = registry::check_name("alias", name).is_err();
+        refused.then(|| "it reads like a version".to_owned())
     }
 }
 

@@ -26,6 +26,15 @@ impl Decode for String {
             cx.wrong_type("a text", node);
             return None;
         };
+        if scalar.is_plain() && value::is_null_word(&scalar.text) {
+            let message = format!("`{}` is nothing in YAML, not a text", scalar.text);
+            let help = format!("leave the key out, or quote the text: \"{}\"", scalar.text);
+            cx.report(
+                Diagnostic::error("ambiguous_value", message).help(help),
+                node.span,
+            );
+            return None;
+        }
         cx.text(scalar)
     }
 

@@ -64,19 +64,11 @@ record! {
         /// Paths or patterns (`*`, `?`, `[ab]`, `**`), relative to the pipeline.
         "files" files: AtLeastOne<Spanned<String>>,
         /// How to read the files as CSV; left out, with commas and a header.
-        "csv" csv: Option<Csv>,
+        "csv" csv: Csv,
     }
 }
 
 impl Check for Ingest {}
-
-impl Ingest {
-    /// The dialect, or the default one.
-    #[must_use]
-    pub fn csv(&self) -> Csv {
-        self.csv.clone().unwrap_or_default()
-    }
-}
 
 record! {
     /// The dialect of CSV files.

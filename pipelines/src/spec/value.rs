@@ -166,7 +166,8 @@ pub(super) fn scalar(scalar: &Scalar, span: Span, cx: &mut Context<'_>) -> Optio
 /// (leading zeros, `True`) is an error.
 pub(super) fn plain(text: &str) -> Result<ValueKind, String> {
     match text {
-        "null" | "Null" | "NULL" | "~" | "" => return Ok(ValueKind::Null),
+        "" => return Ok(ValueKind::Null),
+        word if is_null_word(word) => return Ok(ValueKind::Null),
         "true" => return Ok(ValueKind::Bool(true)),
         "false" => return Ok(ValueKind::Bool(false)),
         _ => {}
@@ -217,6 +218,11 @@ fn looks_numeric(unsigned: &str) -> bool {
         !unsigned.is_empty() && digits(unsigned)
     });
     digits(whole) && digits(part) && !(whole.is_empty() && part.is_empty()) && exponent_fits
+}
+
+/// Words that YAML takes for nothing.
+pub(super) fn is_null_word(text: &str) -> bool {
+    matches!(text, "null" | "Null" | "NULL" | "~")
 }
 
 /// Words that some YAML readers take for a boolean and others for text.

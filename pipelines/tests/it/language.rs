@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::{DataType, TimeUnit};
 use serde_json::json;
 use sluice_pipelines::project::Project;
 use sluice_pipelines::source::SourceFile;
@@ -54,8 +55,8 @@ fn the_example_of_the_design_loads() {
         panic!("{bronze:?}");
     };
     assert_eq!(ingest.files[0].value, "../../data/wine/winequality-*.csv");
-    assert_eq!(ingest.csv().delimiter_byte(), b';');
-    assert!(ingest.csv().has_header());
+    assert_eq!(ingest.csv.delimiter_byte(), b';');
+    assert!(ingest.csv.has_header());
 
     let silver = spec.tables.get("SILVER.wine").unwrap();
     assert_eq!(
@@ -141,7 +142,10 @@ fn the_models_of_the_design_load() {
 
 #[test]
 fn overrides_win_and_keep_the_declared_type() {
-    let text = wine().replace("good_from: 7", "good_from: 7\n  name: \"7\"\n  low: 0.5");
+    let text = wine().replace(
+        "good_from: 7",
+        "good_from: 7\n  name: \"7\"\n  low: 0.5\n  data: ${env:SLUICE_NOT_SET}/in",
+    );
     let overrides = Overrides {
         lakehouse: Some("elsewhere".into()),
         set: vec![
@@ -149,6 +153,7 @@ fn overrides_win_and_keep_the_declared_type() {
             ("good_from".into(), "8".into()),
             ("name".into(), "007".into()),
             ("low".into(), "-1".into()),
+            ("data".into(), "/data".into()),
         ],
         environment: Environment::default(),
     };
@@ -157,7 +162,7 @@ fn overrides_win_and_keep_the_declared_type() {
     let sql = &spec.tables.get("gold.wine").unwrap().sql().unwrap().text;
     assert!(sql.contains("quality >= 8 AS good"), "{sql}");
     let values: Vec<_> = spec.vars.iter().map(|(_, value)| value.to_json()).collect();
-    assert_eq!(values, [json!(8), json!("007"), json!(-1)]);
+    assert_eq!(values, [json!(8), json!("007"), json!(-1), json!("/data")]);
 }
 
 #[test]
@@ -265,14 +270,22 @@ fn a_table_rule_and_declared_columns() {
     let TableBody::Ingest(ingest) = &table.body else {
         panic!("{table:?}");
     };
-    assert_eq!(ingest.csv().delimiter_byte(), b'\t');
-    let types: Vec<String> = ingest
-        .csv()
+    assert_eq!(ingest.csv.delimiter_byte(), b'\t');
+    let types: Vec<(&str, DataType)> = ingest
+        .csv
         .columns
         .iter()
-        .map(|(name, kind)| format!("{name} {:?}", kind.value))
+        .map(|(name, kind)| (name.as_str(), kind.data_type()))
         .collect();
-    assert_eq!(types, ["id BigInt", "name String", "at Timestamp"]);
+    let at = DataType::Timestamp(TimeUnit::Microsecond, None);
+    assert_eq!(
+        types,
+        [
+            ("id", DataType::Int64),
+            ("name", DataType::Utf8),
+            ("at", at)
+        ]
+    );
     let rule = &table.expect.get("one_id").unwrap().rule;
     assert!(
         matches!(rule, Rule::Unique(columns) if columns[0].value == "id"),
