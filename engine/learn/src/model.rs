@@ -151,6 +151,12 @@ impl Model {
             .map_err(refused)?;
         let mut document: Value = serde_json::from_slice(&bytes)
             .map_err(|error| refused(hessboost::error::HessboostError::Json(error)))?;
+        // xgboost before 3.1 reads the newer list form as something else, without a word;
+        // all versions read a single number.
+        rewrite_base_score(&mut document, |list| {
+            let single = list.strip_prefix('[')?.strip_suffix(']')?;
+            single.parse::<f32>().is_ok().then(|| single.to_owned())
+        });
         // The names by which Python tells a data frame's columns apart.
         document["learner"]["feature_names"] = self.plan.names().map(Value::from).collect();
         document["learner"]["feature_types"] = self
@@ -211,7 +217,13 @@ impl Model {
             );
             return Err(wrong(&features_path, reason));
         }
-        let booster = BoostedModel::decode(read(&model_path)?, ModelFormat::XgboostJson)
+        let mut document: Value = serde_json::from_slice(&read(&model_path)?)
+            .map_err(|error| wrong(&model_path, error.to_string()))?;
+        // The learner reads the list form only.
+        rewrite_base_score(&mut document, |written| {
+            (!written.starts_with('[')).then(|| format!("[{written}]"))
+        });
+        let booster = BoostedModel::decode(document.to_string(), ModelFormat::XgboostJson)
             .map_err(|error| wrong(&model_path, error.to_string()))?;
         if booster.n_features() != file.plan.features.len() || booster.n_outputs() != 1 {
             let reason = format!(
@@ -223,6 +235,16 @@ impl Model {
             return Err(wrong(&model_path, reason));
         }
         Ok(Self::new(&file.estimator, Arc::new(file.plan), booster))
+    }
+}
+
+/// Changes how an XGBoost document spells its intercept.
+fn rewrite_base_score(document: &mut Value, rewrite: impl Fn(&str) -> Option<String>) {
+    let place = document.pointer_mut("/learner/learner_model_param/base_score");
+    if let Some(place) = place
+        && let Some(other) = place.as_str().and_then(rewrite)
+    {
+        *place = Value::from(other);
     }
 }
 

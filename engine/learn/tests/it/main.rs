@@ -1,4 +1,8 @@
 //! Integration tests of `sluice-learn`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test sets up may panic as the test itself may"
+)]
 
 mod dataset;
 mod estimators;

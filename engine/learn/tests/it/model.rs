@@ -82,6 +82,11 @@ fn the_file_is_xgboosts_and_ends_at_the_best_round() {
     assert_eq!(learner["objective"]["name"], "binary:logistic");
     assert_eq!(learner["feature_names"], json!(["a", "b", "c"]));
     assert_eq!(learner["feature_types"], json!(["float", "float", "float"]));
+    let base_score = learner["learner_model_param"]["base_score"].as_str();
+    assert!(
+        base_score.unwrap().parse::<f64>().is_ok(),
+        "xgboost before 3.1 misreads {base_score:?}"
+    );
     let trees = learner["gradient_booster"]["model"]["trees"].as_array();
     assert_eq!(trees.unwrap().len(), fitted.iterations);
 }
