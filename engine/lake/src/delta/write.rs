@@ -32,7 +32,7 @@ use super::{
     failure::{delta_error, rows_error},
     types::{Conversion, delta_schema},
 };
-use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
+use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 
 impl Lakehouse {
     /// Writes a stream of rows to a table in one commit, making the table when
@@ -62,7 +62,8 @@ impl Lakehouse {
         }
         let conversion = match (&existing, &mode) {
             (Some(table), WriteMode::Append | WriteMode::ReplaceFiles(_)) => {
-                self.conversion_onto(name, table, &schema)?
+                let by_file = matches!(&mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
+                self.conversion_onto(name, table, &schema, by_file)?
             }
             _ => Conversion::in_place(schema),
         };
@@ -134,12 +135,14 @@ impl Lakehouse {
             .ok_or(DeltaTableError::NotInitialized)
     }
 
-    /// How the incoming rows fit the table that is there.
+    /// How the incoming rows fit the table that is there; `by_file`: rows are to be
+    /// told apart by their file.
     fn conversion_onto(
         &self,
         name: &TableName,
         table: &DeltaTable,
         incoming: &SchemaRef,
+        by_file: bool,
     ) -> Result<Conversion, LakeError> {
         let path = self.table_path(name);
         let snapshot = table
@@ -147,12 +150,16 @@ impl Lakehouse {
             .map_err(|error| delta_error(name, path.clone(), "read the table", error))?
             .snapshot();
         // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
-        Conversion::onto(incoming, snapshot.arrow_schema()).map_err(|difference| {
-            LakeError::SchemaChanged {
-                table: name.clone(),
-                difference,
-                path,
-            }
+        let existing = snapshot.arrow_schema();
+        let conversion = if by_file && existing.index_of(FILE_COLUMN).is_err() {
+            Err(format!("the table has no column `{FILE_COLUMN}`"))
+        } else {
+            Conversion::onto(incoming, existing)
+        };
+        conversion.map_err(|difference| LakeError::SchemaChanged {
+            table: name.clone(),
+            difference,
+            path,
         })
     }
 

@@ -89,6 +89,15 @@ impl TestLake {
         let table = self.lake.load(&name(table), None).await.unwrap();
         rows_of(table.provider).await
     }
+
+    /// As [`Self::rows`]; no rows where there is no table.
+    pub(crate) async fn rows_or_none(&self, table: &str) -> Vec<String> {
+        if self.lake.has_table(&name(table)) {
+            self.rows(table).await
+        } else {
+            Vec::new()
+        }
+    }
 }
 
 pub(crate) fn name(text: &str) -> TableName {

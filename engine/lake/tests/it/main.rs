@@ -5,6 +5,8 @@ mod catalog;
 mod csv_faults;
 mod csv_rows;
 mod delta;
+mod delta_commits;
+mod delta_replace;
 mod fixture;
 mod lakehouse;
 mod processes;
