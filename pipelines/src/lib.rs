@@ -4,9 +4,12 @@
 //! written, with the place of every value, or all that is wrong with it as
 //! [`diagnostic::Diagnostics`].
 
+pub mod check;
 pub mod diagnostic;
 pub mod events;
+pub mod plan;
 pub mod project;
+pub mod run;
 pub mod source;
 pub mod spec;
 pub mod yaml;

@@ -1,0 +1,285 @@
+//! What each asset depends on: the tables that its SQL reads, the table that it learns
+//! from, the models that it applies, and `after:`.
+
+use std::collections::BTreeSet;
+
+use sluice_lake::TableName;
+use sluice_lake::registry::{ModelUri, VersionSpec};
+use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
+use sluice_udfs::models::model_addresses;
+
+use super::{Checker, Declared, sql_errors};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::Applied;
+use crate::source::{Location, Spanned};
+use crate::spec::{ModelSpec, SqlText};
+
+/// That an asset must be done before another.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    /// The asset that comes first.
+    pub(crate) to: usize,
+    /// Where the dependent says so.
+    pub(crate) at: Location,
+}
+
+/// What is known of an asset once its edges are.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) edges: Vec<Edge>,
+    /// The parsed query of a SQL table; absent when it does not parse.
+    pub(crate) statement: Option<Statement>,
+    /// Stored tables that it reads.
+    pub(crate) reads: BTreeSet<TableName>,
+    /// Tables of `system` that it reads.
+    pub(crate) system: Vec<String>,
+    /// Models that it applies.
+    pub(crate) applies: Vec<Applied>,
+    /// Whether something in it is wrong already.
+    pub(crate) broken: bool,
+}
+
+/// Finds the edges of all assets.
+pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
+    let mut all = Vec::with_capacity(checker.assets.len());
+    for position in 0..checker.assets.len() {
+        let mut found = Found::default();
+        match checker.assets[position].body {
+            Declared::Table(table) => {
+                if let Some(sql) = table.sql() {
+                    of_query(checker, sql, &mut found).await;
+                }
+                after(checker, &table.after, &mut found);
+            }
+            Declared::Model(model) => {
+                of_model(checker, model, &mut found);
+                after(checker, &model.after, &mut found);
+            }
+        }
+        all.push(found);
+    }
+    all
+}
+
+async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
+    let statement = match parse_query(&sql.text) {
+        Ok(statement) => statement,
+        Err(error) => {
+            checker
+                .diagnostics
+                .push(sql_errors::diagnostic(&error, sql));
+            found.broken = true;
+            return;
+        }
+    };
+    for table in table_refs(&statement) {
+        read_table(checker, sql, &table, found);
+    }
+    match model_addresses(&statement) {
+        Ok(addresses) => {
+            for (written, span) in addresses {
+                let at = sql.to_source(span.map_or(0..0, |span| span.range()));
+                apply_model(checker, &written, at, found).await;
+            }
+        }
+        Err(error) => {
+            checker
+                .diagnostics
+                .push(sql_errors::diagnostic(&error, sql));
+            found.broken = true;
+        }
+    }
+    found.statement = Some(statement);
+}
+
+fn read_table(checker: &mut Checker<'_>, sql: &SqlText, table: &TableRef, found: &mut Found) {
+    let at = sql.to_source(table.span.map_or(0..sql.text.len(), |span| span.range()));
+    let parts: Vec<&str> = table.parts.iter().map(String::as_str).collect();
+    let (layer, name) =
+        match parts.as_slice() {
+            [layer, name] => (*layer, *name),
+            [catalog, layer, name] if catalog.eq_ignore_ascii_case("lake") => (*layer, *name),
+            other => {
+                let written = other.join(".");
+                let diagnostic =
+                    Diagnostic::error("unknown_table", format!("there is no table `{written}`"))
+                        .maybe_help(nearest_table(checker, &written).or_else(|| {
+                            Some("write `layer.table`, such as `silver.wine`".to_owned())
+                        }));
+                checker.diagnostics.push(diagnostic.at_location(at));
+                found.broken = true;
+                return;
+            }
+        };
+    if layer.eq_ignore_ascii_case("system") {
+        found.system.push(format!("system.{name}"));
+        return;
+    }
+    if layer.eq_ignore_ascii_case("information_schema") {
+        found.system.push(format!("information_schema.{name}"));
+        return;
+    }
+    resolve_table(checker, &format!("{layer}.{name}"), at, found);
+}
+
+/// Finds a table among the project's, then among those of the lakehouse.
+fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: &mut Found) {
+    if let Some(to) = checker.find(written)
+        && matches!(checker.assets[to].body, Declared::Table(_))
+        && let Ok(name) = checker.assets[to].name.parse::<TableName>()
+    {
+        found.reads.insert(name);
+        found.edges.push(Edge { to, at });
+        return;
+    }
+    let stored = written
+        .parse::<TableName>()
+        .ok()
+        .and_then(|name| checker.world.lakehouse.find_table(&name).ok().flatten());
+    match stored {
+        Some(name) => {
+            found.reads.insert(name);
+        }
+        None => {
+            let help = nearest_table(checker, written);
+            let diagnostic =
+                Diagnostic::error("unknown_table", format!("there is no table `{written}`"))
+                    .maybe_help(help)
+                    .at_location(at);
+            checker.diagnostics.push(diagnostic);
+            found.broken = true;
+        }
+    }
+}
+
+fn nearest_table(checker: &Checker<'_>, written: &str) -> Option<String> {
+    let mut names: Vec<String> = checker
+        .assets
+        .iter()
+        .filter(|asset| matches!(asset.body, Declared::Table(_)))
+        .map(|asset| asset.name.to_owned())
+        .collect();
+    let stored = checker.world.lakehouse.list_tables().unwrap_or_default();
+    names.extend(stored.iter().map(ToString::to_string));
+    did_you_mean(written, names.iter().map(String::as_str)).or_else(|| {
+        (!names.is_empty()).then(|| {
+            format!(
+                "the tables are {}",
+                crate::spec::decode::list(&sorted(&names))
+            )
+        })
+    })
+}
+
+fn sorted(names: &[String]) -> Vec<&str> {
+    let unique: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    unique.into_iter().collect()
+}
+
+/// Finds the model that a call of `predict` names: versions that the project registers, else
+/// what is in the registry.
+async fn apply_model(checker: &mut Checker<'_>, written: &str, at: Location, found: &mut Found) {
+    let uri = match written.parse::<ModelUri>() {
+        Ok(uri) => uri,
+        Err(error) => {
+            let diagnostic =
+                Diagnostic::error("bad_model_address", super::world::error_chain(&error));
+            checker.diagnostics.push(diagnostic.at_location(at));
+            found.broken = true;
+            return;
+        }
+    };
+    let makers = registering(checker, &uri);
+    if makers.is_empty()
+        && let Err(words) = stored_model(checker, written, &uri).await
+    {
+        let ours: Vec<&str> = registered_names(checker).collect();
+        let diagnostic = Diagnostic::error("unknown_model", words)
+            .maybe_help(did_you_mean(&uri.name, ours.iter().copied()))
+            .at_location(at);
+        checker.diagnostics.push(diagnostic);
+        found.broken = true;
+        return;
+    }
+    for to in makers {
+        found.edges.push(Edge { to, at: at.clone() });
+    }
+    let applied = Applied {
+        written: written.to_owned(),
+        uri,
+    };
+    if !found.applies.contains(&applied) {
+        found.applies.push(applied);
+    }
+}
+
+/// Remembers what a model of the registry takes.
+async fn stored_model(
+    checker: &mut Checker<'_>,
+    written: &str,
+    uri: &ModelUri,
+) -> Result<(), String> {
+    let resolved = checker.world.registry.resolve(uri).await;
+    let version = resolved.map_err(|error| super::world::error_chain(&error))?;
+    let features = super::tables::features_of_version(&version.path)?;
+    checker.stored_features.insert(written.to_owned(), features);
+    Ok(())
+}
+
+fn registered_names<'c>(checker: &'c Checker<'_>) -> impl Iterator<Item = &'c str> {
+    checker.assets.iter().filter_map(|asset| match asset.body {
+        Declared::Model(ModelSpec {
+            register: Some(register),
+            ..
+        }) => Some(register.name.as_str()),
+        _ => None,
+    })
+}
+
+/// The assets whose work decides what an address names. A numbered version never changes.
+pub(super) fn registering(checker: &Checker<'_>, uri: &ModelUri) -> Vec<usize> {
+    let VersionSpec::Alias(alias) = &uri.version else {
+        return Vec::new();
+    };
+    let makes = |asset: &super::Declaration<'_>| match asset.body {
+        Declared::Model(ModelSpec {
+            register: Some(register),
+            ..
+        }) => {
+            register.name.as_str() == uri.name
+                && register
+                    .alias
+                    .as_ref()
+                    .is_some_and(|own| own.as_str() == alias)
+        }
+        _ => false,
+    };
+    let assets = checker.assets.iter().enumerate();
+    assets
+        .filter(|(_, asset)| makes(asset))
+        .map(|(position, _)| position)
+        .collect()
+}
+
+fn of_model(checker: &mut Checker<'_>, model: &ModelSpec, found: &mut Found) {
+    let from = &model.body.data().from;
+    let at = checker.location(from.span);
+    resolve_table(checker, &from.value, at, found);
+}
+
+fn after(checker: &mut Checker<'_>, names: &[Spanned<String>], found: &mut Found) {
+    for name in names {
+        let at = checker.location(name.span);
+        match checker.find(&name.value) {
+            Some(to) => found.edges.push(Edge { to, at }),
+            None => {
+                let known: Vec<&str> = checker.assets.iter().map(|asset| asset.name).collect();
+                let help = did_you_mean(&name.value, known.iter().copied());
+                let message = format!("`after` names `{name}`, which this project does not make");
+                let diagnostic = Diagnostic::error("unknown_asset", message).maybe_help(help);
+                checker.error(diagnostic, name.span);
+                found.broken = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! From a spec to a plan: names are resolved, edges found, types checked.
+//!
+//! [`check`] collects everything that is wrong, except what only follows from something
+//! else that is: a query over a table that itself is broken is not planned.
+//!
+//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`] and
+//! [`models`] look inside.
+
+mod edges;
+mod graph;
+mod lineage;
+mod models;
+mod sql_errors;
+mod tables;
+mod world;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use sluice_learn::features::Feature;
+pub use world::World;
+pub(crate) use world::error_chain;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::plan::{Asset, Plan};
+use crate::source::{Location, Span};
+use crate::spec::{ModelSpec, Spec, TableSpec};
+
+/// An asset as written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Declared<'a> {
+    Table(&'a TableSpec),
+    Model(&'a ModelSpec),
+}
+
+/// An asset's name as written, where that is, and what it says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Declaration<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) span: Span,
+    pub(crate) body: Declared<'a>,
+}
+
+/// All assets of a project: tables, then models, in the order of the file.
+pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
+    let tables = spec.tables.iter().map(|(name, table)| Declaration {
+        name: &name.value,
+        span: name.span,
+        body: Declared::Table(table),
+    });
+    let models = spec.models.iter().map(|(name, model)| Declaration {
+        name: &name.value,
+        span: name.span,
+        body: Declared::Model(model),
+    });
+    tables.chain(models).collect()
+}
+
+/// What is shared while a spec is checked.
+pub(crate) struct Checker<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) world: &'a World,
+    pub(crate) assets: Vec<Declaration<'a>>,
+    pub(crate) diagnostics: Diagnostics,
+    /// Inputs of the models that only the registry has, by address as written.
+    pub(crate) stored_features: HashMap<String, Vec<Feature>>,
+}
+
+impl<'a> Checker<'a> {
+    /// The asset of this name, ignoring case.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.assets
+            .iter()
+            .position(|asset| asset.name.eq_ignore_ascii_case(name))
+    }
+
+    pub(crate) fn location(&self, span: Span) -> Location {
+        Location {
+            source: Arc::clone(&self.spec.source),
+            span,
+        }
+    }
+
+    pub(crate) fn error(&mut self, diagnostic: Diagnostic, span: Span) {
+        let location = self.location(span);
+        self.diagnostics.push(diagnostic.at_location(location));
+    }
+}
+
+/// Resolves and checks a project against what exists in its lakehouse.
+///
+/// Reads the lakehouse and the files that are to be ingested; writes nothing.
+///
+/// # Errors
+/// Everything that is wrong, sorted by place.
+pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let mut checker = Checker {
+        spec,
+        world,
+        assets: declarations(spec),
+        diagnostics: Diagnostics::new(),
+        stored_features: HashMap::new(),
+    };
+    let found = edges::find(&mut checker).await;
+    let order = graph::order(&mut checker, &found);
+    let typed = match &order {
+        Some(order) => type_in_order(&mut checker, &found, order).await,
+        None => Vec::new(),
+    };
+    checker.diagnostics.sort();
+    let plan = order.and_then(|order| assemble(spec, &found, &order, typed));
+    match plan {
+        Some(plan) => checker.diagnostics.into_result(plan),
+        None => Err(checker.diagnostics),
+    }
+}
+
+/// Checks every asset after those that it depends on; `None` for the broken ones.
+async fn type_in_order(
+    checker: &mut Checker<'_>,
+    found: &[edges::Found],
+    order: &[usize],
+) -> Vec<Option<Asset>> {
+    let mut known = match tables::Known::new(checker) {
+        Ok(known) => known,
+        Err(diagnostic) => {
+            checker.diagnostics.push(*diagnostic);
+            return Vec::new();
+        }
+    };
+    let mut typed: Vec<Option<Asset>> = found.iter().map(|_| None).collect();
+    for position in order {
+        let declaration = checker.assets[*position];
+        let body = match declaration.body {
+            Declared::Table(table) => {
+                tables::check(checker, &mut known, declaration, table, &found[*position]).await
+            }
+            Declared::Model(model) => {
+                models::check(checker, &mut known, declaration, model, &found[*position])
+            }
+        };
+        typed[*position] = body.map(|body| Asset {
+            name: declaration.name.to_owned(),
+            body,
+        });
+    }
+    typed
+}
+
+/// The plan, when no asset is broken.
+fn assemble(
+    spec: &Spec,
+    found: &[edges::Found],
+    order: &[usize],
+    typed: Vec<Option<Asset>>,
+) -> Option<Plan> {
+    let mut typed: Vec<Option<Asset>> = typed;
+    let mut assets = Vec::with_capacity(order.len());
+    let mut depends = Vec::with_capacity(order.len());
+    let place = |position: usize| order.iter().position(|other| *other == position);
+    for position in order {
+        assets.push(Arc::new(typed.get_mut(*position)?.take()?));
+        let edges = &found[*position].edges;
+        let before: Option<BTreeSet<usize>> = edges.iter().map(|edge| place(edge.to)).collect();
+        depends.push(before?);
+    }
+    Some(Plan {
+        pipeline: spec.pipeline.value.clone(),
+        lakehouse: spec.lakehouse.path.clone(),
+        assets,
+        depends,
+    })
+}

@@ -1,0 +1,241 @@
+//! Looks inside models: data, estimator, search and goal.
+
+use std::num::NonZeroUsize;
+
+use arrow::datatypes::Schema;
+use serde_json::json;
+use sluice_lake::TableName;
+use sluice_learn::error::ParamError;
+use sluice_learn::metric::Goal as Direction;
+use sluice_learn::search::SamplerSpec;
+use sluice_learn::sweep::{Objective, SweepRequest, SweepSpec};
+use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError};
+
+use super::edges::Found;
+use super::tables::Known;
+use super::world::error_chain;
+use super::{Checker, Declaration};
+use crate::diagnostic::Diagnostic;
+use crate::plan::{AssetBody, Fit, ModelAsset};
+use crate::source::Span;
+use crate::spec::{Component, Goal, ModelBody, ModelSpec, Sweep, TrainingData};
+
+/// Checks a model. `None` if it, or the table that it learns from, is broken.
+pub(crate) fn check(
+    checker: &mut Checker<'_>,
+    known: &mut Known,
+    declaration: Declaration<'_>,
+    model: &ModelSpec,
+    found: &Found,
+) -> Option<AssetBody> {
+    let position = checker.find(declaration.name)?;
+    let data = model.body.data();
+    let fit = match &model.body {
+        ModelBody::Train(train) => estimator(checker, &train.estimator).map(Fit::Train),
+        ModelBody::Sweep(sweep) => {
+            check_sweep(checker, sweep).map(|spec| Fit::Sweep(Box::new(spec)))
+        }
+    };
+    if found.broken {
+        return None;
+    }
+    let from = found.reads.first()?;
+    let schema = known.tables.get(from)?.clone();
+    let spec = dataset(known, data, from);
+    let features = match spec.features(&schema) {
+        Ok(features) => features,
+        Err(errors) => {
+            for error in &errors {
+                report_data(checker, data, from, &schema, error);
+            }
+            return None;
+        }
+    };
+    known.features.insert(position, features);
+    Some(AssetBody::Model(ModelAsset {
+        from: from.clone(),
+        data: spec,
+        fit: fit?,
+        register: model.register.clone(),
+        definition: definition(model),
+    }))
+}
+
+fn dataset(known: &Known, data: &TrainingData, from: &TableName) -> DatasetSpec {
+    let texts = |list: &[crate::source::Spanned<String>]| -> Vec<String> {
+        list.iter().map(|column| column.value.clone()).collect()
+    };
+    DatasetSpec {
+        label: data.label.value.clone(),
+        exclude: texts(&data.exclude),
+        categorical: texts(&data.categorical),
+        outputs: known
+            .predicted
+            .get(from)
+            .map(|columns| columns.iter().cloned().collect())
+            .unwrap_or_default(),
+    }
+}
+
+fn report_data(
+    checker: &mut Checker<'_>,
+    data: &TrainingData,
+    from: &TableName,
+    schema: &Schema,
+    error: &LearnError,
+) {
+    let named = |column: &str| {
+        let lists = data.exclude.iter().chain(&data.categorical);
+        lists
+            .clone()
+            .find(|other| other.value == column)
+            .map(|other| other.span)
+    };
+    let (code, span) = match error {
+        LearnError::UnknownColumn { role, column, .. } => {
+            let span = if *role == "label" {
+                None
+            } else {
+                named(column)
+            };
+            ("unknown_column", span.unwrap_or(data.label.span))
+        }
+        LearnError::NotCategorical { column, .. } => {
+            ("wrong_type", named(column).unwrap_or(data.from.span))
+        }
+        LearnError::LabelType { .. } => ("wrong_type", data.label.span),
+        _ => ("bad_training_data", data.from.span),
+    };
+    let mut diagnostic = Diagnostic::error(code, error_chain(error));
+    if let LearnError::UnknownColumn { nearest: None, .. } = error {
+        let names: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        diagnostic = diagnostic.help(format!("`{from}` has {}", names.join(", ")));
+    }
+    checker.error(diagnostic, span);
+}
+
+fn estimator(checker: &mut Checker<'_>, component: &Component) -> Option<EstimatorSpec> {
+    match EstimatorSpec::parse(&component.name.value, &component.params_json()) {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            report_component(checker, component, &error);
+            None
+        }
+    }
+}
+
+/// Reports what is wrong with an estimator or a sampler, each parameter at its place.
+fn report_component(checker: &mut Checker<'_>, component: &Component, error: &LearnError) {
+    let LearnError::Params(errors) = error else {
+        let code = match error {
+            LearnError::UnknownSampler { .. } => "unknown_sampler",
+            _ => "unknown_estimator",
+        };
+        let diagnostic = Diagnostic::error(code, error_chain(error));
+        checker.error(diagnostic, component.name.span);
+        return;
+    };
+    for error in errors {
+        let (diagnostic, span) = parameter(component, error);
+        checker.error(diagnostic, span);
+    }
+}
+
+fn parameter(component: &Component, error: &ParamError) -> (Diagnostic, Span) {
+    let path = [error.param.as_str()];
+    let message = format!("`{}`: {}", error.param, error.message);
+    match &error.nearest {
+        Some(nearest) => (
+            Diagnostic::error("unknown_parameter", message)
+                .help(format!("did you mean `{nearest}`?")),
+            component.key_span(&path),
+        ),
+        None => (
+            Diagnostic::error("bad_parameter", message),
+            component.value_span(&path),
+        ),
+    }
+}
+
+fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
+    let sampler = SamplerSpec::parse(&sweep.sampler.name.value, &sweep.sampler.params_json());
+    let sampler = match sampler {
+        Ok(sampler) => Some(sampler),
+        Err(error) => {
+            report_component(checker, &sweep.sampler, &error);
+            None
+        }
+    };
+    let (metric, direction) = match &sweep.goal {
+        Goal::Maximize(metric) => (metric, Direction::Maximize),
+        Goal::Minimize(metric) => (metric, Direction::Minimize),
+    };
+    let objective = match Objective::parse(&metric.value.to_string(), direction) {
+        Ok(objective) => Some(objective),
+        Err(error) => {
+            checker.error(
+                Diagnostic::error("bad_metric", error_chain(&error)),
+                metric.span,
+            );
+            None
+        }
+    };
+    let request = SweepRequest {
+        estimator: &sweep.estimator.name.value,
+        params: &sweep.estimator.params_json(),
+        sampler: sampler?,
+        trials: sweep
+            .trials
+            .and_then(|trials| usize::try_from(trials.value).ok()),
+        batch: usize::try_from(sweep.batch_size())
+            .ok()
+            .and_then(NonZeroUsize::new)?,
+        objective: objective?,
+    };
+    match SweepSpec::new(&request) {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            report_component(checker, &sweep.estimator, &error);
+            None
+        }
+    }
+}
+
+/// What identifies a model's definition: all that its making depends on, besides the data.
+fn definition(model: &ModelSpec) -> serde_json::Value {
+    let data = model.body.data();
+    let names = |list: &[crate::source::Spanned<String>]| -> Vec<String> {
+        list.iter()
+            .map(|column| column.value.to_lowercase())
+            .collect()
+    };
+    let component =
+        |component: &Component| json!({component.name.value.as_str(): component.params.to_json()});
+    let mut definition = json!({
+        "from": data.from.value.to_lowercase(),
+        "label": data.label.value.to_lowercase(),
+        "exclude": names(&data.exclude),
+        "categorical": names(&data.categorical),
+        "estimator": component(model.body.estimator()),
+    });
+    if let ModelBody::Sweep(sweep) = &model.body {
+        definition["sweep"] = json!({
+            "sampler": component(&sweep.sampler),
+            "trials": sweep.trials.map(|trials| trials.value),
+            "batch": sweep.batch_size(),
+            "objective": sweep.goal.metric().value.to_string(),
+        });
+    }
+    if let Some(register) = &model.register {
+        definition["register"] = json!({
+            "as": register.name.as_str(),
+            "alias": register.alias.as_ref().map(|alias| alias.as_str()),
+            "when": register.when.as_ref().map(|when| when.text.value.as_str()),
+        });
+    }
+    definition
+}

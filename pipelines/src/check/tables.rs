@@ -1,0 +1,455 @@
+//! Looks inside tables: files, queries, rules and splits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
+};
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use sluice_lake::TableName;
+use sluice_lake::delta::types::delta_schema;
+use sluice_lake::ingest::{self, CsvOptions, IngestError, NameStyle};
+use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
+use sluice_lake::sql::{self, SqlError, Statement, output_schema, parse_expression};
+use sluice_lake::system::SystemSchema;
+use sluice_learn::features::Feature;
+use sluice_udfs::models::{
+    BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind,
+};
+
+use super::edges::{Found, registering};
+use super::lineage::predicted_columns;
+use super::world::error_chain;
+use super::{Checker, Declaration, sql_errors};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::{
+    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
+    UniqueExpectation,
+};
+use crate::run::split::{SPLIT_COLUMN, Splitter};
+use crate::source::{Span, Spanned};
+use crate::spec::{HeaderNames, Ingest, Rule, SqlText, TableBody, TableSpec};
+
+/// The tables and models whose columns are known so far.
+pub(crate) struct Known {
+    ctx: SessionContext,
+    catalog: Arc<MemoryCatalogProvider>,
+    models: Arc<ModelSet>,
+    /// Columns of the tables, by name.
+    pub(crate) tables: BTreeMap<TableName, SchemaRef>,
+    /// Columns that hold outputs of `predict`, by table.
+    pub(crate) predicted: BTreeMap<TableName, BTreeSet<String>>,
+    /// Inputs of the models of the project, by asset.
+    pub(crate) features: HashMap<usize, Vec<Feature>>,
+}
+
+impl Known {
+    /// A session with nothing but `system` in it.
+    pub(crate) fn new(checker: &Checker<'_>) -> Result<Self, Box<Diagnostic>> {
+        let broken = |error: datafusion::error::DataFusionError| {
+            Box::new(Diagnostic::error("session", error_chain(&error)))
+        };
+        let options = SessionOptions {
+            target_partitions: 1,
+            ..SessionOptions::default()
+        };
+        let ctx = session(&options).map_err(broken)?;
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        let system = SystemSchema::new(checker.world.state.clone()).map_err(broken)?;
+        catalog
+            .register_schema(SystemSchema::NAME, Arc::new(system))
+            .map_err(broken)?;
+        ctx.register_catalog(
+            DEFAULT_CATALOG,
+            Arc::clone(&catalog) as Arc<dyn CatalogProvider>,
+        );
+        let models = Arc::new(ModelSet::default());
+        sluice_udfs::register(&ctx, &models);
+        Ok(Self {
+            ctx,
+            catalog,
+            models,
+            tables: BTreeMap::new(),
+            predicted: BTreeMap::new(),
+            features: HashMap::new(),
+        })
+    }
+
+    fn add(&mut self, name: &TableName, schema: SchemaRef) -> datafusion::error::Result<()> {
+        let layer = match self.catalog.schema(name.layer()) {
+            Some(layer) => layer,
+            None => {
+                let layer = Arc::new(MemorySchemaProvider::new());
+                self.catalog
+                    .register_schema(name.layer(), Arc::clone(&layer) as Arc<dyn SchemaProvider>)?;
+                layer
+            }
+        };
+        layer.register_table(
+            name.table().to_owned(),
+            Arc::new(EmptyTable::new(Arc::clone(&schema))),
+        )?;
+        self.tables.insert(name.clone(), schema);
+        Ok(())
+    }
+}
+
+/// Checks a table. `None` if it, or something that it reads, is broken.
+pub(crate) async fn check(
+    checker: &mut Checker<'_>,
+    known: &mut Known,
+    declaration: Declaration<'_>,
+    table: &TableSpec,
+    found: &Found,
+) -> Option<AssetBody> {
+    let name: TableName = declaration.name.parse().ok()?;
+    if found.broken || !load_stored(checker, known, found, declaration.span).await {
+        return None;
+    }
+    let (body, schema) = match &table.body {
+        TableBody::Ingest(ingest) => check_ingest(checker, ingest, &name).await?,
+        TableBody::Sql(sql) => check_query(checker, known, sql, &name, found).await?,
+        TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
+    };
+    let rows = check_rows(checker, known, table, &name, &schema)?;
+    let schema = match &rows.split {
+        Some(_) => Arc::new(Splitter::schema(&schema)),
+        None => schema,
+    };
+    known.add(&name, schema).ok()?;
+    Some(match body {
+        AssetBody::Ingest(ingest) => AssetBody::Ingest(IngestAsset { rows, ..ingest }),
+        AssetBody::Sql(sql) => AssetBody::Sql(SqlAsset { rows, ..sql }),
+        model @ AssetBody::Model(_) => model,
+    })
+}
+
+/// Makes the columns of the stored tables known that an asset reads and the project does not
+/// make. False when one that the project makes is broken.
+pub(crate) async fn load_stored(
+    checker: &mut Checker<'_>,
+    known: &mut Known,
+    found: &Found,
+    span: Span,
+) -> bool {
+    for name in &found.reads {
+        if known.tables.contains_key(name) {
+            continue;
+        }
+        if checker.find(&name.to_string()).is_some() {
+            return false;
+        }
+        let added = match checker.world.lakehouse.load(name, None).await {
+            Ok(table) => known
+                .add(name, table.schema)
+                .map_err(|error| error_chain(&error)),
+            Err(error) => Err(error_chain(&error)),
+        };
+        if let Err(words) = added {
+            checker.error(Diagnostic::error("unreadable_table", words), span);
+            return false;
+        }
+    }
+    true
+}
+
+async fn check_ingest(
+    checker: &mut Checker<'_>,
+    ingest: &Ingest,
+    name: &TableName,
+) -> Option<(AssetBody, SchemaRef)> {
+    let options = CsvOptions {
+        delimiter: ingest.csv.delimiter_byte(),
+        header: ingest.csv.has_header(),
+        names: match ingest.csv.header_names() {
+            HeaderNames::SnakeCase => NameStyle::SnakeCase,
+            HeaderNames::AsIs => NameStyle::AsIs,
+        },
+        columns: ingest
+            .csv
+            .columns
+            .iter()
+            .map(|(column, data_type)| (column.value.clone(), data_type.data_type()))
+            .collect(),
+        ..CsvOptions::default()
+    };
+    let patterns: Vec<String> = ingest.files.iter().map(|file| file.value.clone()).collect();
+    let folder = checker.spec.project.folder().to_owned();
+    let inferred = match ingest::expand_globs(&folder, &patterns).await {
+        Ok(files) => ingest::infer_schema(&files, &options).await,
+        Err(error) => Err(error),
+    };
+    let schema = match inferred {
+        Ok(schema) => ingest::output_schema(&schema),
+        Err(error) => {
+            let span = ingest_span(ingest, &error);
+            let diagnostic = Diagnostic::error("ingest", error_chain(&error));
+            checker.error(diagnostic, span);
+            return None;
+        }
+    };
+    let body = AssetBody::Ingest(IngestAsset {
+        table: name.clone(),
+        folder,
+        patterns,
+        options,
+        rows: RowPlan::default(),
+    });
+    let span = ingest.files[0].span;
+    storable(checker, name, &schema, span).then_some((body, schema))
+}
+
+/// The pattern that an error is about, else the first.
+fn ingest_span(ingest: &Ingest, error: &IngestError) -> Span {
+    let words = error.to_string();
+    let named = ingest.files.iter().find(|file| words.contains(&file.value));
+    named.unwrap_or(&ingest.files[0]).span
+}
+
+async fn check_query(
+    checker: &mut Checker<'_>,
+    known: &mut Known,
+    sql: &SqlText,
+    name: &TableName,
+    found: &Found,
+) -> Option<(AssetBody, SchemaRef)> {
+    let statement = found.statement.clone()?;
+    let models = bound_models(checker, known, &found.applies)?;
+    let planned = plan_query(known, statement.clone(), &models).await;
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(error) => {
+            checker
+                .diagnostics
+                .push(sql_errors::diagnostic(&error, sql));
+            return None;
+        }
+    };
+    let schema = output_schema(&plan);
+    if !columns_once(checker, sql, &schema) || !storable_query(checker, name, &schema, sql) {
+        return None;
+    }
+    let predicted = predicted_columns(&plan, &|table, column| {
+        let table = table.parse::<TableName>().ok();
+        let columns = table.and_then(|table| known.predicted.get(&table));
+        columns.is_some_and(|columns| columns.contains(column))
+    });
+    known.predicted.insert(name.clone(), predicted);
+    let volatile = match found.system.first() {
+        Some(table) => Some(format!("it reads {table}")),
+        None => sql::is_volatile(&plan).then(|| "it calls a volatile function".to_owned()),
+    };
+    let body = AssetBody::Sql(SqlAsset {
+        table: name.clone(),
+        sql: sql.clone(),
+        statement,
+        reads: found.reads.clone(),
+        applies: found.applies.clone(),
+        volatile,
+        rows: RowPlan::default(),
+    });
+    Some((body, schema))
+}
+
+async fn plan_query(
+    known: &Known,
+    mut statement: Statement,
+    models: &BTreeMap<String, BoundModel>,
+) -> Result<LogicalPlan, SqlError> {
+    if !models.is_empty() {
+        let schemas = sql::table_schemas(&known.ctx, &statement).await?;
+        bind(&mut statement, &schemas, models)?;
+    }
+    sql::plan(&known.ctx, statement).await
+}
+
+/// What the models of a query take. `None` when one that the project makes is broken.
+fn bound_models(
+    checker: &mut Checker<'_>,
+    known: &Known,
+    applied: &[Applied],
+) -> Option<BTreeMap<String, BoundModel>> {
+    let mut models = BTreeMap::new();
+    for model in applied {
+        let makers = registering(checker, &model.uri);
+        let features = match makers.last() {
+            Some(maker) => known.features.get(maker)?.clone(),
+            None => checker.stored_features.get(&model.written)?.clone(),
+        };
+        let declared = Arc::new(DeclaredModel::new(features.clone()));
+        known.models.insert(&model.written, declared);
+        models.insert(
+            model.written.clone(),
+            BoundModel {
+                address: model.written.clone(),
+                features,
+            },
+        );
+    }
+    Some(models)
+}
+
+/// The inputs of a version in the registry.
+pub(super) fn features_of_version(folder: &std::path::Path) -> Result<Vec<Feature>, String> {
+    let model = LoadedModel::open(folder).map_err(|error| error_chain(error.as_ref()))?;
+    Ok(model.features().to_vec())
+}
+
+/// Whether every column has a name of its own.
+fn columns_once(checker: &mut Checker<'_>, sql: &SqlText, schema: &Schema) -> bool {
+    let mut seen = BTreeSet::new();
+    for field in schema.fields() {
+        if !seen.insert(field.name().to_lowercase()) {
+            let diagnostic = Diagnostic::error(
+                "duplicate_column",
+                format!("two columns are called `{}`", field.name()),
+            )
+            .help("name one of them otherwise with AS, or leave it out with * EXCEPT (...)")
+            .at_location(sql.to_source(0..sql.text.trim_end().len()));
+            checker.diagnostics.push(diagnostic);
+            return false;
+        }
+    }
+    true
+}
+
+fn storable_query(
+    checker: &mut Checker<'_>,
+    name: &TableName,
+    schema: &Schema,
+    sql: &SqlText,
+) -> bool {
+    match delta_schema(name, schema) {
+        Ok(_) => true,
+        Err(error) => {
+            let diagnostic = Diagnostic::error("bad_column", error_chain(&error))
+                .help("give the column a name of letters, digits and `_` with AS")
+                .at_location(sql.to_source(0..sql.text.trim_end().len()));
+            checker.diagnostics.push(diagnostic);
+            false
+        }
+    }
+}
+
+fn storable(checker: &mut Checker<'_>, name: &TableName, schema: &Schema, span: Span) -> bool {
+    match delta_schema(name, schema) {
+        Ok(_) => true,
+        Err(error) => {
+            checker.error(Diagnostic::error("bad_column", error_chain(&error)), span);
+            false
+        }
+    }
+}
+
+fn check_rows(
+    checker: &mut Checker<'_>,
+    known: &Known,
+    table: &TableSpec,
+    name: &TableName,
+    schema: &SchemaRef,
+) -> Option<RowPlan> {
+    let before = checker.diagnostics.len();
+    let mut rows = RowPlan::default();
+    for (rule, expectation) in &table.expect {
+        match &expectation.rule {
+            Rule::That(text) => match row_rule(known, text, name, schema) {
+                Ok(that) => rows.rules.push(RowExpectation {
+                    name: rule.value.clone(),
+                    that,
+                    otherwise: expectation.otherwise(),
+                }),
+                Err(diagnostic) => checker.diagnostics.push(*diagnostic),
+            },
+            Rule::Unique(columns) => rows.unique.push(UniqueExpectation {
+                name: rule.value.clone(),
+                columns: columns
+                    .iter()
+                    .filter_map(|column| find_column(checker, schema, column, name))
+                    .collect(),
+                otherwise: expectation.otherwise(),
+            }),
+        }
+    }
+    if let Some(split) = &table.split {
+        let written = schema
+            .fields()
+            .iter()
+            .any(|field| field.name().eq_ignore_ascii_case(SPLIT_COLUMN));
+        if written {
+            let message = format!("`{name}` writes `{SPLIT_COLUMN}` itself, and has a `split:`");
+            let diagnostic =
+                Diagnostic::error("conflicting_keys", message).help("leave one of them out");
+            let span = split
+                .parts
+                .iter()
+                .next()
+                .map_or(Span::default(), |(part, _)| part.span);
+            checker.error(diagnostic, span);
+        }
+        rows.split = Some(SplitPlan {
+            parts: split
+                .parts
+                .iter()
+                .map(|(part, share)| (part.value.clone(), share.value))
+                .collect(),
+            seed: split.seed.map_or(0, |seed| seed.value),
+            by: split
+                .by
+                .iter()
+                .filter_map(|column| find_column(checker, schema, column, name))
+                .collect(),
+        });
+    }
+    (checker.diagnostics.len() == before).then_some(rows)
+}
+
+fn row_rule(
+    known: &Known,
+    text: &SqlText,
+    name: &TableName,
+    schema: &SchemaRef,
+) -> Result<sql::Expression, Box<Diagnostic>> {
+    let shown = |error: SqlError| Box::new(sql_errors::diagnostic(&error, text));
+    let that = parse_expression(&text.text).map_err(shown)?;
+    let planned =
+        sql::plan_expression(&known.ctx, &that, &name.to_string(), schema).map_err(shown)?;
+    let columns =
+        datafusion::common::DFSchema::try_from_qualified_schema(name.to_string().as_str(), schema);
+    let data_type = columns.and_then(|columns| planned.get_type(&columns));
+    match data_type {
+        Ok(DataType::Boolean | DataType::Null) | Err(_) => Ok(that),
+        Ok(other) => Err(Box::new(
+            Diagnostic::error(
+                "wrong_type",
+                format!("a rule must be TRUE or FALSE, but this is {other}"),
+            )
+            .help("compare it with something, such as `... > 0`")
+            .at_location(text.to_source(0..text.text.trim_end().len())),
+        )),
+    }
+}
+
+/// The spelling of a column that the pipeline names.
+fn find_column(
+    checker: &mut Checker<'_>,
+    schema: &Schema,
+    column: &Spanned<String>,
+    table: &TableName,
+) -> Option<String> {
+    let names = || schema.fields().iter().map(|field| field.name().as_str());
+    if let Some(name) = names().find(|name| name.eq_ignore_ascii_case(&column.value)) {
+        return Some(name.to_owned());
+    }
+    let help = did_you_mean(&column.value, names());
+    let diagnostic = Diagnostic::error(
+        "unknown_column",
+        format!("`{table}` has no column `{column}`"),
+    )
+    .maybe_help(help);
+    checker.error(diagnostic, column.span);
+    None
+}

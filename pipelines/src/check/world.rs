@@ -1,0 +1,60 @@
+//! What exists already: the tables and models of the lakehouse.
+
+use std::path::Path;
+
+use sluice_lake::Lakehouse;
+use sluice_lake::registry::Registry;
+use sluice_lake::state::State;
+
+use crate::diagnostic::Diagnostic;
+
+/// The lakehouse that a project is checked against, for reading only.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The tables.
+    pub lakehouse: Lakehouse,
+    /// The run state; absent before the first run.
+    pub state: Option<State>,
+    /// The models.
+    pub registry: Registry,
+}
+
+impl World {
+    /// Opens what is there, and makes nothing.
+    ///
+    /// # Errors
+    /// A lakehouse or a state store that cannot be read.
+    pub async fn open(lakehouse: &Path) -> Result<Self, Box<Diagnostic>> {
+        let broken = |error: &dyn std::error::Error| {
+            Box::new(Diagnostic::error(
+                "unreadable_lakehouse",
+                error_chain(error),
+            ))
+        };
+        let lakehouse = Lakehouse::open(lakehouse).map_err(|error| broken(&error))?;
+        let state = State::open_read_only(lakehouse.state_path())
+            .await
+            .map_err(|error| broken(&error))?;
+        let registry = Registry::new(lakehouse.models_path(), state.clone());
+        Ok(Self {
+            lakehouse,
+            state,
+            registry,
+        })
+    }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}

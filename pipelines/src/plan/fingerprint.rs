@@ -1,0 +1,154 @@
+//! What decides whether an asset is up to date.
+//!
+//! A [`Fingerprint`] travels with what it describes: in the metadata of a table's Delta
+//! commit, and with a model's version. Two equal fingerprints mean that making the asset
+//! again would give the same; of two that differ, [`Fingerprint::change_since`] tells why.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The key under which a fingerprint stands in commit metadata.
+pub const METADATA_KEY: &str = "sluice.fingerprint";
+
+/// Everything that an asset is made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The kind of stage (`ingest`, `sql`, `train`, `sweep`).
+    pub kind: String,
+    /// The semantics number of the stage kind: raised by a release that makes the same
+    /// definition mean something else.
+    pub semantics: u32,
+    /// Hash of the normalised definition, the values of its variables included.
+    pub definition: String,
+    /// The tables read: name to `table id@version`.
+    pub tables: BTreeMap<String, String>,
+    /// The models applied: address as written to the version that it named.
+    pub models: BTreeMap<String, String>,
+}
+
+impl Fingerprint {
+    /// A short name of the whole: equal for equal fingerprints, and only for those.
+    pub fn key(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut put = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        put(&self.kind);
+        put(&self.semantics.to_string());
+        put(&self.definition);
+        for map in [&self.tables, &self.models] {
+            put(&map.len().to_string());
+            for (name, value) in map {
+                put(name);
+                put(value);
+            }
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// Why an asset that was made from `earlier` is not up to date, in words; `None` when
+    /// nothing changed.
+    pub fn change_since(&self, earlier: &Fingerprint) -> Option<String> {
+        if self.kind != earlier.kind {
+            return Some(format!("it was made by `{}`", earlier.kind));
+        }
+        if self.semantics != earlier.semantics {
+            return Some("this release makes it differently".to_owned());
+        }
+        if self.definition != earlier.definition {
+            return Some("its definition changed".to_owned());
+        }
+        let table = difference(&self.tables, &earlier.tables).map(|name| {
+            let versions = (
+                version(self.tables.get(&name)),
+                version(earlier.tables.get(&name)),
+            );
+            match versions {
+                (Some(new), Some(old)) if new != old => {
+                    format!("{name} is at version {new} (was {old})")
+                }
+                (Some(_), Some(_)) => format!("{name} was created anew"),
+                (Some(_), None) => format!("it now reads {name}"),
+                (None, _) => format!("it no longer reads {name}"),
+            }
+        });
+        table.or_else(|| {
+            difference(&self.models, &earlier.models).map(|uri| {
+                match (self.models.get(&uri), earlier.models.get(&uri)) {
+                    (Some(new), Some(old)) => format!("{uri} is now version {new} (was {old})"),
+                    (Some(_), None) => format!("it now applies {uri}"),
+                    (None, _) => format!("it no longer applies {uri}"),
+                }
+            })
+        })
+    }
+}
+
+/// The first name whose value differs, or that only one of the maps has.
+fn difference(new: &BTreeMap<String, String>, old: &BTreeMap<String, String>) -> Option<String> {
+    new.keys()
+        .chain(old.keys())
+        .find(|name| new.get(*name) != old.get(*name))
+        .cloned()
+}
+
+fn version(identity: Option<&String>) -> Option<&str> {
+    identity.map(|identity| identity.rsplit('@').next().unwrap_or(identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Fingerprint {
+        Fingerprint {
+            kind: "sql".to_owned(),
+            semantics: 1,
+            definition: "d".to_owned(),
+            tables: BTreeMap::from([("bronze.wine".to_owned(), "t1@3".to_owned())]),
+            models: BTreeMap::from([("models:/wine@production".to_owned(), "1".to_owned())]),
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Fingerprint)) -> (bool, Option<String>) {
+        let mut new = base();
+        change(&mut new);
+        (new.key() != base().key(), new.change_since(&base()))
+    }
+
+    #[test]
+    fn every_change_moves_the_key_and_is_told() {
+        assert_eq!(changed(|_| {}), (false, None));
+        let cases: Vec<(bool, Option<String>)> = vec![
+            changed(|new| new.kind = "ingest".to_owned()),
+            changed(|new| new.semantics = 2),
+            changed(|new| new.definition = "e".to_owned()),
+            changed(|new| *new.tables.get_mut("bronze.wine").unwrap() = "t1@4".to_owned()),
+            changed(|new| *new.tables.get_mut("bronze.wine").unwrap() = "t2@3".to_owned()),
+            changed(|new| new.tables.clear()),
+            changed(|new| {
+                new.tables.insert("gold.a".to_owned(), "t@0".to_owned());
+            }),
+            changed(|new| {
+                new.models
+                    .insert("models:/wine@production".to_owned(), "2".to_owned());
+            }),
+            changed(|new| new.models.clear()),
+        ];
+        assert!(cases.iter().all(|(moved, _)| *moved));
+        let told: Vec<String> = cases.into_iter().map(|(_, why)| why.unwrap()).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        it was made by `sql`
+        this release makes it differently
+        its definition changed
+        bronze.wine is at version 4 (was 3)
+        bronze.wine was created anew
+        it no longer reads bronze.wine
+        it now reads gold.a
+        models:/wine@production is now version 2 (was 1)
+        it no longer applies models:/wine@production
+        ");
+    }
+}

@@ -1,0 +1,306 @@
+//! Whether an asset is up to date, and why not.
+
+use std::collections::BTreeMap;
+
+use sluice_lake::TableName;
+use sluice_lake::catalog::LakeCatalog;
+use sluice_lake::ingest::{self, SourceFile};
+use sluice_lake::registry::Registry;
+use sluice_lake::sql::{normalise, normalise_expression};
+use sluice_lake::state::{AssetKey, State};
+
+use super::fingerprint::{Fingerprint, METADATA_KEY};
+use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
+use crate::run::error::StageError;
+
+/// What is known of an asset before it is made.
+#[derive(Debug)]
+pub(crate) struct Freshness {
+    /// What it would be made from.
+    pub(crate) fingerprint: Fingerprint,
+    /// What there is.
+    pub(crate) verdict: Verdict,
+    /// The files of an ingest.
+    pub(crate) files: Vec<SourceFile>,
+    /// The files whose rows the table holds, with the hash of their content.
+    pub(crate) ledger: BTreeMap<String, String>,
+}
+
+/// Whether an asset has to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is what it would be; the Delta or registry version that there is.
+    Fresh {
+        version: Option<i64>,
+        reason: String,
+    },
+    /// It has to be made. `anew`: what is there does not count.
+    Stale { reason: String, anew: bool },
+}
+
+impl Verdict {
+    fn anew(reason: impl Into<String>) -> Self {
+        Self::Stale {
+            reason: reason.into(),
+            anew: true,
+        }
+    }
+}
+
+/// Where assets are looked up.
+pub(crate) struct Lookup<'a> {
+    pub(crate) catalog: &'a LakeCatalog,
+    pub(crate) registry: &'a Registry,
+    pub(crate) state: Option<&'a State>,
+    /// The project's UUID; absent before its first run.
+    pub(crate) project: Option<&'a str>,
+}
+
+impl Lookup<'_> {
+    /// Looks at an asset whose inputs are all there.
+    pub(crate) async fn freshness(&self, asset: &Asset) -> Result<Freshness, StageError> {
+        let files = match &asset.body {
+            AssetBody::Ingest(ingest) => {
+                ingest::expand_globs(&ingest.folder, &ingest.patterns).await?
+            }
+            _ => Vec::new(),
+        };
+        let fingerprint = self.fingerprint(asset).await?;
+        let stored = self.stored(asset).await?;
+        let ledger = self.ledger(asset).await?;
+        let verdict = match stored {
+            None => Verdict::anew("it was never made"),
+            Some(stored) => {
+                self.compare(asset, &fingerprint, &stored, &files, &ledger)
+                    .await?
+            }
+        };
+        Ok(Freshness {
+            fingerprint,
+            verdict,
+            files,
+            ledger,
+        })
+    }
+
+    async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
+        match (self.state, self.project) {
+            (Some(state), Some(project)) => Ok(state.asset_key(project, &asset.name).await?),
+            _ => Ok(None),
+        }
+    }
+
+    async fn ledger(&self, asset: &Asset) -> Result<BTreeMap<String, String>, StageError> {
+        let (AssetBody::Ingest(_), Some(state), Some(project)) =
+            (&asset.body, self.state, self.project)
+        else {
+            return Ok(BTreeMap::new());
+        };
+        let files = state.ledger(project, &asset.name).await?;
+        Ok(files
+            .into_iter()
+            .map(|file| (file.path, file.content_hash))
+            .collect())
+    }
+
+    async fn compare(
+        &self,
+        asset: &Asset,
+        fingerprint: &Fingerprint,
+        stored: &AssetKey,
+        files: &[SourceFile],
+        ledger: &BTreeMap<String, String>,
+    ) -> Result<Verdict, StageError> {
+        let version = stored
+            .outcome
+            .get("version")
+            .and_then(serde_json::Value::as_i64);
+        if let AssetBody::Sql(sql) = &asset.body
+            && let Some(why) = &sql.volatile
+        {
+            return Ok(Verdict::anew(format!("it always runs: {why}")));
+        }
+        if let Some(reason) = self.lost(asset, version).await? {
+            return Ok(Verdict::anew(reason));
+        }
+        if fingerprint.key() != stored.key {
+            let earlier = stored.outcome.get(METADATA_KEY);
+            let earlier = earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
+            let reason =
+                earlier.and_then(|earlier: Fingerprint| fingerprint.change_since(&earlier));
+            return Ok(Verdict::anew(
+                reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
+            ));
+        }
+        if let Some(reason) = news(files, ledger) {
+            return Ok(Verdict::Stale {
+                reason,
+                anew: false,
+            });
+        }
+        Ok(Verdict::Fresh {
+            version,
+            reason: unchanged(asset, version, files.len()),
+        })
+    }
+
+    /// Why what was made is not there any more as it was.
+    async fn lost(
+        &self,
+        asset: &Asset,
+        version: Option<i64>,
+    ) -> Result<Option<String>, StageError> {
+        match &asset.body {
+            AssetBody::Ingest(IngestAsset { table, .. }) => self.lost_table(table, version).await,
+            AssetBody::Sql(sql) => self.lost_table(&sql.table, version).await,
+            AssetBody::Model(model) => {
+                let (Some(register), Some(version)) = (&model.register, version) else {
+                    return Ok(None);
+                };
+                let versions = self.registry.versions(register.name.as_str()).await?;
+                let there = versions.iter().any(|known| known.version == version);
+                Ok((!there).then(|| format!("version {version} is gone from the registry")))
+            }
+        }
+    }
+
+    async fn lost_table(
+        &self,
+        table: &TableName,
+        version: Option<i64>,
+    ) -> Result<Option<String>, StageError> {
+        let latest = self.catalog.lakehouse().latest_version(table).await?;
+        let latest = latest.map(|latest| i64::try_from(latest).unwrap_or(i64::MAX));
+        Ok(match (latest, version) {
+            (None, _) => Some("the table is gone".to_owned()),
+            (latest, version) if latest == version => None,
+            (Some(latest), _) => {
+                let made = version.map_or_else(String::new, |made| format!(" (made: {made})"));
+                Some(format!("something else wrote version {latest}{made}"))
+            }
+        })
+    }
+
+    async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
+        let mut fingerprint = Fingerprint {
+            kind: asset.kind().to_owned(),
+            semantics: asset.semantics(),
+            definition: definition(asset),
+            ..Fingerprint::default()
+        };
+        match &asset.body {
+            AssetBody::Ingest(_) => {}
+            AssetBody::Sql(sql) => {
+                for table in &sql.reads {
+                    self.put_table(&mut fingerprint, table).await?;
+                }
+                for applied in &sql.applies {
+                    self.put_model(&mut fingerprint, applied).await?;
+                }
+            }
+            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
+        }
+        Ok(fingerprint)
+    }
+
+    async fn put_table(
+        &self,
+        fingerprint: &mut Fingerprint,
+        name: &TableName,
+    ) -> Result<(), StageError> {
+        let table = self.catalog.table(name).await?;
+        let table = table.ok_or_else(|| self.catalog.lakehouse().unknown_table(name))?;
+        let identity = format!("{}@{}", table.table_id, table.version);
+        fingerprint.tables.insert(name.to_string(), identity);
+        Ok(())
+    }
+
+    async fn put_model(
+        &self,
+        fingerprint: &mut Fingerprint,
+        applied: &Applied,
+    ) -> Result<(), StageError> {
+        let version = self.registry.resolve(&applied.uri).await?;
+        let number = version.version.to_string();
+        fingerprint.models.insert(applied.written.clone(), number);
+        Ok(())
+    }
+}
+
+/// What files are new or changed, in words.
+fn news(files: &[SourceFile], ledger: &BTreeMap<String, String>) -> Option<String> {
+    let (mut new, mut changed) = (0_usize, 0_usize);
+    for file in files {
+        match ledger.get(&file.path) {
+            None => new += 1,
+            Some(hash) if *hash != file.content_hash => changed += 1,
+            Some(_) => {}
+        }
+    }
+    let counted = |count: usize, word: &str| match count {
+        1 => format!("1 {word} file"),
+        _ => format!("{count} {word} files"),
+    };
+    match (new, changed) {
+        (0, 0) => None,
+        (new, 0) => Some(counted(new, "new")),
+        (0, changed) => Some(counted(changed, "changed")),
+        (new, changed) => Some(format!(
+            "{}, {}",
+            counted(new, "new"),
+            counted(changed, "changed")
+        )),
+    }
+}
+
+fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
+    let at = version.map_or_else(String::new, |version| format!(" since version {version}"));
+    match (&asset.body, files) {
+        (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
+        (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
+        (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
+    }
+}
+
+/// The hash of an asset's normalised definition.
+fn definition(asset: &Asset) -> String {
+    let text = match &asset.body {
+        AssetBody::Ingest(ingest) => serde_json::json!({
+            "files": ingest.patterns,
+            "csv": format!("{:?}", ingest.options),
+            "rows": rows(&ingest.rows),
+        }),
+        AssetBody::Sql(sql) => serde_json::json!({
+            "sql": normalise(&sql.statement),
+            "rows": rows(&sql.rows),
+        }),
+        AssetBody::Model(model) => model.definition.clone(),
+    };
+    blake3::hash(text.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+fn rows(rows: &RowPlan) -> serde_json::Value {
+    let rules = rows.rules.iter().map(|rule| {
+        serde_json::json!([
+            rule.name,
+            normalise_expression(&rule.that),
+            rule.otherwise.name()
+        ])
+    });
+    let unique = rows
+        .unique
+        .iter()
+        .map(|rule| serde_json::json!([rule.name, rule.columns, rule.otherwise.name()]));
+    let split = rows
+        .split
+        .as_ref()
+        .map(|split| serde_json::json!([split.parts, split.seed, split.by]));
+    serde_json::json!({
+        "rules": rules.collect::<Vec<_>>(),
+        "unique": unique.collect::<Vec<_>>(),
+        "split": split,
+    })
+}

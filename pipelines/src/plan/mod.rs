@@ -1,0 +1,230 @@
+//! The plan: a project whose names are resolved, whose types fit and whose edges have no
+//! cycle. Only a [`Plan`] can run.
+//!
+//! [`crate::check`] makes it from a spec; [`crate::run`] carries it out; [`preview`] tells
+//! what a run would do.
+
+pub mod fingerprint;
+pub(crate) mod freshness;
+pub mod preview;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sluice_lake::TableName;
+use sluice_lake::ingest::CsvOptions;
+use sluice_lake::registry::{ModelUri, VersionSpec};
+use sluice_lake::sql::{Expression, Statement};
+use sluice_learn::sweep::SweepSpec;
+use sluice_learn::{DatasetSpec, EstimatorSpec};
+
+use crate::spec::{Otherwise, Register, SqlText};
+
+/// A project that can run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The `pipeline:` name.
+    pub pipeline: String,
+    /// The lakehouse's folder.
+    pub lakehouse: PathBuf,
+    /// What the project makes; each after all that it depends on.
+    pub assets: Vec<Arc<Asset>>,
+    /// For each asset the assets that must be done before it.
+    pub depends: Vec<BTreeSet<usize>>,
+}
+
+impl Plan {
+    /// The position of an asset, by its name (case ignored).
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let same = |asset: &Arc<Asset>| asset.name.eq_ignore_ascii_case(name);
+        self.assets.iter().position(same)
+    }
+
+    /// The assets whose work decides what an address names; a numbered version never changes.
+    pub fn makers(&self, uri: &ModelUri) -> Vec<usize> {
+        let VersionSpec::Alias(alias) = &uri.version else {
+            return Vec::new();
+        };
+        let makes = |asset: &Asset| {
+            let register = asset.registers();
+            register.is_some_and(|register| {
+                register.name.as_str() == uri.name
+                    && register
+                        .alias
+                        .as_ref()
+                        .is_some_and(|own| own.as_str() == alias)
+            })
+        };
+        (0..self.assets.len())
+            .filter(|position| makes(&self.assets[*position]))
+            .collect()
+    }
+}
+
+/// Something that a project makes.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    /// `layer.table`, or a model's name.
+    pub name: String,
+    /// How it is made.
+    pub body: AssetBody,
+}
+
+/// How an asset is made.
+#[derive(Debug, Clone)]
+pub enum AssetBody {
+    /// A table from files.
+    Ingest(IngestAsset),
+    /// A table from a query.
+    Sql(SqlAsset),
+    /// A fitted model.
+    Model(ModelAsset),
+}
+
+impl Asset {
+    /// `ingest`, `sql`, `train` or `sweep`.
+    pub fn kind(&self) -> &'static str {
+        match &self.body {
+            AssetBody::Ingest(_) => "ingest",
+            AssetBody::Sql(_) => "sql",
+            AssetBody::Model(model) => match model.fit {
+                Fit::Train(_) => "train",
+                Fit::Sweep(_) => "sweep",
+            },
+        }
+    }
+
+    /// The table that it makes, if it is one.
+    pub fn table(&self) -> Option<&TableName> {
+        match &self.body {
+            AssetBody::Ingest(ingest) => Some(&ingest.table),
+            AssetBody::Sql(sql) => Some(&sql.table),
+            AssetBody::Model(_) => None,
+        }
+    }
+
+    /// Raised when a release makes the same definition mean something else.
+    pub fn semantics(&self) -> u32 {
+        1
+    }
+
+    /// Where a model goes when it is fitted.
+    pub fn registers(&self) -> Option<&Register> {
+        match &self.body {
+            AssetBody::Model(model) => model.register.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// A table from files.
+#[derive(Debug, Clone)]
+pub struct IngestAsset {
+    /// The table.
+    pub table: TableName,
+    /// The folder that relative patterns start from.
+    pub folder: PathBuf,
+    /// Globs.
+    pub patterns: Vec<String>,
+    /// How the files are written.
+    pub options: CsvOptions,
+    /// Rules and split.
+    pub rows: RowPlan,
+}
+
+/// A table from a query.
+#[derive(Debug, Clone)]
+pub struct SqlAsset {
+    /// The table.
+    pub table: TableName,
+    /// The text, which knows where it was written.
+    pub sql: SqlText,
+    /// The parsed query.
+    pub statement: Statement,
+    /// The stored tables that it reads, as they are spelled.
+    pub reads: BTreeSet<TableName>,
+    /// The models that it applies.
+    pub applies: Vec<Applied>,
+    /// Why equal inputs do not prove equal rows, if so: `it calls random()`.
+    pub volatile: Option<String>,
+    /// Rules and split.
+    pub rows: RowPlan,
+}
+
+/// A model that a query applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The address as written.
+    pub written: String,
+    /// The same, parsed.
+    pub uri: ModelUri,
+}
+
+/// What happens to a table's rows before they are written.
+#[derive(Debug, Clone, Default)]
+pub struct RowPlan {
+    /// Rules on single rows.
+    pub rules: Vec<RowExpectation>,
+    /// Rules on the whole table.
+    pub unique: Vec<UniqueExpectation>,
+    /// How rows are dealt into parts.
+    pub split: Option<SplitPlan>,
+}
+
+/// A rule on single rows.
+#[derive(Debug, Clone)]
+pub struct RowExpectation {
+    /// Its name.
+    pub name: String,
+    /// The condition, as SQL.
+    pub that: Expression,
+    /// What happens to a row that breaks it.
+    pub otherwise: Otherwise,
+}
+
+/// Columns whose values together occur only once.
+#[derive(Debug, Clone)]
+pub struct UniqueExpectation {
+    /// Its name.
+    pub name: String,
+    /// The columns.
+    pub columns: Vec<String>,
+    /// What happens when it is broken.
+    pub otherwise: Otherwise,
+}
+
+/// How rows are dealt into parts.
+#[derive(Debug, Clone)]
+pub struct SplitPlan {
+    /// Names and shares; the shares sum to one.
+    pub parts: Vec<(String, f64)>,
+    /// The seed of the hash.
+    pub seed: u64,
+    /// The columns that decide; empty: the whole content.
+    pub by: Vec<String>,
+}
+
+/// A fitted model.
+#[derive(Debug, Clone)]
+pub struct ModelAsset {
+    /// The table that it learns from.
+    pub from: TableName,
+    /// Label and features.
+    pub data: DatasetSpec,
+    /// What is fitted.
+    pub fit: Fit,
+    /// Where the model goes.
+    pub register: Option<Register>,
+    /// The definition as JSON, without comments and edges: what identifies it.
+    pub definition: serde_json::Value,
+}
+
+/// What is fitted.
+#[derive(Debug, Clone)]
+pub enum Fit {
+    /// One set of parameters.
+    Train(EstimatorSpec),
+    /// Many, of which the best on the validation rows is kept.
+    Sweep(Box<SweepSpec>),
+}

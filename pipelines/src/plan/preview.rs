@@ -1,0 +1,113 @@
+//! What a run would do, and why, without doing it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sluice_lake::catalog::{LakeCatalog, Pins};
+
+use super::freshness::{Lookup, Verdict};
+use super::{Asset, AssetBody, Plan};
+use crate::check::{World, error_chain};
+
+/// What a run would do with one asset.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// The asset.
+    pub asset: String,
+    /// `ingest`, `sql`, `train` or `sweep`.
+    pub kind: &'static str,
+    /// Run or skip.
+    pub action: Action,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whether an asset would be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It would be made.
+    Run,
+    /// What is there is right.
+    Skip,
+    /// It depends on what its inputs turn out to be.
+    Maybe,
+}
+
+/// The steps that a run would take, in an order in which it could.
+pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
+    let catalog = LakeCatalog::new(world.lakehouse.clone(), Pins::new());
+    let project = world.lakehouse.existing_project_uuid(&plan.pipeline);
+    let project = project.ok().flatten().map(|uuid| uuid.to_string());
+    let lookup = Lookup {
+        catalog: &catalog,
+        registry: &world.registry,
+        state: world.state.as_ref(),
+        project: project.as_deref(),
+    };
+    let mut steps: Vec<Step> = Vec::with_capacity(plan.assets.len());
+    for asset in &plan.assets {
+        let (action, reason) = match upstream(plan, asset, &steps) {
+            Some(upstream) => upstream,
+            None => verdict(&lookup, asset).await,
+        };
+        steps.push(Step {
+            asset: asset.name.clone(),
+            kind: asset.kind(),
+            action,
+            reason,
+        });
+    }
+    steps
+}
+
+async fn verdict(lookup: &Lookup<'_>, asset: &Asset) -> (Action, String) {
+    match lookup.freshness(asset).await {
+        Ok(freshness) => match freshness.verdict {
+            Verdict::Fresh { reason, .. } => (Action::Skip, reason),
+            Verdict::Stale { reason, .. } => (Action::Run, reason),
+        },
+        Err(error) => (Action::Run, error_chain(&error)),
+    }
+}
+
+/// What follows from an input that would itself be made.
+fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
+    let made = |step: &&Step| step.action != Action::Skip;
+    let tables = reads(asset);
+    let table = steps
+        .iter()
+        .filter(made)
+        .find(|step| tables.contains(&step.asset.to_lowercase()));
+    if let Some(step) = table {
+        let words = match step.action {
+            Action::Maybe => "may be made",
+            _ => "will be made",
+        };
+        return Some((step.action, format!("{} {words}", step.asset)));
+    }
+    let AssetBody::Sql(sql) = &asset.body else {
+        return None;
+    };
+    sql.applies.iter().find_map(|applied| {
+        let makers = plan.makers(&applied.uri);
+        let step = steps
+            .iter()
+            .enumerate()
+            .find(|(at, step)| makers.contains(at) && made(step))?;
+        let reason = format!("{} may move {}", step.1.asset, applied.written);
+        Some((Action::Maybe, reason))
+    })
+}
+
+fn reads(asset: &Asset) -> BTreeSet<String> {
+    match &asset.body {
+        AssetBody::Ingest(_) => BTreeSet::new(),
+        AssetBody::Sql(sql) => sql
+            .reads
+            .iter()
+            .map(|table| table.to_string().to_lowercase())
+            .collect(),
+        AssetBody::Model(model) => BTreeSet::from([model.from.to_string().to_lowercase()]),
+    }
+}

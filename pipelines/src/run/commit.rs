@@ -1,0 +1,96 @@
+//! A table's rows into its Delta table, exactly once.
+//!
+//! The intent goes to the state store first, then the Delta commit, which carries the
+//! transaction's number and all that the store needs to be told again; then the store is
+//! told. A process that ends in between leaves an open intent, which the next run settles.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use datafusion::execution::SendableRecordBatchStream;
+use sluice_lake::TableName;
+use sluice_lake::delta::{CommitInfo, WriteMode, Written};
+use sluice_lake::state::{CommitRecord, FileRecord};
+
+use super::context::RunContext;
+use super::error::StageError;
+use crate::events::EventKind;
+use crate::plan::Asset;
+use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+
+/// How often a writing stage says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Writes a stream as one commit.
+pub(crate) async fn commit(
+    run: &RunContext,
+    asset: &Asset,
+    table: &TableName,
+    mode: WriteMode,
+    stream: SendableRecordBatchStream,
+    fingerprint: &Fingerprint,
+    files: Vec<FileRecord>,
+) -> Result<Written, StageError> {
+    let record = CommitRecord {
+        project: run.project.clone(),
+        run_id: run.run_id.clone(),
+        asset: asset.name.clone(),
+        key: fingerprint.key(),
+        semantics: i64::from(asset.semantics()),
+        overwrite: mode == WriteMode::Overwrite,
+        files,
+        outcome: serde_json::Map::from_iter([(
+            METADATA_KEY.to_owned(),
+            serde_json::to_value(fingerprint).unwrap_or_default(),
+        )]),
+    };
+    let app_id = record.app_id();
+    let last = run.world.lakehouse.last_txn(table, &app_id).await?;
+    let txn = run.state.next_txn(&record, last).await?;
+    let rows = Arc::new(AtomicU64::new(0));
+    let info = CommitInfo {
+        app_id: app_id.clone(),
+        txn_version: txn,
+        metadata: record.to_metadata(),
+        rows: Arc::clone(&rows),
+    };
+    let write = run.world.lakehouse.write(table, mode, stream, info);
+    let written = tokio::select! {
+        written = write => written,
+        () = run.cancel.cancelled() => return Err(StageError::Cancelled),
+        () = report_progress(run, &asset.name, &rows) => return Err(StageError::Panicked),
+    };
+    match written {
+        Ok(written) => {
+            let version = i64::try_from(written.version).unwrap_or(i64::MAX);
+            let rows = i64::try_from(written.rows).ok();
+            run.state.confirm_txn(&app_id, txn, version, rows).await?;
+            run.catalog.pins().set(table, written.version);
+            Ok(written)
+        }
+        Err(error) => {
+            run.state.abandon_txn(&app_id, txn).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Tells the rows that have been written, again and again; never ends.
+async fn report_progress(run: &RunContext, asset: &str, rows: &AtomicU64) {
+    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    let mut told = 0;
+    loop {
+        ticks.tick().await;
+        let done = rows.load(Ordering::Relaxed);
+        if done != told {
+            told = done;
+            run.emit(EventKind::StageProgress {
+                asset: asset.to_owned(),
+                done,
+                total: None,
+                unit: "rows",
+            });
+        }
+    }
+}

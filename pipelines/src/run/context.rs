@@ -1,0 +1,120 @@
+//! What the stages of one run share.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use sluice_lake::catalog::LakeCatalog;
+use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
+use sluice_lake::sql::{self, Statement};
+use sluice_lake::state::{RunId, State};
+use sluice_lake::system::SystemSchema;
+use sluice_udfs::models::{BoundModel, ModelSet, bind};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{StageError, blocking};
+use crate::check::World;
+use crate::events::{Event, EventKind, EventSink};
+use crate::plan::{Applied, Plan};
+
+/// What the stages of one run share.
+pub(crate) struct RunContext {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) world: World,
+    pub(crate) state: State,
+    /// The project's UUID.
+    pub(crate) project: String,
+    pub(crate) run_id: RunId,
+    /// The tables, at the versions that this run sees.
+    pub(crate) catalog: LakeCatalog,
+    pub(crate) models: Arc<ModelSet>,
+    pub(crate) sink: EventSink,
+    pub(crate) cancel: CancellationToken,
+    /// Threads that one computation may use.
+    pub(crate) threads: NonZeroUsize,
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |elapsed| {
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+impl RunContext {
+    pub(crate) fn emit(&self, kind: EventKind) {
+        (self.sink)(&Event {
+            time_ms: now_ms(),
+            kind,
+        });
+    }
+
+    pub(crate) fn warn(&self, asset: &str, message: impl Into<String>) {
+        self.emit(EventKind::Warning {
+            asset: asset.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// A session over the lakehouse as this run sees it.
+    pub(crate) fn session(&self) -> Result<SessionContext, StageError> {
+        let options = SessionOptions {
+            target_partitions: self.threads.get(),
+            ..SessionOptions::default()
+        };
+        let ctx = session(&options)?;
+        let system = SystemSchema::new(Some(self.state.clone()))?;
+        let catalog = self
+            .catalog
+            .clone()
+            .with_schema(SystemSchema::NAME, Arc::new(system));
+        ctx.register_catalog(DEFAULT_CATALOG, Arc::new(catalog));
+        sluice_udfs::register(&ctx, &self.models);
+        Ok(ctx)
+    }
+
+    /// Plans a query of the project, with its models bound to the versions that they name now.
+    pub(crate) async fn plan_query(
+        &self,
+        ctx: &SessionContext,
+        mut statement: Statement,
+        applied: &[Applied],
+    ) -> Result<LogicalPlan, StageError> {
+        if !applied.is_empty() {
+            let mut bound = BTreeMap::new();
+            for model in applied {
+                let loaded =
+                    sluice_udfs::models::load(&self.models, &self.world.registry, &model.uri);
+                let loaded: BoundModel = loaded.await.map_err(|error| {
+                    StageError::Model(crate::check::error_chain(error.as_ref()))
+                })?;
+                bound.insert(model.written.clone(), loaded);
+            }
+            let schemas = sql::table_schemas(ctx, &statement).await?;
+            bind(&mut statement, &schemas, &bound)?;
+        }
+        Ok(sql::plan(ctx, statement).await?)
+    }
+
+    /// Runs a computation that looks at a flag to be stopped.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AtomicBool) -> Result<T, StageError> + Send + 'static,
+    ) -> Result<T, StageError> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&flag);
+        let mut done = Box::pin(blocking(move || work(&seen)));
+        tokio::select! {
+            result = &mut done => result,
+            () = self.cancel.cancelled() => {
+                flag.store(true, Ordering::Relaxed);
+                done.await
+            }
+        }
+    }
+}

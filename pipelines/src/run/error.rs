@@ -1,0 +1,110 @@
+//! Why a run or a stage ended early.
+
+use sluice_lake::LakeError;
+use sluice_lake::registry::RegistryError;
+use sluice_lake::sql::SqlError;
+use sluice_lake::state::StateError;
+use sluice_learn::LearnError;
+
+use crate::check::error_chain;
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another run has the project.
+    #[error("{}", error_chain(.0))]
+    Locked(#[source] LakeError),
+    /// The lakehouse cannot be used.
+    #[error("{}", error_chain(.0))]
+    Lake(#[source] LakeError),
+    /// The run state cannot be used.
+    #[error("{}", error_chain(.0))]
+    State(#[from] StateError),
+    /// The registry cannot be used.
+    #[error("{}", error_chain(.0))]
+    Registry(#[from] RegistryError),
+    /// The SQL session cannot be made.
+    #[error("{}", error_chain(.0))]
+    Session(#[from] datafusion::error::DataFusionError),
+}
+
+impl From<LakeError> for RunError {
+    fn from(error: LakeError) -> Self {
+        match error {
+            locked @ LakeError::Locked { .. } => Self::Locked(locked),
+            other => Self::Lake(other),
+        }
+    }
+}
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    #[error("stopped")]
+    Cancelled,
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("{}", located(.0))]
+    Sql(#[from] SqlError),
+    #[error(transparent)]
+    DataFusion(#[from] datafusion::error::DataFusionError),
+    #[error(transparent)]
+    Ingest(#[from] sluice_lake::ingest::IngestError),
+    #[error(transparent)]
+    Learn(LearnError),
+    #[error(
+        "expectation `{name}` failed: {failed} of {rows} rows break it, so nothing was written; see the rows with: {query}"
+    )]
+    Expectation {
+        name: String,
+        failed: u64,
+        rows: u64,
+        query: String,
+    },
+    #[error("the table {0} is gone: was its folder removed while the run was under way?")]
+    TableGone(String),
+    #[error("a model cannot be loaded: {0}")]
+    Model(String),
+    #[error("cannot write {path}")]
+    Write {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the work broke off unexpectedly; please report this with the log")]
+    Panicked,
+}
+
+impl From<LearnError> for StageError {
+    fn from(error: LearnError) -> Self {
+        match error {
+            LearnError::Cancelled => Self::Cancelled,
+            other => Self::Learn(other),
+        }
+    }
+}
+
+fn located(error: &SqlError) -> String {
+    let place = error.span.map_or_else(String::new, |span| {
+        format!(" (line {}, column {} of the SQL)", span.line, span.column)
+    });
+    let help = error
+        .help
+        .as_ref()
+        .map_or_else(String::new, |help| format!("; {help}"));
+    format!("{}{place}{help}", error.message)
+}
+
+/// Runs work that computes or blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StageError> + Send + 'static,
+) -> Result<T, StageError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(StageError::Panicked),
+    }
+}

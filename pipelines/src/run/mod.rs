@@ -1,0 +1,284 @@
+//! The runner: makes what a [`Plan`] declares and is not up to date.
+//!
+//! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`] and
+//! [`model`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! happens is told through an [`EventSink`].
+
+mod commit;
+mod content_hash;
+mod context;
+mod data;
+pub(crate) mod error;
+mod model;
+mod pool;
+mod promote;
+pub mod split;
+mod stage;
+mod table;
+mod tally;
+mod track;
+mod wash;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+pub use error::RunError;
+use sluice_lake::catalog::{LakeCatalog, Pins};
+use sluice_lake::registry::Registry;
+use sluice_lake::state::{
+    NewRun, NewStage, RunKind, RunStatus as StoredStatus, StageEnd, StageStatus, State,
+};
+use sluice_lake::{Lakehouse, TableName};
+use sluice_udfs::models::ModelSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::check::World;
+use crate::events::{EventKind, EventSink, RunStatus};
+use crate::plan::{Asset, AssetBody, Plan};
+use context::RunContext;
+use tally::{Ended, Tally};
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOptions {
+    /// Stages that may be made side by side; threads that one computation may use.
+    pub parallelism: NonZeroUsize,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            parallelism: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// Identifier of the run.
+    pub run_id: String,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Assets made.
+    pub made: u64,
+    /// Assets found up to date.
+    pub skipped: u64,
+    /// Assets that failed, and those that could not be tried because of them.
+    pub failed: u64,
+}
+
+/// Makes everything that is not up to date.
+///
+/// Holds the project's lock: of two runs at once the second is refused. After `cancel` nothing
+/// new starts, what is under way stops without a commit, and the next run goes on from there.
+///
+/// # Errors
+/// A lakehouse, state store or registry that cannot be used. A stage that fails is no error
+/// here: the summary tells.
+pub async fn run(
+    plan: Plan,
+    options: RunOptions,
+    sink: EventSink,
+    cancel: CancellationToken,
+) -> Result<RunSummary, RunError> {
+    let started = Instant::now();
+    let lakehouse = Lakehouse::create(&plan.lakehouse)?;
+    let lock = lakehouse.lock(&plan.pipeline)?;
+    let state = State::open(lakehouse.state_path()).await?;
+    let outcome = run_locked(
+        plan,
+        options,
+        sink,
+        cancel,
+        lakehouse,
+        state.clone(),
+        started,
+    )
+    .await;
+    state.close().await;
+    drop(lock);
+    outcome
+}
+
+async fn run_locked(
+    plan: Plan,
+    options: RunOptions,
+    sink: EventSink,
+    cancel: CancellationToken,
+    lakehouse: Lakehouse,
+    state: State,
+    started: Instant,
+) -> Result<RunSummary, RunError> {
+    let project = lakehouse.project_uuid(&plan.pipeline)?.to_string();
+    let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
+    let lost = recover(&plan, &lakehouse, &state, &registry, &project).await?;
+    let run_id = state
+        .start_run(NewRun {
+            project: project.clone(),
+            pipeline: plan.pipeline.clone(),
+            kind: RunKind::Run,
+            name: plan.pipeline.clone(),
+            parent: None,
+        })
+        .await?;
+    let run = Arc::new(RunContext {
+        plan: Arc::new(plan),
+        world: World {
+            lakehouse: lakehouse.clone(),
+            state: Some(state.clone()),
+            registry,
+        },
+        state,
+        project,
+        run_id,
+        catalog: LakeCatalog::new(lakehouse, Pins::new()),
+        models: Arc::new(ModelSet::default()),
+        sink,
+        cancel,
+        threads: options.parallelism,
+    });
+    run.emit(EventKind::RunStarted {
+        run_id: run.run_id.to_string(),
+        pipeline: run.plan.pipeline.clone(),
+        lakehouse: run.plan.lakehouse.display().to_string(),
+        assets: run
+            .plan
+            .assets
+            .iter()
+            .map(|asset| asset.name.clone())
+            .collect(),
+    });
+    if lost > 0 {
+        let words = format!(
+            "the history of {lost} earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse"
+        );
+        run.warn(&run.plan.pipeline, words);
+    }
+    pin_external(&run).await?;
+    let summary = walk(&run, options).await?;
+    finish(&run, &summary, started).await?;
+    Ok(summary)
+}
+
+/// Settles what a process that ended early left behind, and tells a lost store again. Returns
+/// the number of runs whose history is gone.
+async fn recover(
+    plan: &Plan,
+    lakehouse: &Lakehouse,
+    state: &State,
+    registry: &Registry,
+    project: &str,
+) -> Result<usize, RunError> {
+    state.recover_runs(project).await?;
+    let tables: Vec<TableName> = plan
+        .assets
+        .iter()
+        .filter_map(|asset| asset.table().cloned())
+        .collect();
+    let rebuilt = state.reconcile(lakehouse, project, &tables).await?;
+    registry.reconcile().await?;
+    Ok(rebuilt.lost_runs.len())
+}
+
+/// Pins the tables that the project reads and does not make, at the run's start.
+async fn pin_external(run: &RunContext) -> Result<(), RunError> {
+    for asset in &run.plan.assets {
+        let reads: Vec<_> = match &asset.body {
+            AssetBody::Ingest(_) => Vec::new(),
+            AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Model(model) => vec![&model.from],
+        };
+        for table in reads {
+            if run.plan.position(&table.to_string()).is_none() {
+                run.catalog.table(table).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn walk(run: &Arc<RunContext>, options: RunOptions) -> Result<RunSummary, RunError> {
+    let tally = Arc::new(Tally::default());
+    let mut blocked: BTreeMap<usize, usize> = BTreeMap::new();
+    let start = |position| stage::run(Arc::clone(run), Arc::clone(&tally), position);
+    let waiting = pool::walk(
+        &run.plan.depends,
+        options.parallelism.get(),
+        &run.cancel,
+        start,
+        |position, by| {
+            blocked.insert(position, by);
+            run.emit(EventKind::StageBlocked {
+                asset: run.plan.assets[position].name.clone(),
+                by: run.plan.assets[by].name.clone(),
+            });
+        },
+    )
+    .await;
+    let stage = |asset: &Asset| NewStage {
+        asset: asset.name.clone(),
+        kind: asset.kind().to_owned(),
+        key: None,
+    };
+    let end = |status, reason: String| StageEnd {
+        reason: Some(reason),
+        ..StageEnd::new(status)
+    };
+    let mut rest: Vec<(NewStage, StageEnd)> = Vec::new();
+    for (position, by) in &blocked {
+        let reason = format!("it needs {}", run.plan.assets[*by].name);
+        rest.push((
+            stage(&run.plan.assets[*position]),
+            end(StageStatus::Blocked, reason),
+        ));
+    }
+    for position in &waiting {
+        let reason = "the run was stopped".to_owned();
+        rest.push((
+            stage(&run.plan.assets[*position]),
+            end(StageStatus::Cancelled, reason),
+        ));
+    }
+    run.state.record_stages(&run.run_id, &rest).await?;
+    let cancelled = tally.count(Ended::Cancelled) > 0 || !waiting.is_empty();
+    let failed = tally.count(Ended::Failed);
+    Ok(RunSummary {
+        run_id: run.run_id.to_string(),
+        status: if failed > 0 {
+            RunStatus::Failed
+        } else if cancelled {
+            RunStatus::Cancelled
+        } else {
+            RunStatus::Finished
+        },
+        made: tally.count(Ended::Made),
+        skipped: tally.count(Ended::Skipped),
+        failed: if cancelled && failed == 0 {
+            0
+        } else {
+            failed + blocked.len() as u64
+        },
+    })
+}
+
+async fn finish(run: &RunContext, summary: &RunSummary, started: Instant) -> Result<(), RunError> {
+    let (status, error) = match summary.status {
+        RunStatus::Finished => (StoredStatus::Finished, None),
+        RunStatus::Failed => (StoredStatus::Failed, Some("stages failed")),
+        RunStatus::Cancelled => (StoredStatus::Killed, Some("stopped by the user")),
+    };
+    run.state.finish_run(&run.run_id, status, error).await?;
+    run.emit(EventKind::RunFinished {
+        run_id: summary.run_id.clone(),
+        status: summary.status,
+        made: summary.made,
+        skipped: summary.skipped,
+        failed: summary.failed,
+        seconds: started.elapsed().as_secs_f64(),
+    });
+    Ok(())
+}

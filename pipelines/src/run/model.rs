@@ -1,0 +1,408 @@
+//! Makes models: reads the data, fits, evaluates, registers, and decides about the alias.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::{Map, Value};
+use sluice_lake::registry::{
+    ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
+};
+use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
+use sluice_learn::metric::{Metric, evaluate};
+use sluice_learn::sweep::{self, SweepEvent, SweepOptions, SweepSpec, Trial};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Split, Splits};
+
+use super::context::RunContext;
+use super::error::{StageError, blocking};
+use super::promote::{Decision, decide};
+use super::{data, track};
+use crate::check::error_chain;
+use crate::events::{EventKind, LeaderboardRow};
+use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+use crate::plan::{Asset, Fit, ModelAsset};
+
+/// Lines of a leaderboard that are shown.
+const LEADERBOARD_ROWS: usize = 10;
+
+/// What came of a model stage.
+pub(crate) struct Made {
+    pub(crate) version: Option<i64>,
+    pub(crate) metrics: BTreeMap<String, f64>,
+}
+
+/// Makes a model asset: fits it, unless a version of the same fingerprint is there from a run
+/// that was cut off, then decides about its alias.
+pub(crate) async fn make(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    fingerprint: &Fingerprint,
+) -> Result<Made, StageError> {
+    let key = fingerprint.key();
+    let existing = match &model.register {
+        Some(register) => {
+            let registry = &run.world.registry;
+            registry
+                .version_for_key(register.name.as_str(), &run.project, &asset.name, &key)
+                .await?
+        }
+        None => None,
+    };
+    let (run_id, version, metrics) = match existing {
+        Some(version) => (
+            version.run_id.clone(),
+            Some(version.clone()),
+            version.metrics,
+        ),
+        None => fit_and_register(run, asset, model, &key).await?,
+    };
+    let decision = match &version {
+        Some(version) => Some(promote(run, asset, model, version, &metrics).await?),
+        None => None,
+    };
+    let number = version.as_ref().map(|version| version.version);
+    let mut outcome = Map::new();
+    outcome.insert("run_id".to_owned(), run_id.as_str().into());
+    outcome.insert("version".to_owned(), number.into());
+    outcome.insert(
+        METADATA_KEY.to_owned(),
+        serde_json::to_value(fingerprint).unwrap_or_default(),
+    );
+    if let Some(decision) = &decision {
+        outcome.insert("alias_moved".to_owned(), decision.moved.into());
+        outcome.insert("reason".to_owned(), decision.reason.clone().into());
+    }
+    let record = AssetKey {
+        key,
+        semantics: i64::from(asset.semantics()),
+        outcome: Value::Object(outcome),
+        run_id: run.run_id.clone(),
+    };
+    run.state
+        .put_asset_key(&run.project, &asset.name, &record)
+        .await?;
+    Ok(Made {
+        version: number,
+        metrics,
+    })
+}
+
+type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
+
+/// Fits within a run of its own, which ends as the fit does.
+async fn fit_and_register(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    key: &str,
+) -> Result<Registered, StageError> {
+    let kind = match model.fit {
+        Fit::Train(_) => RunKind::Train,
+        Fit::Sweep(_) => RunKind::Sweep,
+    };
+    let run_id = track::start(run, asset, kind).await?;
+    let outcome = fit_in(run, asset, model, key, &run_id).await;
+    let (status, error) = match &outcome {
+        Ok(_) => (RunStatus::Finished, None),
+        Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
+        Err(error) => (RunStatus::Failed, Some(error_chain(error))),
+    };
+    run.state
+        .finish_run(&run_id, status, error.as_deref())
+        .await?;
+    let (version, metrics) = outcome?;
+    Ok((run_id, version, metrics))
+}
+
+async fn fit_in(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    key: &str,
+    run_id: &RunId,
+) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>), StageError> {
+    run.state
+        .log_datasets(run_id, &[track::dataset(run, model)])
+        .await?;
+    let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
+    let (fitted, watched) = match &model.fit {
+        Fit::Train(spec) => (
+            train(run, asset, spec, &splits, run_id).await?,
+            DEFAULT_METRIC,
+        ),
+        Fit::Sweep(spec) => (
+            search(run, asset, spec, &splits, run_id).await?,
+            spec.objective().metric.name,
+        ),
+    };
+    let (fitted, figures) = figures(fitted, splits).await?;
+    let watched = format!("validation.{watched}");
+    let metrics = track::metrics(&figures, &fitted.history, &watched);
+    run.state.log_metrics(run_id, &metrics).await?;
+    let importance = vec![("importance.csv", track::importance_csv(&fitted))];
+    track::artifacts(run, run_id, importance).await?;
+    let version = register(run, asset, model, key, run_id, fitted, &figures).await?;
+    Ok((version, figures))
+}
+
+/// What a single fit watches on the validation rows.
+const DEFAULT_METRIC: &str = "auc";
+
+/// The seed of the estimator, which also orders the rows.
+fn seed(model: &ModelAsset) -> u64 {
+    let params = match &model.fit {
+        Fit::Train(spec) => spec.params(),
+        Fit::Sweep(spec) => &spec.space().fixed,
+    };
+    params.get("seed").and_then(Value::as_u64).unwrap_or(0)
+}
+
+async fn train(
+    run: &RunContext,
+    asset: &Asset,
+    spec: &EstimatorSpec,
+    splits: &Arc<Splits>,
+    run_id: &RunId,
+) -> Result<Fitted, StageError> {
+    run.state
+        .log_params(run_id, &track::params(spec.params()))
+        .await?;
+    run.state.set_tag(run_id, "estimator", spec.name()).await?;
+    let (spec, splits, threads) = (spec.clone(), Arc::clone(splits), run.threads);
+    let (sink, name) = (Arc::clone(&run.sink), asset.name.clone());
+    let total = spec.params().get("rounds").and_then(Value::as_u64);
+    run.compute(move |cancel| {
+        let told = std::sync::atomic::AtomicU64::new(0);
+        let on_round = |_score| {
+            let done = told.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            if done % 50 == 0 {
+                sink(&crate::events::Event {
+                    time_ms: super::context::now_ms(),
+                    kind: EventKind::StageProgress {
+                        asset: name.clone(),
+                        done,
+                        total,
+                        unit: "rounds",
+                    },
+                });
+            }
+        };
+        let options = FitOptions {
+            threads,
+            cancel,
+            metric: Metric::find(DEFAULT_METRIC)?,
+            on_round: Some(&on_round),
+        };
+        let validation = (!splits.validation.is_empty()).then_some(&splits.validation);
+        Ok(spec.fit(&splits.train, validation, &options)?)
+    })
+    .await
+}
+
+/// Runs a sweep. Each trial that ends becomes a run below the sweep's, and an event.
+async fn search(
+    run: &RunContext,
+    asset: &Asset,
+    spec: &SweepSpec,
+    splits: &Arc<Splits>,
+    run_id: &RunId,
+) -> Result<Fitted, StageError> {
+    run.state
+        .set_tag(run_id, "estimator", spec.estimator())
+        .await?;
+    run.state
+        .set_tag(run_id, "objective", &spec.objective().name())
+        .await?;
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel::<Trial>();
+    let (worker, splits, threads) = (spec.clone(), Arc::clone(splits), run.threads);
+    let sweep = run.compute(move |cancel: &AtomicBool| {
+        let on_event = |event: SweepEvent<'_>| {
+            if let SweepEvent::Finished(trial) = event {
+                // The receiver outlives the sweep.
+                let _ = sender.send(trial.clone());
+            }
+        };
+        let options = SweepOptions {
+            threads,
+            cancel,
+            on_event: &on_event,
+        };
+        Ok(sweep::run(&worker, &splits, &options)?)
+    });
+    let goal = spec.objective().metric.goal;
+    let record = async {
+        let mut ids: Vec<RunId> = Vec::new();
+        let mut best: Option<f64> = None;
+        while let Some(trial) = ended.recv().await {
+            let id = RunId::generate();
+            let finished = track::trial(run, run_id, id.clone(), &trial);
+            run.state.record_runs(&[finished]).await?;
+            best = match (best, trial.value) {
+                (Some(best), Some(value)) if !goal.better(value, best) => Some(best),
+                (best, value) => value.or(best),
+            };
+            run.emit(EventKind::Trial {
+                asset: asset.name.clone(),
+                number: trial.number as u64,
+                total: spec.trials() as u64,
+                run_id: id.to_string(),
+                params: trial.chosen.clone().into_iter().collect(),
+                value: trial.value,
+                best,
+            });
+            ids.push(id);
+        }
+        Ok::<_, StageError>(ids)
+    };
+    let (outcome, ids) = tokio::join!(sweep, record);
+    let (outcome, ids) = (outcome?, ids?);
+    let ranked = outcome.ranked(goal);
+    let objective = spec.objective().name();
+    let best = &outcome.trials[outcome.best - 1];
+    run.state
+        .log_params(run_id, &track::params(&best.params))
+        .await?;
+    run.state
+        .set_tag(run_id, "best_trial", &best.number.to_string())
+        .await?;
+    let csv = track::leaderboard_csv(&ranked, &objective);
+    track::artifacts(run, run_id, vec![("leaderboard.csv", csv)]).await?;
+    let rows = ranked.iter().filter_map(|trial| {
+        Some(LeaderboardRow {
+            number: trial.number as u64,
+            run_id: ids.get(trial.number - 1)?.to_string(),
+            value: trial.value?,
+            params: trial.chosen.clone().into_iter().collect(),
+        })
+    });
+    run.emit(EventKind::Leaderboard {
+        asset: asset.name.clone(),
+        metric: objective,
+        maximize: goal == sluice_learn::metric::Goal::Maximize,
+        rows: rows.take(LEADERBOARD_ROWS).collect(),
+    });
+    Ok(outcome.winner)
+}
+
+/// All metrics of the winner on all parts: the only look at the test rows.
+async fn figures(
+    fitted: Fitted,
+    splits: Arc<Splits>,
+) -> Result<(Fitted, BTreeMap<String, f64>), StageError> {
+    blocking(move || {
+        let mut figures = BTreeMap::new();
+        for split in Split::ALL {
+            let data = splits.get(split);
+            if data.is_empty() {
+                continue;
+            }
+            let scores = fitted.model.predict(data)?;
+            for (name, value) in evaluate(data.labels(), &scores).metrics {
+                figures.insert(format!("{split}.{name}"), value);
+            }
+        }
+        Ok((fitted, figures))
+    })
+    .await
+}
+
+async fn register(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    key: &str,
+    run_id: &RunId,
+    fitted: Fitted,
+    figures: &BTreeMap<String, f64>,
+) -> Result<Option<ModelVersion>, StageError> {
+    let Some(register) = &model.register else {
+        let folder = run
+            .world
+            .lakehouse
+            .artifacts_path(run_id.as_str())
+            .join("model");
+        blocking(move || {
+            std::fs::create_dir_all(&folder).map_err(|source| StageError::Write {
+                path: folder.display().to_string(),
+                source,
+            })?;
+            Ok(fitted.model.save(&folder)?)
+        })
+        .await?;
+        return Ok(None);
+    };
+    let registry = &run.world.registry;
+    let staging = registry.stage(register.name.as_str(), run_id).await?;
+    let folder = staging.path().to_owned();
+    let signature = signature(&fitted);
+    blocking(move || Ok(fitted.model.save(&folder)?)).await?;
+    let dataset = track::dataset(run, model);
+    let new = NewVersion {
+        project: run.project.clone(),
+        asset: asset.name.clone(),
+        key: key.to_owned(),
+        format: ModelFormat::XgboostJson,
+        signature,
+        metrics: figures.clone(),
+        inputs: vec![TableVersion {
+            name: dataset.name,
+            version: dataset.version,
+        }],
+    };
+    Ok(Some(registry.create_version(staging, new).await?))
+}
+
+fn signature(fitted: &Fitted) -> Signature {
+    let column_type = |word: &str| match word {
+        "boolean" => ColumnType::Boolean,
+        "integer" => ColumnType::Integer,
+        "long" => ColumnType::Long,
+        "float" => ColumnType::Float,
+        "string" => ColumnType::String,
+        _ => ColumnType::Double,
+    };
+    let features = fitted.model.plan().features.iter();
+    Signature {
+        inputs: features
+            .map(|feature| SignatureColumn {
+                name: Some(feature.name.clone()),
+                column_type: column_type(feature.mlflow_type()),
+                required: true,
+            })
+            .collect(),
+        outputs: vec![SignatureColumn {
+            name: None,
+            column_type: ColumnType::Double,
+            required: true,
+        }],
+    }
+}
+
+/// Decides whether the alias moves to a version, moves it, and tells.
+async fn promote(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    version: &ModelVersion,
+    metrics: &BTreeMap<String, f64>,
+) -> Result<Decision, StageError> {
+    let decision = decide(run, asset, model, version, metrics).await?;
+    let register = model.register.as_ref();
+    run.emit(EventKind::Registered {
+        asset: asset.name.clone(),
+        model: version.name.clone(),
+        version: version.version,
+        alias: register.and_then(|r| r.alias.as_ref().map(|alias| alias.to_string())),
+        moved: decision.moved,
+        reason: decision.reason.clone(),
+    });
+    let tags = [
+        ("register.model".to_owned(), version.name.clone()),
+        ("register.version".to_owned(), version.version.to_string()),
+        ("register.moved".to_owned(), decision.moved.to_string()),
+        ("register.reason".to_owned(), decision.reason.clone()),
+    ];
+    run.state.set_tags(&version.run_id, &tags).await?;
+    Ok(decision)
+}

@@ -1,0 +1,251 @@
+//! Whether an alias moves to a new version.
+//!
+//! The champion is the version that the alias names; it is scored again on the challenger's
+//! own test rows, so that both are judged by the same rows. No champion: the alias moves. NaN
+//! or a tie: it does not.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use datafusion::logical_expr::{Expr, lit};
+use sluice_lake::registry::{AliasChange, ModelVersion, MoveAlias};
+use sluice_learn::Model;
+use sluice_learn::features::Class;
+use sluice_learn::metric::Metric;
+
+use super::context::RunContext;
+use super::error::{StageError, blocking};
+use super::split::SPLIT_COLUMN;
+use crate::plan::{Asset, ModelAsset};
+use crate::spec::{Condition, Operand, When};
+
+/// What was decided, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Decision {
+    pub(crate) moved: bool,
+    pub(crate) reason: String,
+}
+
+impl Decision {
+    fn stays(reason: impl Into<String>) -> Self {
+        Self {
+            moved: false,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Decides about the alias of a model asset, and moves it.
+pub(crate) async fn decide(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    version: &ModelVersion,
+    metrics: &BTreeMap<String, f64>,
+) -> Result<Decision, StageError> {
+    let register = model.register.as_ref();
+    let Some(alias) = register.and_then(|register| register.alias.as_ref()) else {
+        return Ok(Decision::stays("it names no alias"));
+    };
+    let registry = &run.world.registry;
+    let champion = registry.champion(&version.name, alias.as_str()).await?;
+    if champion
+        .as_ref()
+        .is_some_and(|champion| champion.version == version.version)
+    {
+        return Ok(Decision::stays(format!(
+            "{alias} names this version already"
+        )));
+    }
+    let when = register.and_then(|register| register.when.as_ref());
+    let (moves, reason) = match when {
+        None => (true, "no condition".to_owned()),
+        Some(when) => judge(run, model, when, champion.as_ref(), metrics).await?,
+    };
+    if !moves {
+        return Ok(Decision::stays(reason));
+    }
+    let change = registry
+        .set_alias(MoveAlias {
+            name: version.name.clone(),
+            alias: alias.to_string(),
+            version: version.version,
+            expected: Some(champion.map(|champion| champion.version)),
+            run_id: run.run_id.clone(),
+            reason: format!("{}: {reason}", asset.name),
+        })
+        .await?;
+    Ok(Decision {
+        moved: matches!(change, AliasChange::Moved(_)),
+        reason,
+    })
+}
+
+async fn judge(
+    run: &RunContext,
+    model: &ModelAsset,
+    when: &When,
+    champion: Option<&ModelVersion>,
+    metrics: &BTreeMap<String, f64>,
+) -> Result<(bool, String), StageError> {
+    let rescored = match champion {
+        Some(champion) if when.reads_champion() => match rescore(run, model, champion, when).await?
+        {
+            Ok(figures) => figures,
+            Err(reason) => return Ok((false, reason)),
+        },
+        _ => BTreeMap::new(),
+    };
+    let mut reasons = Vec::with_capacity(when.conditions.len());
+    for condition in &when.conditions {
+        let (holds, reason) = holds(&condition.value, champion, metrics, &rescored);
+        if !holds {
+            return Ok((false, reason));
+        }
+        reasons.push(reason);
+    }
+    reasons.dedup();
+    Ok((true, reasons.join(" and ")))
+}
+
+/// Whether one condition holds, and the figures that say so.
+fn holds(
+    condition: &Condition,
+    champion: Option<&ModelVersion>,
+    metrics: &BTreeMap<String, f64>,
+    rescored: &BTreeMap<String, f64>,
+) -> (bool, String) {
+    let (left, comparison, right) = match (condition, champion) {
+        (Condition::NoChampion, None) => return (true, "first version".to_owned()),
+        (Condition::NoChampion, Some(champion)) => {
+            return (
+                false,
+                format!("version {} is the champion", champion.version),
+            );
+        }
+        (Condition::Compare { left, right, .. }, None)
+            if [left, right]
+                .iter()
+                .any(|side| matches!(side, Operand::Champion(_))) =>
+        {
+            return (true, "first version".to_owned());
+        }
+        (
+            Condition::Compare {
+                left,
+                comparison,
+                right,
+            },
+            _,
+        ) => (left, comparison, right),
+    };
+    let figure = |operand: &Operand| match operand {
+        Operand::Number(number) => *number,
+        Operand::Challenger(metric) => lookup(metrics, &metric.to_string()),
+        Operand::Champion(metric) => lookup(rescored, &metric.to_string()),
+    };
+    let shown = |operand: &Operand, value: f64| match operand {
+        Operand::Number(_) => operand.to_string(),
+        Operand::Champion(metric) => match champion {
+            Some(champion) => format!("{metric} {value:.4} of version {}", champion.version),
+            None => format!("{metric} {value:.4}"),
+        },
+        Operand::Challenger(metric) => format!("{metric} {value:.4}"),
+    };
+    let (a, b) = (figure(left), figure(right));
+    let holds = comparison.holds(a, b);
+    let words = if holds { "" } else { "not " };
+    let reason = format!(
+        "{} is {words}{comparison} {}",
+        shown(left, a),
+        shown(right, b)
+    );
+    (holds, reason)
+}
+
+fn lookup(figures: &BTreeMap<String, f64>, name: &str) -> f64 {
+    figures.get(name).copied().unwrap_or(f64::NAN)
+}
+
+/// The champion's metrics on the challenger's test rows; the inner error is why it cannot be
+/// scored on them.
+async fn rescore(
+    run: &RunContext,
+    model: &ModelAsset,
+    champion: &ModelVersion,
+    when: &When,
+) -> Result<Result<BTreeMap<String, f64>, String>, StageError> {
+    let batches = test_rows(run, model).await?;
+    let wanted: Vec<&'static Metric> = when
+        .champion_metrics()
+        .map(|metric| Metric::find(metric.name))
+        .collect::<Result<_, _>>()?;
+    let folder = champion.path.clone();
+    let (label, number) = (model.data.label.clone(), champion.version);
+    blocking(move || {
+        let model = Model::load(&folder)?;
+        let (mut labels, mut scores) = (Vec::new(), Vec::new());
+        for batch in &batches {
+            let positions = match model.plan().bind(&batch.schema()) {
+                Ok(positions) => positions,
+                Err(error) => {
+                    return Ok(Err(format!(
+                        "version {number}, the champion, cannot be scored on these rows: {error}"
+                    )));
+                }
+            };
+            let columns: Vec<ArrayRef> = positions
+                .iter()
+                .map(|position| batch.column(*position).clone())
+                .collect();
+            scores.extend(model.predict_proba(&columns)?);
+            labels.extend(positives(batch, &label, &model.plan().label.classes[1])?);
+        }
+        let figures = wanted.iter().map(|metric| {
+            (
+                format!("test.{}", metric.name),
+                metric.compute(&labels, &scores),
+            )
+        });
+        Ok(Ok(figures.collect()))
+    })
+    .await
+}
+
+/// The test rows of the table that a model learns from.
+async fn test_rows(run: &RunContext, model: &ModelAsset) -> Result<Vec<RecordBatch>, StageError> {
+    let table = run.catalog.table(&model.from).await?;
+    let table = table.ok_or_else(|| StageError::TableGone(model.from.to_string()))?;
+    let fields = table.schema.fields().iter();
+    let split = fields
+        .map(|field| field.name())
+        .find(|name| name.eq_ignore_ascii_case(SPLIT_COLUMN))
+        .map_or(SPLIT_COLUMN, String::as_str);
+    let is_test = Expr::Column(datafusion::common::Column::from_name(split)).eq(lit("test"));
+    let rows = run.session()?.read_table(table.provider)?.filter(is_test)?;
+    Ok(rows.collect().await?)
+}
+
+/// 1 for each row whose label is the positive class, else 0.
+fn positives(batch: &RecordBatch, label: &str, positive: &Class) -> Result<Vec<f32>, StageError> {
+    let column = batch
+        .schema()
+        .fields()
+        .iter()
+        .position(|field| field.name().eq_ignore_ascii_case(label))
+        .map(|position| batch.column(position))
+        .ok_or_else(|| StageError::Model(format!("the label `{label}` is not in the table")))?;
+    let values =
+        cast(column, &DataType::Float64).map_err(datafusion::error::DataFusionError::from)?;
+    let positive = match positive {
+        Class::Boolean(value) => f64::from(u8::from(*value)),
+        Class::Number(value) => *value,
+    };
+    Ok(values
+        .as_primitive::<Float64Type>()
+        .iter()
+        .map(|value| if value == Some(positive) { 1.0 } else { 0.0 })
+        .collect())
+}

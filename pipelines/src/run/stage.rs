@@ -1,0 +1,185 @@
+//! One asset being made: is it up to date, make it, record it, tell it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluice_lake::state::{NewStage, StageEnd as StoredEnd, StageStatus};
+
+use super::context::RunContext;
+use super::error::StageError;
+use super::pool::StageEnd;
+use super::tally::{Ended, Tally};
+use super::{model, table};
+use crate::check::error_chain;
+use crate::events::EventKind;
+use crate::plan::freshness::{Freshness, Lookup, Verdict};
+use crate::plan::{Asset, AssetBody};
+
+/// What a stage came to.
+struct Made {
+    rows: Option<u64>,
+    version: Option<i64>,
+    metrics: BTreeMap<String, f64>,
+}
+
+/// Makes an asset, or finds it up to date.
+pub(crate) async fn run(run: Arc<RunContext>, tally: Arc<Tally>, position: usize) -> StageEnd {
+    let asset = Arc::clone(&run.plan.assets[position]);
+    let started = Instant::now();
+    let outcome = attempt(&run, &asset, &tally).await;
+    let seconds = started.elapsed().as_secs_f64();
+    match outcome {
+        Ok(()) => StageEnd::Done,
+        Err(error) => {
+            fail(&run, &asset, &tally, &error, seconds).await;
+            StageEnd::Failed
+        }
+    }
+}
+
+async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), StageError> {
+    let started = Instant::now();
+    let lookup = Lookup {
+        catalog: &run.catalog,
+        registry: &run.world.registry,
+        state: Some(&run.state),
+        project: Some(&run.project),
+    };
+    let freshness = lookup.freshness(asset).await?;
+    let key = freshness.fingerprint.key();
+    if let Verdict::Fresh { version, reason } = &freshness.verdict {
+        pin(run, asset, *version);
+        let stage = new_stage(asset, Some(key));
+        let end = StoredEnd {
+            reason: Some(reason.clone()),
+            version: *version,
+            ..StoredEnd::new(StageStatus::Skipped)
+        };
+        run.state
+            .record_stages(&run.run_id, &[(stage, end)])
+            .await?;
+        run.emit(EventKind::StageSkipped {
+            asset: asset.name.clone(),
+            reason: reason.clone(),
+        });
+        tally.add(Ended::Skipped);
+        return Ok(());
+    }
+    let reason = match &freshness.verdict {
+        Verdict::Stale { reason, .. } => Some(reason.clone()),
+        Verdict::Fresh { .. } => None,
+    };
+    run.state
+        .start_stage(&run.run_id, &new_stage(asset, Some(key)))
+        .await?;
+    run.emit(EventKind::StageStarted {
+        asset: asset.name.clone(),
+        kind: asset.kind(),
+    });
+    let made = make(run, asset, freshness).await?;
+    let end = StoredEnd {
+        reason,
+        rows: made.rows.and_then(|rows| i64::try_from(rows).ok()),
+        version: made.version,
+        ..StoredEnd::new(StageStatus::Success)
+    };
+    run.state
+        .finish_stage(&run.run_id, &asset.name, &end)
+        .await?;
+    run.emit(EventKind::StageFinished {
+        asset: asset.name.clone(),
+        kind: asset.kind(),
+        rows: made.rows,
+        version: made.version,
+        seconds: started.elapsed().as_secs_f64(),
+        metrics: made.metrics,
+    });
+    tally.add(Ended::Made);
+    Ok(())
+}
+
+fn new_stage(asset: &Asset, key: Option<String>) -> NewStage {
+    NewStage {
+        asset: asset.name.clone(),
+        kind: asset.kind().to_owned(),
+        key,
+    }
+}
+
+/// What reads a table in this run shall read the version that was found up to date.
+fn pin(run: &RunContext, asset: &Asset, version: Option<i64>) {
+    let Some(table) = asset.table() else { return };
+    if let Some(version) = version.and_then(|version| u64::try_from(version).ok()) {
+        run.catalog.pins().set(table, version);
+    }
+}
+
+async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<Made, StageError> {
+    let anew = matches!(freshness.verdict, Verdict::Stale { anew: true, .. });
+    let written = match &asset.body {
+        AssetBody::Ingest(ingest) => {
+            let arrivals = table::arrivals(freshness.files, &freshness.ledger, anew);
+            match arrivals {
+                Some(arrivals) => {
+                    table::from_files(run, asset, ingest, arrivals, &freshness.fingerprint).await?
+                }
+                None => {
+                    return Ok(Made {
+                        rows: Some(0),
+                        version: None,
+                        metrics: BTreeMap::new(),
+                    });
+                }
+            }
+        }
+        AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        AssetBody::Model(model) => {
+            let made = model::make(run, asset, model, &freshness.fingerprint).await?;
+            return Ok(Made {
+                rows: None,
+                version: made.version,
+                metrics: made.metrics,
+            });
+        }
+    };
+    Ok(Made {
+        rows: Some(written.rows),
+        version: i64::try_from(written.version).ok(),
+        metrics: BTreeMap::new(),
+    })
+}
+
+async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError, seconds: f64) {
+    let words = error_chain(error);
+    let status = match error {
+        StageError::Cancelled => StageStatus::Cancelled,
+        _ => StageStatus::Failed,
+    };
+    let end = StoredEnd {
+        error: Some(words.clone()),
+        ..StoredEnd::new(status)
+    };
+    let recorded = run
+        .state
+        .record_stages(&run.run_id, &[(new_stage(asset, None), end)])
+        .await;
+    if let Err(error) = recorded {
+        run.warn(
+            &asset.name,
+            format!(
+                "the end of this stage was not recorded: {}",
+                error_chain(&error)
+            ),
+        );
+    }
+    tally.add(match error {
+        StageError::Cancelled => Ended::Cancelled,
+        _ => Ended::Failed,
+    });
+    run.emit(EventKind::StageFailed {
+        asset: asset.name.clone(),
+        error: words,
+        seconds,
+    });
+}

@@ -1,0 +1,348 @@
+//! Settles the calls of `predict` in a statement, before it is planned: the model's address
+//! becomes that of one version, and the columns, whatever their order in the text, become
+//! the model's features in theirs.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    Spanned, Value, ValueWithSpan,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use sluice_lake::nearest::nearest;
+use sluice_lake::sql::{
+    ScopeColumn, ScopeColumns, SqlError, SqlErrorKind, SqlSpan, Statement, TableSchemas,
+    function_calls, string_value, visit_calls_mut,
+};
+use sluice_learn::features::Feature;
+
+use super::predict;
+
+/// What a model's address as written stands for.
+#[derive(Debug, Clone)]
+pub struct BoundModel {
+    /// The address of one version, such as `models:/wine_quality/3`.
+    pub address: String,
+    /// The columns that the version takes, in order.
+    pub features: Vec<Feature>,
+}
+
+/// The models that a statement applies: the address as written, and where it stands.
+///
+/// # Errors
+/// A call whose first argument is not a text.
+pub fn model_addresses(statement: &Statement) -> Result<Vec<(String, Option<SqlSpan>)>, SqlError> {
+    function_calls(statement, predict::NAME)
+        .into_iter()
+        .map(|call| match call.literal(0) {
+            Some(address) => Ok((address.value.clone(), address.span)),
+            None => Err(no_address(call.span)),
+        })
+        .collect()
+}
+
+/// Rewrites every call of `predict` to the versions in `models`, which has an entry for
+/// each of the statement's [`model_addresses`].
+///
+/// # Errors
+/// A call whose columns do not fit its model: all those that are missing, the first that
+/// has the wrong type or is none of the model's.
+pub fn bind(
+    statement: &mut Statement,
+    schemas: &TableSchemas,
+    models: &BTreeMap<String, BoundModel>,
+) -> Result<(), SqlError> {
+    visit_calls_mut(statement, predict::NAME, schemas, &mut |function, scope| {
+        bind_call(function, scope, models)
+    })
+}
+
+fn no_address(span: Option<SqlSpan>) -> SqlError {
+    SqlError::new(
+        SqlErrorKind::Planning,
+        "the first argument of `predict` must be a model's address in quotes",
+    )
+    .at(span)
+    .with_help(Some(
+        "write predict('models:/name@alias', ...) or predict('models:/name/3', ...)".to_owned(),
+    ))
+}
+
+fn bind_call(
+    function: &mut Function,
+    scope: &ScopeColumns,
+    models: &BTreeMap<String, BoundModel>,
+) -> Result<(), SqlError> {
+    let place = scope.place(function.name.span());
+    let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else {
+        return Err(no_address(place));
+    };
+    let Some((first, given)) = args.split_first_mut() else {
+        return Err(no_address(place));
+    };
+    let (address, literal) = address_of(first).ok_or_else(|| no_address(place))?;
+    let Some(model) = models.get(&address) else {
+        return Err(SqlError::new(
+            SqlErrorKind::Planning,
+            format!("the model `{address}` was not resolved"),
+        )
+        .at(place));
+    };
+    *literal = Value::SingleQuotedString(model.address.clone());
+    let call = Call {
+        address: &address,
+        features: &model.features,
+        scope,
+        place,
+    };
+    let columns = match given {
+        [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] => call.expand(scope.columns.iter())?,
+        [FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name))] => {
+            let parts: Vec<&str> = name
+                .0
+                .iter()
+                .filter_map(|part| part.as_ident().map(|ident| ident.value.as_str()))
+                .collect();
+            call.expand(scope.qualified(&parts).into_iter())?
+        }
+        given => call.by_name(given)?,
+    };
+    args.truncate(1);
+    args.extend(
+        columns
+            .into_iter()
+            .map(|column| FunctionArg::Unnamed(FunctionArgExpr::Expr(column))),
+    );
+    Ok(())
+}
+
+fn address_of(argument: &mut FunctionArg) -> Option<(String, &mut Value)> {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. }))) =
+        argument
+    else {
+        return None;
+    };
+    let address = string_value(value)?.to_owned();
+    Some((address, value))
+}
+
+/// One call of `predict`, with what its columns may be.
+struct Call<'a> {
+    address: &'a str,
+    features: &'a [Feature],
+    scope: &'a ScopeColumns,
+    place: Option<SqlSpan>,
+}
+
+impl Call<'_> {
+    /// The features among the columns of a wildcard.
+    fn expand<'c>(
+        &self,
+        columns: impl Iterator<Item = &'c ScopeColumn>,
+    ) -> Result<Vec<Expr>, SqlError> {
+        let columns: Vec<&ScopeColumn> = columns.collect();
+        let mut missing = Vec::new();
+        let mut found = Vec::with_capacity(self.features.len());
+        for feature in self.features {
+            let matching = spelled(&columns, &feature.name);
+            match matching.as_slice() {
+                [column] => {
+                    self.check_type(feature, column.data_type.as_ref(), self.place)?;
+                    found.push(column.to_expr());
+                }
+                // Not all columns are known: planning will tell.
+                [] if !self.scope.complete => {
+                    found.push(Expr::Identifier(Ident::with_quote('"', &feature.name)));
+                }
+                [] => missing.push(feature.name.as_str()),
+                _ => return Err(self.ambiguous(&feature.name, &matching)),
+            }
+        }
+        self.none_missing(&missing, columns.iter().map(|column| column.name.as_str()))?;
+        Ok(found)
+    }
+
+    /// The features among the columns that are written out, by name.
+    fn by_name(&self, given: &[FunctionArg]) -> Result<Vec<Expr>, SqlError> {
+        let mut named: Vec<(String, Expr, Span)> = Vec::with_capacity(given.len());
+        for argument in given {
+            let (name, expr) = self.named(argument)?;
+            if let Some((twice, _, _)) = named.iter().find(|(other, _, _)| same(other, &name)) {
+                let message = format!("`{twice}` is given twice to `{}`", self.address);
+                return Err(self.error(message, expr.span()));
+            }
+            let span = expr.span();
+            named.push((name, expr, span));
+        }
+        let mut missing = Vec::new();
+        let mut found = Vec::with_capacity(self.features.len());
+        for feature in self.features {
+            match named
+                .iter()
+                .position(|(name, _, _)| same(name, &feature.name))
+            {
+                Some(position) => {
+                    let (_, expr, span) = named.swap_remove(position);
+                    self.check_type(feature, self.type_of(&expr), self.scope.place(span))?;
+                    found.push(expr);
+                }
+                None => missing.push(feature.name.as_str()),
+            }
+        }
+        self.none_missing(&missing, named.iter().map(|(name, _, _)| name.as_str()))?;
+        match named.into_iter().next() {
+            None => Ok(found),
+            Some((name, _, span)) => {
+                let message = format!("`{}` has no feature `{name}`", self.address);
+                let features = self.features.iter().map(|feature| feature.name.as_str());
+                Err(self.error(message, span).with_help(Some(format!(
+                    "leave it out; the model takes {}",
+                    listed(features)
+                ))))
+            }
+        }
+    }
+
+    /// The name that an argument goes by, and its expression.
+    fn named(&self, argument: &FunctionArg) -> Result<(String, Expr), SqlError> {
+        let (name, expr) = match argument {
+            FunctionArg::Named {
+                name,
+                arg: FunctionArgExpr::Expr(expr),
+                ..
+            } => (Some(name.value.clone()), expr),
+            FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg: FunctionArgExpr::Expr(expr),
+                ..
+            } => (Some(name.value.clone()), expr),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => (column_name(expr), expr),
+            other => {
+                let message = "`predict` takes one `*`, or columns; not both".to_owned();
+                return Err(self.error(message, other.span()));
+            }
+        };
+        match name {
+            Some(name) => Ok((name, expr.clone())),
+            None => Err(self
+                .error(
+                    "this is not a column, so it is not clear which feature it is".to_owned(),
+                    expr.span(),
+                )
+                .with_help(Some(format!("name it: `alcohol => {expr}`")))),
+        }
+    }
+
+    fn type_of(&self, expr: &Expr) -> Option<&DataType> {
+        let name = column_name(expr)?;
+        match self.scope.named(&name).as_slice() {
+            [column] => column.data_type.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn check_type(
+        &self,
+        feature: &Feature,
+        found: Option<&DataType>,
+        place: Option<SqlSpan>,
+    ) -> Result<(), SqlError> {
+        match found {
+            Some(found) if !feature.accepts(found) => Err(SqlError::new(
+                SqlErrorKind::Planning,
+                format!(
+                    "column `{}` is {found}, but `{}` needs {} there",
+                    feature.name,
+                    self.address,
+                    feature.needs()
+                ),
+            )
+            .at(place)
+            .with_help(Some(format!(
+                "convert it: `{} => CAST({} AS ...)`",
+                feature.name, feature.name
+            )))),
+            _ => Ok(()),
+        }
+    }
+
+    fn none_missing<'n>(
+        &self,
+        missing: &[&str],
+        there: impl Iterator<Item = &'n str> + Clone,
+    ) -> Result<(), SqlError> {
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let (noun, verb) = if missing.len() == 1 {
+            ("column", "is")
+        } else {
+            ("columns", "are")
+        };
+        let message = format!(
+            "`{}` needs the {noun} {}, which {verb} not here",
+            self.address,
+            listed(missing.iter().copied())
+        );
+        let help = nearest(first, there)
+            .map(|near| format!("did you mean `{near}`? write `{first} => {near}`"));
+        Err(SqlError::new(SqlErrorKind::UnknownColumn, message)
+            .at(self.place)
+            .with_help(help))
+    }
+
+    fn ambiguous(&self, feature: &str, columns: &[&ScopeColumn]) -> SqlError {
+        let spellings = columns.iter().map(|column| column.to_expr().to_string());
+        SqlError::new(
+            SqlErrorKind::Ambiguous,
+            format!(
+                "`{feature}` can be {}",
+                spellings.collect::<Vec<_>>().join(" or ")
+            ),
+        )
+        .at(self.place)
+        .with_help(Some(format!(
+            "say which: `{feature} => ...`, or `predict(model, t.*)`"
+        )))
+    }
+
+    fn error(&self, message: String, span: Span) -> SqlError {
+        SqlError::new(SqlErrorKind::Planning, message).at(self.scope.place(span).or(self.place))
+    }
+}
+
+/// The name of a column, when an expression is nothing but that.
+fn column_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(ident) => Some(ident.value.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|ident| ident.value.clone()),
+        _ => None,
+    }
+}
+
+fn same(left: &str, right: &str) -> bool {
+    left.to_lowercase() == right.to_lowercase()
+}
+
+/// Columns of this name: those spelled exactly so, else those that differ in case.
+fn spelled<'c>(columns: &[&'c ScopeColumn], name: &str) -> Vec<&'c ScopeColumn> {
+    let pick = |is: &dyn Fn(&str) -> bool| -> Vec<&'c ScopeColumn> {
+        columns
+            .iter()
+            .copied()
+            .filter(|column| is(&column.name))
+            .collect()
+    };
+    let exact = pick(&|other| other == name);
+    if exact.is_empty() {
+        pick(&|other| same(other, name))
+    } else {
+        exact
+    }
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let quoted: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}

@@ -1,0 +1,63 @@
+//! Registered models as SQL functions.
+//!
+//! A [`ModelSet`] holds the models that a session applies, by the address of one version
+//! (`models:/wine_quality/3`). [`bind`] settles the calls of a statement; [`predict`]
+//! executes them.
+
+mod bind;
+mod load;
+mod loaded;
+pub mod predict;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::ArrayRef;
+use sluice_learn::features::Feature;
+
+pub use bind::{BoundModel, bind, model_addresses};
+pub use load::load;
+pub use loaded::{Declared, LoadedModel};
+
+/// An error from inside a model, with its cause.
+pub type ModelError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A model that rows can be put through.
+pub trait Predictor: fmt::Debug + Send + Sync {
+    /// The columns it takes, in order.
+    fn features(&self) -> &[Feature];
+
+    /// One value a row, from one array a feature, each of `rows` values.
+    ///
+    /// # Errors
+    /// Values that the model cannot take, or a model that has not been trained yet.
+    fn predict(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<f64>, ModelError>;
+}
+
+/// The models that a session applies: loaded once, shared by all queries and partitions.
+#[derive(Default)]
+pub struct ModelSet {
+    models: RwLock<HashMap<String, Arc<dyn Predictor>>>,
+}
+
+impl fmt::Debug for ModelSet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        out.debug_set().entries(models.keys()).finish()
+    }
+}
+
+impl ModelSet {
+    /// The model at an address of one version, if it is here.
+    pub fn get(&self, address: &str) -> Option<Arc<dyn Predictor>> {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        models.get(address).cloned()
+    }
+
+    /// Adds a model, or keeps the one that is already at that address.
+    pub fn insert(&self, address: &str, model: Arc<dyn Predictor>) -> Arc<dyn Predictor> {
+        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(models.entry(address.to_owned()).or_insert(model))
+    }
+}
