@@ -65,8 +65,14 @@ pub fn session(options: &SessionOptions) -> Result<SessionContext, DataFusionErr
     sql.enable_ident_normalization = false;
     sql.collect_spans = true;
     sql.map_string_types_to_utf8view = false;
-    if options.memory_limit_bytes.is_some() {
-        config.options_mut().optimizer.prefer_hash_join = false;
+    if let Some(limit) = options.memory_limit_bytes {
+        let config = config.options_mut();
+        config.optimizer.prefer_hash_join = false;
+        // Each sort sets this aside for merging what it spilled; under a small
+        // limit the default would leave nothing to sort in.
+        let share = limit / options.target_partitions.max(1) / 4;
+        let reservation = &mut config.execution.sort_spill_reservation_bytes;
+        *reservation = share.min(*reservation);
     }
 
     let mode = match &options.spill_folder {

@@ -18,6 +18,8 @@ use super::walk::{Clause, Walker};
 enum Meaning {
     /// This column.
     Column(Column),
+    /// A column that a join made of several, and the expression that it is.
+    Merged(Column, Expr),
     /// Nothing, though all columns are known.
     Nothing,
     /// Perhaps a column that is not known: the name is left alone.
@@ -34,18 +36,10 @@ impl Walker<'_> {
         fields: &mut Vec<usize>,
     ) -> Result<(), SqlError> {
         match expr {
-            Expr::Identifier(ident) => self.identifier(ident, clause),
+            Expr::Identifier(_) => self.identifier(expr, clause),
             Expr::CompoundIdentifier(parts) => self.compound(parts),
             Expr::CompoundFieldAccess { root, access_chain } => {
-                // The root is read first, so that its type tells the fields.
-                match root.as_mut() {
-                    Expr::Identifier(ident) => self.identifier(ident, clause)?,
-                    Expr::CompoundIdentifier(parts) => self.compound(parts)?,
-                    _ => {}
-                }
-                let data_type = self.column_of(root).and_then(|column| column.data_type);
-                field_names(access_chain, data_type, fields);
-                Ok(())
+                self.field_access(root, access_chain, clause, fields)
             }
             Expr::QualifiedWildcard(name, _) => self.qualifier(name).map(drop),
             Expr::Function(function) => self.function(function),
@@ -53,13 +47,20 @@ impl Walker<'_> {
         }
     }
 
-    fn identifier(&mut self, ident: &mut Ident, clause: Clause) -> Result<(), SqlError> {
+    fn identifier(&mut self, expr: &mut Expr, clause: Clause) -> Result<(), SqlError> {
+        let Expr::Identifier(ident) = expr else {
+            return Ok(());
+        };
         for index in (0..self.scopes.len()).rev() {
             let innermost = index + 1 == self.scopes.len();
             let aliases = if innermost { clause } else { Clause::Tables };
             match self.meaning(index, ident, aliases)? {
                 Meaning::Column(column) => {
                     ident.value = column.name;
+                    return Ok(());
+                }
+                Meaning::Merged(_, merged) => {
+                    *expr = merged;
                     return Ok(());
                 }
                 Meaning::Unknown => return Ok(()),
@@ -69,6 +70,73 @@ impl Walker<'_> {
         let error = self.unknown_column(ident);
         self.unresolved.push(error);
         Ok(())
+    }
+
+    /// `a.b[1].c['d']`: the names before the first bracket are a column and
+    /// fields of it, as in `a.b`.
+    fn field_access(
+        &mut self,
+        root: &mut Expr,
+        chain: &mut Vec<AccessExpr>,
+        clause: Clause,
+        fields: &mut Vec<usize>,
+    ) -> Result<(), SqlError> {
+        let mut parts = match &*root {
+            Expr::Identifier(ident) => vec![ident.clone()],
+            Expr::CompoundIdentifier(parts) => parts.clone(),
+            _ => {
+                field_names(chain, None, fields);
+                return Ok(());
+            }
+        };
+        let own = parts.len();
+        parts.extend(chain.iter().map_while(|access| match access {
+            AccessExpr::Dot(Expr::Identifier(ident)) => Some(ident.clone()),
+            _ => None,
+        }));
+        let dots = parts.len() - own;
+        if parts.len() == 1 {
+            self.identifier(root, clause)?;
+        } else {
+            self.compound(&mut parts)?;
+            if parts.len() == own + dots {
+                // The tree keeps its shape.
+                write_back(root, chain, &parts);
+            } else {
+                chain.drain(..dots);
+                *root = Expr::CompoundIdentifier(parts.clone());
+            }
+        }
+        // It has been read: the visitor must not read it again.
+        fields.push(std::ptr::from_ref(root).addr());
+        let data_type = match &*root {
+            Expr::Identifier(_) if dots == 0 => self.column_of(root).and_then(|c| c.data_type),
+            _ => self.path_type(&parts),
+        };
+        let kept = chain.len().min(dots);
+        for access in &chain[..kept] {
+            if let AccessExpr::Dot(expr) = access {
+                fields.push(std::ptr::from_ref(expr).addr());
+            }
+        }
+        field_names(&mut chain[kept..], data_type, fields);
+        Ok(())
+    }
+
+    /// The type of `qualifier.column.field`, after it has been rewritten.
+    fn path_type(&self, parts: &[Ident]) -> Option<DataType> {
+        for length in (1..parts.len()).rev() {
+            let prefix = ObjectName::from(parts[..length].to_vec());
+            let Some(relation) = self.relation_named(&prefix) else {
+                continue;
+            };
+            let columns = relation.columns.matching(&parts[length].value);
+            if let Some(column) = columns.first() {
+                return field_type(column.data_type.as_ref(), &parts[length + 1..]).cloned();
+            }
+        }
+        let column = self.column_of(&Expr::Identifier(parts.first()?.clone()))?;
+        field_type(column.data_type.as_ref(), &parts[1..]).cloned()
     }
 
     fn meaning(&self, index: usize, ident: &Ident, clause: Clause) -> Result<Meaning, SqlError> {
@@ -81,11 +149,16 @@ impl Walker<'_> {
         {
             return Ok(Meaning::Column(alias.clone()));
         }
-        let found: Vec<(&Relation, Vec<&Column>)> = scope
-            .visible()
+        let left_alone = || scope.left_alone.iter().any(|name| same(name, &ident.value));
+        let found: Vec<(usize, &Column)> = scope
+            .relations
             .iter()
-            .map(|relation| (relation, relation.columns.matching(&ident.value)))
-            .filter(|(_, columns)| !columns.is_empty())
+            .enumerate()
+            .skip(scope.visible_from)
+            .flat_map(|(index, relation)| {
+                let columns = relation.columns.matching(&ident.value).into_iter();
+                columns.map(move |column| (index, column))
+            })
             .collect();
         match found.as_slice() {
             [] if clause == Clause::TablesThenAliases && alias().is_some() => {
@@ -93,26 +166,40 @@ impl Walker<'_> {
             }
             [] if scope.is_complete() => Ok(Meaning::Nothing),
             [] => Ok(Meaning::Unknown),
-            [(_, columns)] => match columns.as_slice() {
-                [column] => Ok(Meaning::Column((*column).clone())),
-                several => Err(self.ambiguous(ident, &several_spellings(several))),
-            },
-            several => {
-                if let Some(merged) = scope.merged.iter().find(|m| same(m, &ident.value)) {
-                    let columns = several.iter().flat_map(|(_, columns)| columns);
-                    let merged = columns.into_iter().find(|column| column.name == *merged);
-                    if let Some(column) = merged {
-                        return Ok(Meaning::Column((*column).clone()));
+            [(index, column)] if scope.merged_with(*index, &column.name).is_none() => {
+                Ok(Meaning::Column((*column).clone()))
+            }
+            [(first, column), ..] => {
+                if let Some(merged) = scope.merged_with(*first, &column.name) {
+                    let members = &merged.members;
+                    let is_member =
+                        |(at, c): &(usize, &Column)| members.contains(&(*at, c.name.clone()));
+                    if found.iter().all(is_member) {
+                        let column = Column {
+                            name: merged.name.clone(),
+                            data_type: column.data_type.clone(),
+                        };
+                        return Ok(Meaning::Merged(column, scope.merged_expr(merged)));
                     }
                 }
-                let candidates: Vec<String> = several
+                if left_alone() {
+                    return Ok(Meaning::Unknown);
+                }
+                let candidates: Vec<String> = found
                     .iter()
-                    .flat_map(|(relation, columns)| {
-                        columns.iter().map(|column| qualified(relation, column))
-                    })
+                    .map(|(index, column)| qualified(&scope.relations[*index], column))
                     .collect();
                 Err(self.ambiguous(ident, &candidates))
             }
+        }
+    }
+
+    /// The name of the column that `ident` means, if a join made it of several.
+    pub(crate) fn merged_name(&self, ident: &Ident) -> Option<String> {
+        let innermost = self.scopes.len().checked_sub(1)?;
+        match self.meaning(innermost, ident, Clause::Tables) {
+            Ok(Meaning::Merged(column, _)) => Some(column.name),
+            _ => None,
         }
     }
 
@@ -297,7 +384,9 @@ impl Walker<'_> {
             Expr::Identifier(ident) => {
                 for index in (0..self.scopes.len()).rev() {
                     match self.meaning(index, ident, Clause::Tables) {
-                        Ok(Meaning::Column(column)) => return Some(column),
+                        Ok(Meaning::Column(column) | Meaning::Merged(column, _)) => {
+                            return Some(column);
+                        }
                         Ok(Meaning::Nothing) => {}
                         Ok(Meaning::Unknown) | Err(_) => break,
                     }
@@ -368,6 +457,40 @@ fn spell_field<'t>(part: &mut Ident, data_type: Option<&'t DataType>) -> Option<
     let field = exact.or_else(|| fields.iter().find(|field| same(field.name(), &part.value)))?;
     part.value.clone_from(field.name());
     Some(field.data_type())
+}
+
+/// The type of a field of a field of a column.
+fn field_type<'t>(data_type: Option<&'t DataType>, path: &[Ident]) -> Option<&'t DataType> {
+    path.iter().fold(data_type, |data_type, part| {
+        let DataType::Struct(fields) = data_type? else {
+            return None;
+        };
+        let field = fields.iter().find(|field| *field.name() == part.value)?;
+        Some(field.data_type())
+    })
+}
+
+/// Writes the parts of a name back where they came from.
+fn write_back(root: &mut Expr, chain: &mut [AccessExpr], parts: &[Ident]) {
+    let mut parts = parts.iter().cloned();
+    match root {
+        Expr::Identifier(ident) => {
+            if let Some(part) = parts.next() {
+                *ident = part;
+            }
+        }
+        Expr::CompoundIdentifier(own) => {
+            for (ident, part) in own.iter_mut().zip(parts.by_ref()) {
+                *ident = part;
+            }
+        }
+        _ => {}
+    }
+    for (access, part) in chain.iter_mut().zip(parts) {
+        if let AccessExpr::Dot(Expr::Identifier(ident)) = access {
+            *ident = part;
+        }
+    }
 }
 
 /// Rewrites the fields of `root[1].field['key'].field`, and lists them so that

@@ -31,11 +31,7 @@ impl Walker<'_> {
         let Some(scope) = self.scopes.last() else {
             return error;
         };
-        if scope
-            .aliases
-            .iter()
-            .any(|alias| same(&alias.name, &ident.value))
-        {
+        if scope.promised.iter().any(|alias| same(alias, &ident.value)) {
             return error.with_help(Some(format!(
                 "`{}` is a name that this SELECT gives: repeat the expression, or use WITH",
                 ident.value

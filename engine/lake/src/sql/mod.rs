@@ -12,9 +12,11 @@
 //! [`plan()`].
 
 mod bind;
+mod depth;
 mod diagnose;
 mod dialect;
 mod error;
+mod merge;
 mod mistakes;
 mod normalise;
 mod plan;

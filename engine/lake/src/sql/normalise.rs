@@ -16,7 +16,9 @@ use datafusion::sql::sqlparser::ast::{
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, TableAlias, TableFactor, VisitMut,
     VisitorMut, WildcardAdditionalOptions,
 };
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::dialect::SluiceDialect;
 use super::statement::{Expression, Statement, parse, parse_expression};
 use super::walk::{Renaming, Walker};
 use super::wildcard::listed;
@@ -45,21 +47,52 @@ pub fn normalise_expression(expression: &Expression) -> String {
 /// The statement with numbered aliases and CTEs; `None` if that would change
 /// the name of a column, or if the names cannot be told.
 fn renamed(statement: &Statement) -> Option<ast::Statement> {
-    let mut tree = statement.ast.clone();
-    let mut walker = Walker::new(statement.shared_text());
-    let taken = statement.text().to_lowercase();
+    // Once with names that are nowhere in the text, to see which names stay...
+    let mut marker = "r_".to_owned();
+    let text = statement.text().to_lowercase();
+    while text.contains(&marker) {
+        marker.push('_');
+    }
+    let marked = renamed_with(statement, &marker)?.to_string();
+    let staying = names_in(&marked);
+    // ... and once with the first prefix that none of those uses.
     let mut prefix = "r".to_owned();
-    while taken.contains(&prefix) {
+    let taken = |prefix: &str| {
+        staying.iter().any(|name| {
+            let number = name.to_lowercase();
+            let number = number.strip_prefix(prefix).map(str::to_owned);
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+    };
+    while taken(&prefix) {
         prefix.push('_');
     }
+    renamed_with(statement, &prefix)
+}
+
+fn renamed_with(statement: &Statement, prefix: &str) -> Option<ast::Statement> {
+    let mut tree = statement.ast.clone();
+    let mut walker = Walker::new(statement.shared_text());
     walker.renaming = Some(Renaming {
-        prefix,
+        prefix: prefix.to_owned(),
         count: 0,
         shows_in_names: false,
     });
     walker.statement(&mut tree).ok()?;
     let renaming = walker.renaming?;
     (!renaming.shows_in_names).then_some(tree)
+}
+
+/// Every word in a SQL text that is not inside a string.
+fn names_in(text: &str) -> Vec<String> {
+    let tokens = Tokenizer::new(&SluiceDialect, text)
+        .tokenize()
+        .unwrap_or_default();
+    let words = tokens.into_iter().filter_map(|token| match token {
+        Token::Word(word) => Some(word.value),
+        _ => None,
+    });
+    words.collect()
 }
 
 /// The tree in full, without the places.
@@ -70,33 +103,50 @@ fn structure(tree: &impl std::fmt::Debug) -> String {
     without_places(&text)
 }
 
-/// Takes `Span(..)` and `Location(..)` out of a debug text, not out of its
-/// strings. sqlparser writes them as `Span(Location(1,2)..Location(1,3))`.
+/// Takes places and keyword tokens (`Span(..)`, `TokenWithSpan {..}`) out of a
+/// debug text, but not out of its strings.
 fn without_places(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        if first == '"' || first == '\'' {
+        let length = if first == '"' || first == '\'' {
             let end = end_of_literal(rest, first);
             kept.push_str(&rest[..end]);
-            rest = &rest[end..];
-        } else if let Some(after) = rest.strip_prefix("Span(") {
-            let mut depth = 1_usize;
-            let end = after.find(|ch| {
-                match ch {
-                    '(' => depth += 1,
-                    ')' => depth -= 1,
-                    _ => {}
-                }
-                depth == 0
-            });
-            rest = end.map_or("", |end| &after[end + 1..]);
+            end
+        } else if rest.starts_with("Span(") || rest.starts_with("TokenWithSpan {") {
+            end_of_brackets(rest)
         } else {
             kept.push(first);
-            rest = &rest[first.len_utf8()..];
-        }
+            first.len_utf8()
+        };
+        rest = &rest[length..];
     }
     kept
+}
+
+/// The length of the debug text of a node at the start, up to the bracket that
+/// closes its first one.
+fn end_of_brackets(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(ch) = text[at..].chars().next() {
+        match ch {
+            '"' | '\'' => {
+                at += end_of_literal(&text[at..], ch);
+                continue;
+            }
+            '(' | '{' | '[' => depth += 1,
+            ')' | '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + ch.len_utf8();
+                }
+            }
+            _ => {}
+        }
+        at += ch.len_utf8();
+    }
+    text.len()
 }
 
 /// The length of the debug text of a string or character at the start.
@@ -163,6 +213,8 @@ impl VisitorMut for Canonical {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             quote_alias(&mut cte.alias);
+            // `WITH a AS (...)`: this AS is not the alias's.
+            cte.alias.explicit = false;
         }
         ControlFlow::Continue(())
     }

@@ -27,11 +27,24 @@ impl TableRef {
             .iter()
             .map(|part| part.as_ident().map(|ident| ident.value.clone()))
             .collect();
-        Some(Self {
-            parts: parts?,
-            span: SqlSpan::of(text, name.span()),
-        })
+        let parts = parts?;
+        let span = SqlSpan::of(text, name.span()).or_else(|| quoted_place(text, parts.first()?));
+        Some(Self { parts, span })
     }
+}
+
+/// The place of a name in single quotes, which the parser takes for a table and
+/// keeps no place of: `FROM 'data.csv'`.
+fn quoted_place(text: &str, name: &str) -> Option<SqlSpan> {
+    let quoted = format!("'{}'", name.replace('\'', "''"));
+    let start = text.find(&quoted)?;
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    Some(SqlSpan {
+        line: text[..start].matches('\n').count() + 1,
+        column: text[line_start..start].chars().count() + 1,
+        start,
+        len: quoted.len(),
+    })
 }
 
 /// The tables that a statement reads, in no particular order and as often as

@@ -1,11 +1,12 @@
 //! The `FROM` clause: which relations it brings into scope.
 
 use datafusion::sql::sqlparser::ast::{
-    self, Ident, Join, JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
+    Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
 };
 
-use super::error::{SqlError, SqlErrorKind, SqlSpan};
-use super::scope::{Columns, Relation, Scope, same};
+use super::error::SqlError;
+use super::merge::Kept;
+use super::scope::{Columns, Relation, Scope, Visible};
 use super::walk::{Clause, NamedTable, Walker};
 
 impl Walker<'_> {
@@ -22,6 +23,13 @@ impl Walker<'_> {
 
     fn tables(&mut self, tables: &mut TableWithJoins) -> Result<(), SqlError> {
         let start = self.scopes.last().map_or(0, |scope| scope.relations.len());
+        let merges = tables.joins.iter().any(|join| merges(&join.join_operator));
+        if merges && self.schemas.is_some() {
+            self.name_subquery(&mut tables.relation);
+            for join in &mut tables.joins {
+                self.name_subquery(&mut join.relation);
+            }
+        }
         self.factor(&mut tables.relation)?;
         for join in &mut tables.joins {
             self.join(join, start)?;
@@ -35,45 +43,34 @@ impl Walker<'_> {
         if let Some(scope) = self.scopes.last_mut() {
             scope.visible_from = start;
         }
-        match &mut join.join_operator {
-            JoinOperator::AsOf {
-                match_condition,
-                constraint,
-            } => {
-                self.expressions(match_condition, Clause::Tables)?;
-                self.join_constraint(constraint, right)?;
-            }
-            other => {
-                if let Some(constraint) = constraint_of(other) {
-                    self.join_constraint(constraint, right)?;
+        if let JoinOperator::AsOf {
+            match_condition, ..
+        } = &mut join.join_operator
+        {
+            self.expressions(match_condition, Clause::Tables)?;
+        }
+        let kept = Kept::by(&join.join_operator);
+        if let Some(constraint) = constraint_of(&mut join.join_operator) {
+            match constraint {
+                JoinConstraint::On(expr) => self.expressions(expr, Clause::Tables)?,
+                JoinConstraint::Using(_) | JoinConstraint::Natural => {
+                    self.merge(constraint, right, kept)?;
                 }
+                JoinConstraint::None => {}
             }
         }
         if let Some(scope) = self.scopes.last_mut() {
             scope.visible_from = 0;
-            match &join.join_operator {
-                JoinOperator::LeftSemi(_)
-                | JoinOperator::LeftAnti(_)
-                | JoinOperator::Semi(_)
-                | JoinOperator::Anti(_) => scope.relations.truncate(right),
-                JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => {
+            match kept {
+                Kept::OnlyLeft => scope.relations.truncate(right),
+                Kept::OnlyRight => {
                     scope.relations.drain(start..right);
+                    scope.merged.retain(|merged| merged.is_before(start));
                 }
-                _ => {}
+                Kept::Left | Kept::Right | Kept::Either => {}
             }
         }
         Ok(())
-    }
-
-    fn join_constraint(
-        &mut self,
-        constraint: &mut ast::JoinConstraint,
-        right: usize,
-    ) -> Result<(), SqlError> {
-        self.right_side.push(right);
-        let result = self.constraint(constraint);
-        self.right_side.pop();
-        result
     }
 
     /// Walks through a subquery that does not see its neighbours in `FROM`.
@@ -136,7 +133,7 @@ impl Walker<'_> {
                     named: inner
                         .wildcard()
                         .into_iter()
-                        .map(|(_, c)| c.clone())
+                        .map(Visible::to_column)
                         .collect(),
                     complete: inner.is_complete(),
                 };
@@ -174,16 +171,22 @@ impl Walker<'_> {
         columns: Columns,
         cte: Option<String>,
     ) {
+        // Aliases are renamed by their text alone, whatever the tables have.
+        let columns = |names: &[&Ident]| match &self.renaming {
+            Some(_) => Columns::unknown(),
+            None => columns.renamed(names),
+        };
         let relation = match alias {
             Some(alias) => {
                 let names: Vec<Ident> = alias.columns.iter().map(|c| c.name.clone()).collect();
                 let names: Vec<&Ident> = names.iter().collect();
+                let columns = columns(&names);
                 let declared = alias.name.value.clone();
                 let written = self.alias(&mut alias.name);
                 Relation {
                     declared: vec![declared],
                     qualifier: vec![written],
-                    columns: columns.renamed(&names),
+                    columns,
                     aliased: true,
                 }
             }
@@ -196,7 +199,7 @@ impl Walker<'_> {
                     aliased: cte.is_some(),
                     declared: cte.map_or_else(|| qualifier.clone(), |cte| vec![cte]),
                     qualifier,
-                    columns,
+                    columns: columns(&[]),
                 }
             }
         };
@@ -204,81 +207,17 @@ impl Walker<'_> {
             scope.relations.push(relation);
         }
     }
-
-    /// `USING (a, b)`: each name becomes the spelling that both sides share.
-    pub(crate) fn using(&mut self, names: &mut [ObjectName]) -> Result<(), SqlError> {
-        for name in names {
-            let Some(ast::ObjectNamePart::Identifier(ident)) = name.0.first_mut() else {
-                continue;
-            };
-            if let Some(spelled) = self.common_spelling(&ident.value, ident)? {
-                ident.value = spelled;
-            }
-            let merged = ident.value.clone();
-            if let Some(scope) = self.scopes.last_mut() {
-                scope.merged.push(merged);
-            }
-        }
-        Ok(())
-    }
-
-    /// `NATURAL`: the columns that both sides have become one.
-    pub(crate) fn natural(&mut self) -> Result<(), SqlError> {
-        let nowhere = Ident::new("NATURAL");
-        for name in self.names_on_both_sides() {
-            let spelled = self.common_spelling(&name, &nowhere)?.unwrap_or(name);
-            if let Some(scope) = self.scopes.last_mut() {
-                scope.merged.push(spelled);
-            }
-        }
-        Ok(())
-    }
-
-    fn sides(&self) -> Option<(&[Relation], &[Relation])> {
-        let scope = self.scopes.last()?;
-        let right = self.right_side.last()?.saturating_sub(scope.visible_from);
-        let visible = scope.visible();
-        Some(visible.split_at(right.min(visible.len())))
-    }
-
-    fn names_on_both_sides(&self) -> Vec<String> {
-        let Some((left, right)) = self.sides() else {
-            return Vec::new();
-        };
-        let columns = left.iter().flat_map(|r| &r.columns.named);
-        let both = columns.filter(|column| {
-            let mut others = right.iter().flat_map(|r| &r.columns.named);
-            others.any(|other| same(&other.name, &column.name))
-        });
-        both.map(|column| column.name.clone()).collect()
-    }
-
-    /// The planner joins columns of one spelling only.
-    fn common_spelling(&self, name: &str, at: &Ident) -> Result<Option<String>, SqlError> {
-        let Some((left, right)) = self.sides() else {
-            return Ok(None);
-        };
-        let find = |side: &[Relation]| -> Option<String> {
-            let mut columns = side.iter().flat_map(|r| r.columns.matching(name));
-            columns.next().map(|column| column.name.clone())
-        };
-        match (find(left), find(right)) {
-            (Some(left), Some(right)) if left != right => Err(SqlError::new(
-                SqlErrorKind::Ambiguous,
-                format!(
-                    "the two sides of the join spell a column differently: `{left}` and `{right}`"
-                ),
-            )
-            .at(SqlSpan::of(&self.text, at.span))
-            .with_help(Some(format!(
-                "join ON left.\"{left}\" = right.\"{right}\" instead"
-            )))),
-            (left, right) => Ok(left.or(right)),
-        }
-    }
 }
 
-pub(crate) fn constraint_of(operator: &mut JoinOperator) -> Option<&mut ast::JoinConstraint> {
+fn merges(operator: &JoinOperator) -> bool {
+    let mut operator = operator.clone();
+    matches!(
+        constraint_of(&mut operator),
+        Some(JoinConstraint::Using(_) | JoinConstraint::Natural)
+    )
+}
+
+pub(crate) fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -294,9 +233,9 @@ pub(crate) fn constraint_of(operator: &mut JoinOperator) -> Option<&mut ast::Joi
         | JoinOperator::Anti(constraint)
         | JoinOperator::LeftAnti(constraint)
         | JoinOperator::RightAnti(constraint)
-        | JoinOperator::StraightJoin(constraint) => Some(constraint),
-        JoinOperator::AsOf { .. }
-        | JoinOperator::CrossApply
+        | JoinOperator::StraightJoin(constraint)
+        | JoinOperator::AsOf { constraint, .. } => Some(constraint),
+        JoinOperator::CrossApply
         | JoinOperator::OuterApply
         | JoinOperator::ArrayJoin
         | JoinOperator::LeftArrayJoin

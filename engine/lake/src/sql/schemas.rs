@@ -220,24 +220,21 @@ fn help_for_table(ctx: &SessionContext, catalog: &str, table: &TableRef) -> Opti
         return Some(format!("write its layer too: {}", homes.join(" or ")));
     }
     let asked = table.parts[table.parts.len().saturating_sub(2)..].join(".");
-    if table.parts.len() > 1
-        && let Some(name) = nearest(&asked, &names)
-    {
-        return Some(format!("did you mean `{name}`?"));
+    if table.parts.len() > 1 {
+        let near = nearest(&asked, homes.iter().copied())
+            .or_else(|| homes.first().map(|home| home.as_str()))
+            .or_else(|| nearest(&asked, &names));
+        return near.map(|name| format!("did you mean `{name}`?"));
     }
-    if let [home, ..] = homes.as_slice() {
-        return Some(format!("did you mean `{home}`?"));
-    }
-    if table.parts.len() == 1 {
-        let short = names.iter().filter_map(|name| name.split_once('.'));
-        let shorts: Vec<&str> = short.map(|(_, table)| table).collect();
-        if let Some(near) = nearest(&asked, shorts.iter().copied()) {
-            let full = names
-                .iter()
-                .find(|name| name.split_once('.').is_some_and(|(_, table)| table == near));
-            return full.map(|full| format!("did you mean `{full}`?"));
-        }
+    let shorts: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.split_once('.').map(|(_, table)| table))
+        .collect();
+    let Some(near) = nearest(&asked, shorts.iter().copied()) else {
         return Some("tables are named layer.table".to_owned());
-    }
-    None
+    };
+    let full = names
+        .iter()
+        .find(|name| name.split_once('.').is_some_and(|(_, table)| table == near));
+    full.map(|full| format!("did you mean `{full}`?"))
 }

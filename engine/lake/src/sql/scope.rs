@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::sql::sqlparser::ast::{Expr, Ident};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::error::SqlSpan;
@@ -120,10 +122,15 @@ pub(crate) struct Scope {
     /// While the condition of a join is read, only the relations from here on
     /// are visible: `FROM a, b JOIN c ON ...` does not see `a`.
     pub(crate) visible_from: usize,
-    /// Columns that `USING` or `NATURAL` made one of two.
-    pub(crate) merged: Vec<String>,
+    /// Columns that `USING` or `NATURAL` made one of several.
+    pub(crate) merged: Vec<Merged>,
+    /// Names in `USING` that were left to the planner, because the columns of
+    /// a side are not known.
+    pub(crate) left_alone: Vec<String>,
     /// The names that the select list gives, once it has been read.
     pub(crate) aliases: Vec<Column>,
+    /// The same names, before that: to explain why they are unknown.
+    pub(crate) promised: Vec<String>,
 }
 
 impl Scope {
@@ -135,27 +142,111 @@ impl Scope {
         self.visible().iter().all(|r| r.columns.complete)
     }
 
-    pub(crate) fn is_merged(&self, name: &str) -> bool {
-        self.merged.iter().any(|merged| same(merged, name))
+    /// The merged column that a column of the relation at `index` is part of.
+    pub(crate) fn merged_with(&self, index: usize, name: &str) -> Option<&Merged> {
+        let is_member = |(at, member): &(usize, String)| *at == index && member == name;
+        self.merged
+            .iter()
+            .find(|merged| merged.members.iter().any(is_member))
     }
 
-    /// What `*` stands for: each column with its relation, a merged one once.
-    pub(crate) fn wildcard(&self) -> Vec<(&Relation, &Column)> {
-        let mut seen: Vec<&str> = Vec::new();
+    /// What `*` stands for, a merged column once.
+    pub(crate) fn wildcard(&self) -> Vec<Visible<'_>> {
+        let mut seen: Vec<&Merged> = Vec::new();
         let mut columns = Vec::new();
-        for relation in self.visible() {
+        let relations = self.relations.iter().enumerate().skip(self.visible_from);
+        for (index, relation) in relations {
             for column in &relation.columns.named {
-                if self.is_merged(&column.name) {
-                    if seen.contains(&column.name.as_str()) {
+                let merged = self.merged_with(index, &column.name);
+                if let Some(merged) = merged {
+                    if seen.iter().any(|other| std::ptr::eq(*other, merged)) {
                         continue;
                     }
-                    seen.push(&column.name);
+                    seen.push(merged);
                 }
-                columns.push((relation, column));
+                columns.push(Visible {
+                    relation,
+                    column,
+                    merged,
+                });
             }
         }
         columns
     }
+
+    /// The expression that a merged column is: the one source that is never
+    /// NULL for want of a partner, or the first that is not.
+    pub(crate) fn merged_expr(&self, merged: &Merged) -> Expr {
+        let mut sources = merged.sources.iter().map(|(index, name)| {
+            let relation = &self.relations[*index];
+            column_expr(&relation.qualifier, name)
+        });
+        match (sources.next(), sources.len()) {
+            (Some(only), 0) => only,
+            (first, _) => coalesce(first.into_iter().chain(sources).collect()),
+        }
+    }
+}
+
+/// A column that `USING` made of several: `id` of `a JOIN b USING (id)`.
+#[derive(Debug, Clone)]
+pub(crate) struct Merged {
+    /// As its first table spells it.
+    pub(crate) name: String,
+    /// The relations (by position) and columns of which the first that is not
+    /// NULL is the value.
+    pub(crate) sources: Vec<(usize, String)>,
+    /// All columns that have become this one.
+    pub(crate) members: Vec<(usize, String)>,
+}
+
+/// One column of `*`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visible<'s> {
+    pub(crate) relation: &'s Relation,
+    pub(crate) column: &'s Column,
+    pub(crate) merged: Option<&'s Merged>,
+}
+
+impl Visible<'_> {
+    pub(crate) fn name(&self) -> &str {
+        self.merged.map_or(&self.column.name, |merged| &merged.name)
+    }
+
+    pub(crate) fn to_column(self) -> Column {
+        Column {
+            name: self.name().to_owned(),
+            data_type: self.column.data_type.clone(),
+        }
+    }
+}
+
+/// `"qualifier"."name"`, or `"name"` without a qualifier.
+pub(crate) fn column_expr(qualifier: &[String], name: &str) -> Expr {
+    let parts = qualifier.iter().map(String::as_str).chain([name]);
+    let mut parts: Vec<Ident> = parts.map(|part| Ident::with_quote('"', part)).collect();
+    match parts.len() {
+        1 => Expr::Identifier(parts.remove(0)),
+        _ => Expr::CompoundIdentifier(parts),
+    }
+}
+
+fn coalesce(values: Vec<Expr>) -> Expr {
+    let args = values.into_iter();
+    Expr::Function(Function {
+        name: ObjectName::from(Ident::new("coalesce")),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.map(|arg| FunctionArg::Unnamed(arg.into())).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 /// A column that an expression in a `SELECT` can see.
@@ -175,17 +266,7 @@ pub struct ScopeColumn {
 impl ScopeColumn {
     /// The expression that means exactly this column.
     pub fn to_expr(&self) -> Expr {
-        let mut parts: Vec<Ident> = self
-            .qualifier
-            .iter()
-            .map(|part| Ident::with_quote('"', part))
-            .collect();
-        let name = Ident::with_quote('"', &self.name);
-        if parts.is_empty() {
-            return Expr::Identifier(name);
-        }
-        parts.push(name);
-        Expr::CompoundIdentifier(parts)
+        column_expr(&self.qualifier, &self.name)
     }
 }
 
@@ -205,14 +286,13 @@ pub struct ScopeColumns {
 impl ScopeColumns {
     pub(crate) fn new(scope: Option<&Scope>, text: Arc<str>) -> Self {
         let columns = scope.map_or_else(Vec::new, |scope| {
-            let column_of = |(relation, column): (&Relation, &Column)| ScopeColumn {
-                qualifier: if scope.is_merged(&column.name) {
-                    Vec::new()
-                } else {
-                    relation.qualifier.clone()
+            let column_of = |visible: Visible<'_>| ScopeColumn {
+                qualifier: match visible.merged {
+                    Some(_) => Vec::new(),
+                    None => visible.relation.qualifier.clone(),
                 },
-                name: column.name.clone(),
-                data_type: column.data_type.clone(),
+                name: visible.name().to_owned(),
+                data_type: visible.column.data_type.clone(),
             };
             scope.wildcard().into_iter().map(column_of).collect()
         });

@@ -1,14 +1,14 @@
 //! `SELECT`: its clauses in the order of meaning, and the columns it gives.
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, GroupByExpr, NamedWindowExpr, OrderBy, Select, SelectFlavor, SelectItem,
+    Distinct, Expr, GroupByExpr, Ident, NamedWindowExpr, OrderBy, Select, SelectFlavor, SelectItem,
     SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
 };
 
 use super::error::SqlError;
-use super::scope::{Column, Columns, Scope};
+use super::scope::{Column, Columns, Scope, Visible, column_expr, same};
 use super::walk::{Clause, Walker};
-use super::wildcard::extend_with_wildcard;
+use super::wildcard::{can_be_listed, excluded, extend_with_wildcard};
 
 impl Walker<'_> {
     pub(crate) fn select(
@@ -37,6 +37,9 @@ impl Walker<'_> {
         order_by: Option<&mut OrderBy>,
     ) -> Result<Columns, SqlError> {
         self.from(&mut select.from)?;
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.promised = explicit_aliases(&select.projection).cloned().collect();
+        }
         self.expressions(&mut select.selection, Clause::Tables)?;
         self.projection(&mut select.projection)?;
         let columns = self.output(&select.projection);
@@ -62,34 +65,92 @@ impl Walker<'_> {
         Ok(columns)
     }
 
-    fn projection(&mut self, items: &mut [SelectItem]) -> Result<(), SqlError> {
-        for item in items {
+    fn projection(&mut self, items: &mut Vec<SelectItem>) -> Result<(), SqlError> {
+        let written = std::mem::take(items);
+        for item in written {
             match item {
-                SelectItem::UnnamedExpr(expr) => {
-                    self.note_unnamed(expr);
-                    self.expressions(expr, Clause::Tables)?;
+                SelectItem::UnnamedExpr(mut expr) => {
+                    self.note_unnamed(&expr);
+                    let merged = match &expr {
+                        Expr::Identifier(ident) => self.merged_name(ident),
+                        _ => None,
+                    };
+                    self.expressions(&mut expr, Clause::Tables)?;
+                    items.push(match merged {
+                        Some(name) => named(expr, &name),
+                        None => SelectItem::UnnamedExpr(expr),
+                    });
                 }
-                SelectItem::ExprWithAlias { expr, .. }
-                | SelectItem::ExprWithAliases { expr, .. } => {
-                    self.expressions(expr, Clause::Tables)?;
+                SelectItem::Wildcard(mut options) => {
+                    let mistakes = self.unresolved.len();
+                    self.wildcard(None, &mut options)?;
+                    let right = self.unresolved.len() == mistakes;
+                    match self.expanded(&options).filter(|_| right) {
+                        Some(columns) => items.extend(columns),
+                        None => items.push(SelectItem::Wildcard(options)),
+                    }
                 }
-                SelectItem::Wildcard(options) => self.wildcard(None, options)?,
-                SelectItem::QualifiedWildcard(kind, options) => match kind {
-                    SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                        let relation = self.qualifier(name)?;
-                        self.wildcard(relation, options)?;
-                    }
-                    SelectItemQualifiedWildcardKind::Expr(expr) => {
-                        self.expressions(expr, Clause::Tables)?;
-                    }
-                },
+                mut other => {
+                    self.item(&mut other)?;
+                    items.push(other);
+                }
             }
         }
         Ok(())
     }
 
+    fn item(&mut self, item: &mut SelectItem) -> Result<(), SqlError> {
+        match item {
+            SelectItem::UnnamedExpr(expr)
+            | SelectItem::ExprWithAlias { expr, .. }
+            | SelectItem::ExprWithAliases { expr, .. } => self.expressions(expr, Clause::Tables),
+            SelectItem::Wildcard(options) => self.wildcard(None, options),
+            SelectItem::QualifiedWildcard(kind, options) => match kind {
+                SelectItemQualifiedWildcardKind::ObjectName(name) => {
+                    let relation = self.qualifier(name)?;
+                    self.wildcard(relation, options)
+                }
+                SelectItemQualifiedWildcardKind::Expr(expr) => {
+                    self.expressions(expr, Clause::Tables)
+                }
+            },
+        }
+    }
+
+    /// `*` as a list, where a join has merged columns: the planner would take
+    /// the wrong ones.
+    fn expanded(&self, options: &WildcardAdditionalOptions) -> Option<Vec<SelectItem>> {
+        let scope = self.scopes.last()?;
+        if scope.merged.is_empty() || !scope.is_complete() || !can_be_listed(options) {
+            return None;
+        }
+        let excluded = excluded(options);
+        let mut items = Vec::new();
+        for visible in scope.wildcard() {
+            let name = visible.name();
+            if excluded.iter().any(|other| same(&other.value, name)) {
+                continue;
+            }
+            let replacement = options
+                .opt_replace
+                .iter()
+                .flat_map(|replace| &replace.items);
+            let mut replacement = replacement.filter(|item| same(&item.column_name.value, name));
+            let expr = match (replacement.next(), visible.merged) {
+                (Some(item), _) => item.expr.clone(),
+                (None, Some(merged)) => scope.merged_expr(merged),
+                (None, None) => column_expr(&visible.relation.qualifier, name),
+            };
+            items.push(named(expr, name));
+        }
+        Some(items)
+    }
+
     /// The columns that a select list gives.
     fn output(&self, items: &[SelectItem]) -> Columns {
+        if self.renaming.is_some() {
+            return Columns::unknown();
+        }
         let mut output = Columns::complete(Vec::new());
         for item in items {
             match item {
@@ -106,7 +167,7 @@ impl Walker<'_> {
                     let scope = self.scopes.last();
                     output.complete &= scope.is_some_and(Scope::is_complete);
                     let all = scope.map(Scope::wildcard).unwrap_or_default();
-                    let all = all.into_iter().map(|(_, column)| column.clone());
+                    let all = all.into_iter().map(Visible::to_column);
                     extend_with_wildcard(&mut output, all, options);
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
@@ -131,16 +192,34 @@ impl Walker<'_> {
     }
 }
 
-/// The names that a select list gives with `AS`, and of its plain columns.
-fn aliases_of(items: &[SelectItem], output: &Columns) -> Vec<Column> {
-    let explicit = items.iter().filter_map(|item| match item {
+fn explicit_aliases(items: &[SelectItem]) -> impl Iterator<Item = &String> {
+    items.iter().filter_map(|item| match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
         _ => None,
-    });
-    let explicit: Vec<&String> = explicit.collect();
+    })
+}
+
+/// The columns that a select list gives a name with `AS`.
+fn aliases_of(items: &[SelectItem], output: &Columns) -> Vec<Column> {
     let named = output.named.iter();
     named
-        .filter(|column| explicit.contains(&&column.name))
+        .filter(|column| explicit_aliases(items).any(|alias| *alias == column.name))
         .cloned()
         .collect()
+}
+
+/// The expression as a column of that name.
+fn named(expr: Expr, name: &str) -> SelectItem {
+    let own = match &expr {
+        Expr::Identifier(ident) => Some(ident),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    if own.is_some_and(|own| own.value == name) {
+        return SelectItem::UnnamedExpr(expr);
+    }
+    SelectItem::ExprWithAlias {
+        expr,
+        alias: Ident::with_quote('"', name),
+    }
 }

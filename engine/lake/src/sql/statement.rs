@@ -5,8 +5,9 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
+use super::depth::limit_depth;
 use super::dialect::SluiceDialect;
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
 use crate::nearest::nearest;
@@ -101,22 +102,35 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         if first.token == Token::EOF {
             return Ok(statements);
         }
-        let ast = parser
-            .parse_statement()
-            .map_err(|error| syntax_error(text, &tokens, error))?;
-        let last = parser.get_current_token().span;
+        let mut ast = parser.parse_statement().map_err(|error| {
+            let written = command(text, &first);
+            written.unwrap_or_else(|| syntax_error(text, &tokens, error))
+        })?;
         let next = parser.peek_token();
         if next.token != Token::EOF && next.token != Token::SemiColon {
             let message = format!("expected the end of the statement, found `{next}`");
             return Err(at_token(text, &tokens, message, next.span));
         }
-        let whole = Span::new(first.span.start, last.end);
+        limit_depth(&mut ast).map_err(|error| error.at(SqlSpan::of(text, first.span)))?;
+        let whole = Span::new(first.span.start, end_before(&tokens, &next));
         statements.push(Statement {
             ast,
             text: Arc::clone(&shared),
             span: SqlSpan::of(text, whole).unwrap_or_else(|| end_of(text)),
         });
     }
+}
+
+/// Where the last token before `next` ends that is neither white space nor a
+/// comment.
+fn end_before(tokens: &[TokenWithSpan], next: &TokenWithSpan) -> Location {
+    let before = tokens
+        .iter()
+        .take_while(|token| next.token == Token::EOF || token.span.start < next.span.start);
+    let written = before.filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    written
+        .last()
+        .map_or_else(Location::empty, |token| token.span.end)
 }
 
 /// Parses a text that must be exactly one question: one `SELECT`, `WITH`,
@@ -163,9 +177,11 @@ pub fn parse_expression(text: &str) -> Result<Expression, SqlError> {
                 .at(Some(end_of(text))),
         );
     }
-    let ast = parser
+    let first = parser.peek_token().span;
+    let mut ast = parser
         .parse_expr()
         .map_err(|error| syntax_error(text, &tokens, error))?;
+    limit_depth(&mut ast).map_err(|error| error.at(SqlSpan::of(text, first)))?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         let message = format!("expected the end of the expression, found `{next}`");
@@ -189,16 +205,55 @@ pub fn read_only(statement: &Statement) -> Result<(), SqlError> {
     let first_word = statement.text[statement.span.range()]
         .split(|ch: char| !ch.is_alphanumeric())
         .next()
-        .unwrap_or_default()
-        .to_uppercase();
-    Err(SqlError::new(
+        .unwrap_or_default();
+    Err(not_a_question(first_word, statement.span))
+}
+
+fn not_a_question(word: &str, span: SqlSpan) -> SqlError {
+    SqlError::new(
         SqlErrorKind::NotReadOnly,
-        format!("`{first_word}` is not a question: SQL reads tables, pipelines write them"),
+        format!(
+            "`{}` is not a question: SQL reads tables, pipelines write them",
+            word.to_uppercase()
+        ),
     )
-    .at(Some(statement.span))
+    .at(Some(span))
     .with_help(Some(
         "SELECT, WITH, VALUES, EXPLAIN, DESCRIBE and SHOW are allowed".to_owned(),
-    )))
+    ))
+}
+
+/// A command that does not parse is refused for being a command: what comes
+/// after its first word would be refused too.
+fn command(text: &str, first: &TokenWithSpan) -> Option<SqlError> {
+    const COMMANDS: [Keyword; 20] = [
+        Keyword::ALTER,
+        Keyword::ANALYZE,
+        Keyword::ATTACH,
+        Keyword::CACHE,
+        Keyword::CALL,
+        Keyword::COPY,
+        Keyword::CREATE,
+        Keyword::DELETE,
+        Keyword::DROP,
+        Keyword::EXECUTE,
+        Keyword::GRANT,
+        Keyword::INSERT,
+        Keyword::INSTALL,
+        Keyword::LOAD,
+        Keyword::MERGE,
+        Keyword::PREPARE,
+        Keyword::SET,
+        Keyword::TRUNCATE,
+        Keyword::UPDATE,
+        Keyword::USE,
+    ];
+    match &first.token {
+        Token::Word(word) if COMMANDS.contains(&word.keyword) => {
+            Some(not_a_question(&word.value, SqlSpan::of(text, first.span)?))
+        }
+        _ => None,
+    }
 }
 
 fn reads(statement: &ast::Statement) -> bool {
@@ -311,9 +366,7 @@ fn syntax_error(text: &str, tokens: &[TokenWithSpan], error: ParserError) -> Sql
     };
     match found {
         Some(span) => at_token(text, tokens, message, span),
-        None => SqlError::new(SqlErrorKind::Syntax, message)
-            .at(Some(end_of(text)))
-            .with_help(misspelt_keyword(tokens, tokens.len())),
+        None => SqlError::new(SqlErrorKind::Syntax, message).at(Some(end_of(text))),
     }
 }
 
@@ -341,30 +394,33 @@ fn split_location(message: &str) -> (&str, Option<(u64, u64)>) {
     }
 }
 
-/// The keyword that one of the last three words up to the error was meant to
+/// The keyword that the word at the error, or the one before it, was meant to
 /// be: `SELECT a FORM t` fails at `t`, and `FORM` is why.
 fn misspelt_keyword(tokens: &[TokenWithSpan], error_at: usize) -> Option<String> {
-    const KEYWORDS: [&str; 19] = [
+    const KEYWORDS: [&str; 17] = [
         "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "UNION", "WITH",
-        "DISTINCT", "BETWEEN", "EXCEPT", "QUALIFY", "WINDOW", "VALUES", "INNER", "OFFSET",
-        "EXPLAIN",
+        "DISTINCT", "BETWEEN", "EXCEPT", "VALUES", "INNER", "OFFSET", "EXPLAIN",
     ];
-    let upto = tokens.len().min(error_at + 1);
-    tokens[..upto]
-        .iter()
-        .rev()
+    let upto = tokens.get(..=error_at)?;
+    let mut written = upto.iter().rev();
+    let nearby = [
+        written.next(),
+        written.find(|token| !matches!(token.token, Token::Whitespace(_))),
+    ];
+    let words = nearby
+        .into_iter()
+        .flatten()
         .filter_map(|token| match &token.token {
             Token::Word(word) if word.quote_style.is_none() => Some(word),
             _ => None,
-        })
-        .take(3)
-        .filter(|word| word.keyword == Keyword::NoKeyword && word.value.len() >= 4)
-        .find_map(|word| {
-            let keyword = nearest(&word.value, &KEYWORDS)?;
-            let edits = strsim::damerau_levenshtein(&word.value.to_uppercase(), keyword);
-            (edits <= 1 || (edits == 2 && keyword.len() >= 6))
-                .then(|| format!("did you mean {keyword} instead of `{}`?", word.value))
-        })
+        });
+    let mut unknown =
+        words.filter(|word| word.keyword == Keyword::NoKeyword && word.value.len() >= 4);
+    unknown.find_map(|word| {
+        let keyword = nearest(&word.value, &KEYWORDS)?;
+        let edits = strsim::damerau_levenshtein(&word.value.to_uppercase(), keyword);
+        (edits <= 1).then(|| format!("did you mean {keyword} instead of `{}`?", word.value))
+    })
 }
 
 /// Sentences of errors begin in lower case, unless with a name in capitals.

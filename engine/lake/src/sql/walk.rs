@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Function, Ident, JoinConstraint, LimitClause, ObjectName, OrderBy, OrderByKind, Query,
-    SetExpr, VisitMut, VisitorMut, With,
+    self, Function, Ident, LimitClause, ObjectName, OrderBy, OrderByKind, Query, SetExpr, VisitMut,
+    VisitorMut, With,
 };
 
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
@@ -88,8 +88,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) scopes: Vec<Scope>,
     /// The windows that the `SELECT`s around name.
     pub(crate) windows: Vec<Vec<Ident>>,
-    /// Where the right side of the join begins whose condition is being read.
-    pub(crate) right_side: Vec<usize>,
+    /// How many subqueries have been given an alias.
+    pub(crate) subqueries: usize,
     ctes: Vec<Cte>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Walker<'a> {
             unresolved: Vec::new(),
             scopes: Vec::new(),
             windows: Vec::new(),
-            right_side: Vec::new(),
+            subqueries: 0,
             ctes: Vec::new(),
         }
     }
@@ -351,15 +351,6 @@ impl<'a> Walker<'a> {
         match node.visit(&mut visitor) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(*error),
-        }
-    }
-
-    pub(crate) fn constraint(&mut self, constraint: &mut JoinConstraint) -> Result<(), SqlError> {
-        match constraint {
-            JoinConstraint::On(expr) => self.expressions(expr, Clause::Tables),
-            JoinConstraint::Using(names) => self.using(names),
-            JoinConstraint::Natural => self.natural(),
-            JoinConstraint::None => Ok(()),
         }
     }
 }

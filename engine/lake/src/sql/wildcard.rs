@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
 use super::mistakes::help_among;
-use super::scope::{Column, Columns, Relation, Scope, same};
+use super::scope::{Column, Columns, Relation, Scope, Visible, same};
 use super::walk::{Clause, Walker};
 
 impl Walker<'_> {
@@ -26,10 +26,10 @@ impl Walker<'_> {
                 continue;
             };
             let span = prefix.first().map(|first| first.span);
-            let spelled = relation.spelling(prefix.len()).iter().map(|part| {
-                let mut ident = Ident::new(part.clone());
-                ident.quote_style = Some('"');
-                ident.span = span.unwrap_or_else(|| ident.span);
+            // The planner wants all the parts that FROM has.
+            let spelled = relation.qualifier.iter().map(|part| {
+                let mut ident = Ident::with_quote('"', part);
+                ident.span = span.unwrap_or(ident.span);
                 ObjectNamePart::Identifier(ident)
             });
             name.0 = spelled.collect();
@@ -68,7 +68,7 @@ impl Walker<'_> {
                     named: scope
                         .wildcard()
                         .into_iter()
-                        .map(|(_, c)| c.clone())
+                        .map(Visible::to_column)
                         .collect(),
                     complete: scope.is_complete(),
                 }),
@@ -99,12 +99,17 @@ impl Walker<'_> {
     }
 }
 
+/// Whether the columns of `*` can be told: not those of `* ILIKE 'a%'`.
+pub(crate) fn can_be_listed(options: &WildcardAdditionalOptions) -> bool {
+    options.opt_ilike.is_none() && options.opt_rename.is_none()
+}
+
 pub(crate) fn extend_with_wildcard(
     output: &mut Columns,
     all: impl Iterator<Item = Column>,
     options: &WildcardAdditionalOptions,
 ) {
-    if options.opt_ilike.is_some() || options.opt_rename.is_some() {
+    if !can_be_listed(options) {
         output.complete = false;
         return;
     }
@@ -126,7 +131,7 @@ pub(crate) fn extend_with_wildcard(
 }
 
 /// The names of the columns that `EXCEPT` and `EXCLUDE` leave out.
-fn excluded(options: &WildcardAdditionalOptions) -> Vec<Ident> {
+pub(crate) fn excluded(options: &WildcardAdditionalOptions) -> Vec<Ident> {
     listed(&mut WildcardAdditionalOptions {
         opt_replace: None,
         opt_rename: None,
