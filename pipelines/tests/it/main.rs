@@ -4,5 +4,6 @@
 mod bad_specs;
 mod language;
 mod never_panics;
+mod run;
 mod schema;
 mod sql_places;

@@ -1,0 +1,3 @@
+//! Whole runs over real Delta tables.
+
+mod wine;
