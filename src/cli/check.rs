@@ -1,6 +1,10 @@
 //! `sluice check`: everything that is wrong with a project, at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sluice_pipelines::check::{self, World};
+use sluice_pipelines::diagnostic::Diagnostics;
+use sluice_pipelines::plan::{AssetBody, Plan};
 
 use super::error::CliError;
 use super::{Global, print, project};
@@ -14,17 +18,38 @@ pub(super) struct Options {
     project: Option<PathBuf>,
 }
 
-/// Reads the project and says that it is sound.
+/// Checks the project and says that it is sound.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let spec = project::load(options.project.as_deref(), global)?;
-    let tables = counted(spec.tables.iter().count() as u64, "tables");
-    let models = counted(spec.models.iter().count() as u64, "models");
-    print(&format!(
-        "{} is sound: {tables}, {models}\n",
-        *spec.pipeline
-    ))?;
+    let (plan, _) = checked(options.project.as_deref(), global).await?;
+    let is_model = |body: &AssetBody| matches!(body, AssetBody::Model(_));
+    let models = plan
+        .assets
+        .iter()
+        .filter(|asset| is_model(&asset.body))
+        .count();
+    let tables = counted((plan.assets.len() - models) as u64, "tables");
+    let models = counted(models as u64, "models");
+    print(&format!("{} is sound: {tables}, {models}\n", plan.pipeline))?;
     Ok(Exit::Ok)
+}
+
+/// The plan of a project, and the lakehouse that it was checked against. Warnings go to
+/// standard error.
+///
+/// # Errors
+/// All that is wrong with the project, or a lakehouse that cannot be read.
+pub(super) async fn checked(
+    path: Option<&Path>,
+    global: &Global,
+) -> Result<(Plan, World), CliError> {
+    let spec = project::load(path, global)?;
+    let world = World::open(&spec.lakehouse.path)
+        .await
+        .map_err(|diagnostic| CliError::Unreadable(Diagnostics::from(*diagnostic)))?;
+    let (plan, warnings) = check::check(&spec, &world).await.map_err(CliError::Wrong)?;
+    project::warn(&warnings);
+    Ok((plan, world))
 }

@@ -1,13 +1,13 @@
 //! What ends a command, how it is told and with which exit code.
 
 use std::io;
-use std::path::PathBuf;
 
 use datafusion::error::DataFusionError;
 use sluice_lake::LakeError;
 use sluice_lake::registry::RegistryError;
 use sluice_lake::state::StateError;
 use sluice_pipelines::diagnostic::Diagnostics;
+use sluice_pipelines::run::RunError;
 use sluice_udfs::models::ModelError;
 
 use crate::exit::Exit;
@@ -20,9 +20,15 @@ pub(super) enum CliError {
     /// The project or the query is wrong as written.
     #[error("{0}")]
     Wrong(Diagnostics),
-    /// The lakehouse is locked, unreadable or unwritable.
+    /// The lakehouse that the project is checked against cannot be read.
+    #[error("{0}")]
+    Unreadable(Diagnostics),
+    /// The lakehouse cannot be read.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A run could not begin, or not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The memory of runs cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -55,14 +61,6 @@ pub(super) enum CliError {
     /// The system refused threads.
     #[error("the runtime cannot start: {0}")]
     Runtime(#[source] io::Error),
-    /// The current folder is unknown.
-    #[error("{}: {source}", path.display())]
-    Path {
-        /// The path that was asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// Ctrl-C.
     #[error("stopped")]
     Cancelled,
@@ -78,11 +76,13 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Wrong(_) => Exit::Usage,
-            Self::Lake(LakeError::Locked { .. }) => Exit::Locked,
+            Self::Run(RunError::Locked(_)) => Exit::Locked,
             Self::Query(_) | Self::Result(WriteError::Value(_)) => Exit::Failed,
             Self::Result(error) if error.is_closed_pipe() => Exit::Ok,
             Self::Cancelled => Exit::Cancelled,
-            Self::Lake(_)
+            Self::Unreadable(_)
+            | Self::Lake(_)
+            | Self::Run(_)
             | Self::State(_)
             | Self::Registry(_)
             | Self::Model { .. }
@@ -90,8 +90,7 @@ impl CliError {
             | Self::Output(_)
             | Self::Input(_)
             | Self::Prompt(_)
-            | Self::Runtime(_)
-            | Self::Path { .. } => Exit::Environment,
+            | Self::Runtime(_) => Exit::Environment,
         }
     }
 
@@ -99,7 +98,7 @@ impl CliError {
     pub(super) fn print(&self) {
         let screen = Screen::stderr();
         let text = match self {
-            Self::Wrong(diagnostics) => shown(diagnostics, screen),
+            Self::Wrong(diagnostics) | Self::Unreadable(diagnostics) => shown(diagnostics, screen),
             Self::Result(error) if error.is_closed_pipe() => return,
             other => format!("{}: {other}\n", screen.paint(Tone::Bad, "error")),
         };

@@ -2,9 +2,11 @@
 
 mod check;
 mod error;
+mod plan;
 mod predict;
 mod project;
 mod prompt;
+mod run;
 mod session;
 mod signal;
 mod sql;
@@ -55,6 +57,10 @@ struct Global {
 enum Command {
     /// Tells everything that is wrong with a project, and runs nothing
     Check(check::Options),
+    /// Tells what a run would make, and why
+    Plan(plan::Options),
+    /// Makes what should exist and does not, or not as it should
+    Run(run::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
 }
@@ -79,6 +85,8 @@ impl Command {
     fn execute(&self, runtime: &Runtime, global: &Global) -> Result<Exit, CliError> {
         match self {
             Self::Check(options) => runtime.block_on(check::check(options, global)),
+            Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
+            Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Sql(options) => sql::sql(options, global, runtime),
         }
     }

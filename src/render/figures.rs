@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 /// `1,234,567`.
@@ -56,6 +58,23 @@ pub(crate) fn metric(value: f64) -> String {
         return format!("{value:.3e}");
     }
     format!("{value:.4}")
+}
+
+/// The metrics of a model that fit on a line: the ranking on unseen rows where there is
+/// one, else the first few by name. `system.metrics` has them all.
+pub(crate) fn glance(metrics: &BTreeMap<String, f64>) -> String {
+    const FIRST: [&str; 2] = ["test.auc", "validation.auc"];
+    const OTHERWISE: usize = 3;
+    let shown = |name: &str, value: &f64| format!("{name} {}", metric(*value));
+    let mut parts: Vec<String> = FIRST
+        .iter()
+        .filter_map(|name| Some(shown(name, metrics.get(*name)?)))
+        .collect();
+    if parts.is_empty() {
+        let some = metrics.iter().take(OTHERWISE);
+        parts.extend(some.map(|(name, value)| shown(name, value)));
+    }
+    parts.join(", ")
 }
 
 /// A hyper-parameter: text without quotes, floats with four significant digits.

@@ -102,7 +102,9 @@ fn model_end(asset: &str, kind: &'static str, version: i64, seconds: f64, auc: f
         version: Some(version),
         seconds,
         metrics: BTreeMap::from([
+            ("test.accuracy".to_owned(), 0.88),
             ("test.auc".to_owned(), auc),
+            ("train.auc".to_owned(), 0.99),
             ("validation.auc".to_owned(), auc + 0.01),
         ]),
     }

@@ -165,11 +165,8 @@ fn made(
     let mut parts = Vec::new();
     parts.extend(rows.map(|rows| figures::counted(rows, "rows")));
     parts.extend(version.map(|version| format!("version {version}")));
-    parts.extend(
-        metrics
-            .iter()
-            .map(|(name, value)| format!("{name} {}", figures::metric(*value))),
-    );
+    parts.push(figures::glance(metrics));
+    parts.retain(|part| !part.is_empty());
     parts.push(figures::duration(seconds));
     parts.join(", ")
 }

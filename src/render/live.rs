@@ -117,11 +117,15 @@ impl Consumer for Live {
         self.bars.println(text)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn abandon(&mut self) -> io::Result<()> {
         for (_, bar) in self.running.drain() {
             bar.finish_and_clear();
         }
-        self.bars.clear()?;
+        self.bars.clear()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.abandon()?;
         let mut lines = vec![String::new()];
         lines.extend(self.summary.lines(self.screen));
         self.bars.println(lines.join("\n"))

@@ -6,7 +6,7 @@
 pub(crate) mod figures;
 #[cfg(test)]
 mod fixture;
-mod grid;
+pub(crate) mod grid;
 mod json;
 mod line;
 mod live;
@@ -40,6 +40,14 @@ trait Consumer {
         writeln!(io::stderr().lock(), "{text}")
     }
 
+    /// Leaves the output in order when there will be no last event.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn abandon(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Shows what is left to show after the last event.
     ///
     /// # Errors
@@ -50,7 +58,10 @@ trait Consumer {
 enum Message {
     Event(Box<Event>),
     Notice(String),
+    /// Sums up.
     Last,
+    /// Ends without summing up.
+    Drop,
 }
 
 /// The thread that draws.
@@ -109,7 +120,19 @@ impl Display {
     /// # Errors
     /// When the output could not be written.
     pub(crate) fn finish(self) -> io::Result<()> {
-        let _gone = self.sender.send(Message::Last);
+        self.end(Message::Last)
+    }
+
+    /// As [`Display::finish`], without a summary: the run did not come to its end.
+    ///
+    /// # Errors
+    /// When the output could not be written.
+    pub(crate) fn drop_rest(self) -> io::Result<()> {
+        self.end(Message::Drop)
+    }
+
+    fn end(self, message: Message) -> io::Result<()> {
+        let _gone = self.sender.send(message);
         match self.thread.join() {
             Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             Ok(_) => Ok(()),
@@ -127,10 +150,11 @@ fn draw(receiver: &mpsc::Receiver<Message>, mut consumer: impl Consumer) -> io::
             Message::Event(event) if shown.is_ok() => shown = consumer.event(&event),
             Message::Notice(text) if shown.is_ok() => shown = consumer.notice(&text),
             Message::Event(_) | Message::Notice(_) => {}
-            Message::Last => break,
+            Message::Last => return shown.and_then(|()| consumer.finish()),
+            Message::Drop => break,
         }
     }
-    shown.and_then(|()| consumer.finish())
+    shown.and_then(|()| consumer.abandon())
 }
 
 #[cfg(test)]

@@ -11,8 +11,6 @@ use super::screen::{Screen, Tone};
 
 /// Rows of a leaderboard that the summary shows.
 const LEADERBOARD_ROWS: usize = 10;
-/// Metrics that a model's line shows.
-const METRICS_SHOWN: usize = 3;
 
 /// What became of an asset.
 #[derive(Debug, Default)]
@@ -303,14 +301,7 @@ impl Outcome {
                         .unwrap_or_default(),
                 ),
                 plain(figures::duration(*seconds)),
-                plain(
-                    metrics
-                        .iter()
-                        .take(METRICS_SHOWN)
-                        .map(|(name, value)| format!("{name} {}", figures::metric(*value)))
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                ),
+                plain(figures::glance(metrics)),
             ],
             Self::Skipped { reason } => short(
                 Tone::Quiet,

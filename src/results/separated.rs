@@ -4,17 +4,18 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::csv::{Writer, WriterBuilder};
+use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
 
 use super::{ResultWriter, WriteError};
 
 /// Writes CSV with a header. Lists, maps and structs, for which CSV has no form, are
-/// written as their text.
+/// written as JSON.
 pub(super) struct Csv<W: Write> {
-    writer: Writer<W>,
+    writer: csv::Writer<W>,
     schema: SchemaRef,
 }
 
@@ -36,7 +37,7 @@ impl<W: Write> Csv<W> {
             })
             .collect();
         let schema = Arc::new(Schema::new(fields));
-        let mut writer = WriterBuilder::new().with_header(true).build(out);
+        let mut writer = csv::WriterBuilder::new().with_header(true).build(out);
         // The header of a result without rows, too.
         writer.write(&RecordBatch::new_empty(schema.clone()))?;
         Ok(Self { writer, schema })
@@ -60,21 +61,26 @@ impl<W: Write> ResultWriter for Csv<W> {
     }
 }
 
-/// `column`, or the texts of a nested one.
+/// `column`, or the JSON of each value of a nested one.
 fn flat(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     if !column.data_type().is_nested() {
         return Ok(column.clone());
     }
-    let options = FormatOptions::default();
-    let texts = ArrayFormatter::try_new(column.as_ref(), &options)?;
-    let array: StringArray = (0..column.len())
-        .map(|row| {
-            if column.is_null(row) {
-                Ok(None)
-            } else {
-                texts.value(row).try_to_string().map(Some)
-            }
-        })
-        .collect::<Result<_, ArrowError>>()?;
+    // The JSON writer writes rows: give it rows of this one column, and take off the rest.
+    let name = "v";
+    let rows = RecordBatch::try_from_iter_with_nullable([(name, column.clone(), true)])?;
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(Vec::new());
+    writer.write(&rows)?;
+    writer.finish()?;
+    let text = String::from_utf8(writer.into_inner())
+        .map_err(|error| ArrowError::JsonError(error.to_string()))?;
+    let prefix = format!("{{\"{name}\":");
+    let array: StringArray = text
+        .lines()
+        .map(|line| line.strip_prefix(&prefix)?.strip_suffix('}'))
+        .map(|value| value.filter(|json| *json != "null"))
+        .collect();
     Ok(Arc::new(array))
 }

@@ -1,0 +1,60 @@
+//! `sluice run`: makes what should exist and does not, or not as it should.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use sluice_pipelines::events::RunStatus;
+use sluice_pipelines::run::{self, RunOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::check::checked;
+use super::error::CliError;
+use super::{Global, signal};
+use crate::exit::Exit;
+use crate::render::Display;
+
+const STOPPING: &str = "Stopping: what is committed stays. Ctrl-C again ends at once.";
+
+/// Options of `sluice run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// A folder with a pipeline.yaml, or such a file; the nearest one upward by default
+    project: Option<PathBuf>,
+    /// Writes one event a line, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Assets made side by side, and threads of one training; by default one a processor
+    #[arg(long, value_name = "N")]
+    parallelism: Option<NonZeroUsize>,
+}
+
+/// Runs the project and shows what happens.
+///
+/// # Errors
+/// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
+/// written. A stage that fails is told by the exit code.
+pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
+    let (plan, world) = checked(options.project.as_deref(), global).await?;
+    if let Some(state) = &world.state {
+        state.close().await;
+    }
+    let mut how = RunOptions::default();
+    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
+    let cancel = CancellationToken::new();
+    let display = Display::start(options.json).map_err(CliError::Runtime)?;
+    let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));
+    let ran = run::run(plan, how, display.sink(), cancel).await;
+    watcher.abort();
+    let shown = match &ran {
+        Ok(_) => display.finish(),
+        // Nothing was run: there is nothing to sum up.
+        Err(_) => display.drop_rest(),
+    };
+    let summary = ran?;
+    shown.map_err(CliError::Output)?;
+    Ok(match summary.status {
+        RunStatus::Finished => Exit::Ok,
+        RunStatus::Failed => Exit::Failed,
+        RunStatus::Cancelled => Exit::Cancelled,
+    })
+}

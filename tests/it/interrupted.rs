@@ -1,0 +1,167 @@
+//! Runs that end early, and runs that meet: the next one goes on, nothing breaks.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::outcome::Outcome;
+use crate::sandbox::{Ended, Sandbox};
+
+/// Moments at which a run is killed.
+const MOMENTS: u32 = 10;
+
+/// What an undisturbed run leaves, and how long it took.
+fn undisturbed() -> (Outcome, Duration) {
+    let sandbox = Sandbox::apples();
+    let start = Instant::now();
+    sandbox.run();
+    let took = start.elapsed();
+    let outcome = Outcome::of(&sandbox);
+    assert_eq!(
+        outcome.tables(),
+        [
+            "bronze.apples",
+            "gold.apples",
+            "gold.scored",
+            "silver.apples"
+        ]
+    );
+    assert_eq!(outcome.aliases(), ["sweetness@production"]);
+    (outcome, took)
+}
+
+/// A random number in 0..1 that a failing test can repeat: `seed` is told.
+fn fraction(seed: u64, number: u32) -> f64 {
+    let mixed = (seed ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    (mixed >> 40) as f64 / f64::from(1_u32 << 24)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the moment of the kill is what is tested; nothing waits for it"
+)]
+fn kill_after(mut run: Command, delay: Duration) -> bool {
+    let mut child = run
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(delay);
+    let killed = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    killed
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let (expected, took) = undisturbed();
+    let seed = std::process::id().into();
+    let mut killed = 0;
+    for number in 0..MOMENTS {
+        // One moment in each tenth of the run.
+        let part = (f64::from(number) + fraction(seed, number)) / f64::from(MOMENTS);
+        let delay = took.mul_f64(part);
+        let context = format!("seed {seed}, killed after {delay:?} of {took:?}");
+        let sandbox = Sandbox::apples();
+        killed += u32::from(kill_after(sandbox.sluice(&["run", "--json"]), delay));
+        let ended = sandbox.call(&["run"]);
+        assert_eq!(ended.code, Some(0), "{context}\n{}", ended.all());
+        Outcome::of(&sandbox).assert_same(&expected, &context);
+    }
+    assert!(
+        killed >= MOMENTS / 2,
+        "only {killed} runs were still going when killed"
+    );
+}
+
+#[test]
+fn killed_again_and_again() {
+    let (expected, took) = undisturbed();
+    let seed = std::process::id().into();
+    let sandbox = Sandbox::apples();
+    for number in 0..MOMENTS {
+        let delay = took.mul_f64(fraction(seed, number));
+        kill_after(sandbox.sluice(&["run"]), delay);
+    }
+    sandbox.run();
+    Outcome::of(&sandbox).assert_same(&expected, &format!("seed {seed}"));
+}
+
+#[test]
+fn two_at_once() {
+    let (expected, _) = undisturbed();
+    let sandbox = Sandbox::apples();
+    let start = || {
+        sandbox
+            .sluice(&["run"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let both = [start(), start()];
+    let ended = both.map(|child| Ended::of(child.wait_with_output().unwrap(), sandbox.path()));
+    let mut codes: Vec<Option<i32>> = ended.iter().map(|ended| ended.code).collect();
+    codes.sort_unstable();
+    for ended in &ended {
+        match ended.code {
+            Some(0) => {}
+            Some(3) => assert!(
+                ended
+                    .stderr
+                    .contains("another run of the pipeline `apples`"),
+                "{}",
+                ended.all()
+            ),
+            _ => panic!("{}", ended.all()),
+        }
+    }
+    assert_eq!(codes[0], Some(0));
+    sandbox.run();
+    Outcome::of(&sandbox).assert_same(&expected, "two at once");
+}
+
+/// Ctrl-C: the run says so, ends with 130, and the next one goes on.
+#[cfg(unix)]
+#[test]
+fn stopped_by_the_user() {
+    use std::io::{BufRead as _, BufReader};
+
+    let (expected, _) = undisturbed();
+    let sandbox = Sandbox::apples();
+    // Long enough that the signal meets it.
+    sandbox.edit("pipeline.yaml", "trials: 4", "trials: 4000");
+    let mut child = sandbox
+        .sluice(&["run", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let in_sweep = lines
+        .by_ref()
+        .any(|line| line.unwrap().contains("\"trial\""));
+    assert!(in_sweep, "the sweep has not begun");
+    let interrupt = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupt.success());
+    let last = lines.map(Result::unwrap).last().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(
+        last.contains("run_finished") && last.contains("cancelled"),
+        "{last}"
+    );
+
+    sandbox.edit("pipeline.yaml", "trials: 4000", "trials: 4");
+    let events = sandbox.run();
+    let skipped = events
+        .iter()
+        .filter(|event| event["event"] == "stage_skipped")
+        .count();
+    assert!(skipped >= 3, "what was made stays made: {events:?}");
+    Outcome::of(&sandbox).assert_same(&expected, "after Ctrl-C");
+}
