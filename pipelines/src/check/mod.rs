@@ -17,6 +17,7 @@ mod world;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Feature;
 pub use world::World;
 pub(crate) use world::error_chain;
@@ -141,10 +142,24 @@ async fn type_in_order(
         };
         typed[*position] = body.map(|body| Asset {
             name: declaration.name.to_owned(),
+            comment: comment(checker, declaration.body),
             body,
         });
     }
     typed
+}
+
+/// An asset's comment, which has to fit a Delta table's description.
+fn comment(checker: &mut Checker<'_>, declared: Declared<'_>) -> Option<String> {
+    let comment = match declared {
+        Declared::Table(table) => table.comment.as_ref(),
+        Declared::Model(model) => model.comment.as_ref(),
+    }?;
+    if comment.value.chars().count() > MAX_DESCRIPTION_CHARS {
+        let message = format!("a comment can have {MAX_DESCRIPTION_CHARS} characters at most");
+        checker.error(Diagnostic::error("long_comment", message), comment.span);
+    }
+    Some(comment.value.trim().to_owned())
 }
 
 /// The plan, when no asset is broken.

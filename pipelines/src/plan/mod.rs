@@ -67,6 +67,8 @@ impl Plan {
 pub struct Asset {
     /// `layer.table`, or a model's name.
     pub name: String,
+    /// What it is, for people: a table's description, a training run's note.
+    pub comment: Option<String>,
     /// How it is made.
     pub body: AssetBody,
 }

@@ -53,6 +53,7 @@ pub(crate) async fn commit(
         app_id: app_id.clone(),
         txn_version: txn,
         metadata: record.to_metadata(),
+        description: asset.comment.clone(),
         rows: Arc::clone(&rows),
     };
     let write = run.world.lakehouse.write(table, mode, stream, info);

@@ -25,6 +25,9 @@ use crate::plan::{Asset, Fit, ModelAsset};
 /// Lines of a leaderboard that are shown.
 const LEADERBOARD_ROWS: usize = 10;
 
+/// The tag that MLflow shows as a run's description.
+const NOTE_TAG: &str = "mlflow.note.content";
+
 /// What came of a model stage.
 pub(crate) struct Made {
     pub(crate) version: Option<i64>,
@@ -125,6 +128,9 @@ async fn fit_in(
     run.state
         .log_datasets(run_id, &[track::dataset(run, model)])
         .await?;
+    if let Some(comment) = &asset.comment {
+        run.state.set_tag(run_id, NOTE_TAG, comment).await?;
+    }
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
     let (fitted, watched) = match &model.fit {
         Fit::Train(spec) => (

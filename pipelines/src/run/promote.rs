@@ -148,20 +148,20 @@ fn holds(
     };
     let shown = |operand: &Operand, value: f64| match operand {
         Operand::Number(_) => operand.to_string(),
-        Operand::Champion(metric) => match champion {
-            Some(champion) => format!("{metric} {value:.4} of version {}", champion.version),
-            None => format!("{metric} {value:.4}"),
+        Operand::Champion(_) => match champion {
+            Some(champion) => format!("{value:.4} of version {}", champion.version),
+            None => format!("{value:.4}"),
         },
         Operand::Challenger(metric) => format!("{metric} {value:.4}"),
     };
     let (a, b) = (figure(left), figure(right));
     let holds = comparison.holds(a, b);
-    let words = if holds { "" } else { "not " };
-    let reason = format!(
-        "{} is {words}{comparison} {}",
-        shown(left, a),
-        shown(right, b)
-    );
+    let (left, right) = (shown(left, a), shown(right, b));
+    let reason = if holds {
+        format!("{left} {comparison} {right}")
+    } else {
+        format!("{left} is not {comparison} {right}")
+    };
     (holds, reason)
 }
 

@@ -6,6 +6,7 @@
 //! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
 //! nothing is merged behind the user's back.
 
+mod describe;
 mod failure;
 mod read;
 mod replace;
@@ -56,6 +57,8 @@ pub struct CommitInfo {
     pub txn_version: i64,
     /// Free facts (file hashes, run): [`Commit::metadata`] gives them back.
     pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// What the table is, for people: becomes the table's description where it differs.
+    pub description: Option<String>,
     /// Counts the rows while they stream into the table, for a progress line.
     pub rows: Arc<AtomicU64>,
 }
@@ -85,6 +88,9 @@ pub struct Commit {
     /// [`CommitInfo::metadata`]; empty for commits by other programs.
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
+
+/// The longest description of a table, in characters.
+pub const MAX_DESCRIPTION_CHARS: usize = 4000;
 
 /// The key of commitInfo that holds [`CommitInfo::metadata`].
 const METADATA_KEY: &str = "sluice";

@@ -60,6 +60,13 @@ impl Lakehouse {
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
         }
+        let existing = match existing {
+            Some(table) => {
+                let description = commit.description.as_deref();
+                Some(self.describe(name, table, description).await?)
+            }
+            None => None,
+        };
         let conversion = match (&existing, &mode) {
             (Some(table), WriteMode::Append | WriteMode::ReplaceFiles(_)) => {
                 let by_file = matches!(&mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
@@ -124,6 +131,9 @@ impl Lakehouse {
             .with_session_state(Arc::new(write_session()?))
             .with_commit_properties(commit.properties())
             .with_table_name(name.to_string());
+        if let Some(description) = &commit.info.description {
+            builder = builder.with_description(description);
+        }
         if overwrite {
             builder = builder
                 .with_save_mode(SaveMode::Overwrite)

@@ -116,6 +116,7 @@ pub(crate) fn commit(txn_version: i64) -> CommitInfo {
 
 pub(crate) fn commit_with(txn_version: i64, metadata: Map<String, Value>) -> CommitInfo {
     CommitInfo {
+        description: None,
         app_id: APP.to_owned(),
         txn_version,
         metadata,

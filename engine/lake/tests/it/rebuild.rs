@@ -28,6 +28,7 @@ async fn commit(test: &TestLake, state: &State, record: &CommitRecord) -> (i64, 
     let last = test.lake.last_txn(&name(TABLE), &app_id).await.unwrap();
     let txn = state.next_txn(record, last).await.unwrap();
     let info = CommitInfo {
+        description: None,
         app_id,
         txn_version: txn,
         metadata: record.to_metadata(),
@@ -218,4 +219,43 @@ async fn a_lost_store_is_told_again_from_model_folders() {
     assert_eq!(champion.unwrap().unwrap().version, 2);
     let next = train(&registry, "wine_quality", "k4").await;
     assert_eq!(next.version, 4);
+}
+
+#[tokio::test]
+async fn a_table_that_went_back_takes_its_ledger_along() {
+    let test = TestLake::new();
+    let state = store(&test).await;
+    let run = state.start_run(new_run(RunKind::Run, None)).await.unwrap();
+    for (key, hash) in [("k1", "h1"), ("k2", "h2")] {
+        let record = record(&run, key, &[("red.csv", hash), (key, "h")]);
+        let (txn, version) = commit(&test, &state, &record).await;
+        state
+            .confirm_txn(&record.app_id(), txn, version, None)
+            .await
+            .unwrap();
+    }
+    let folder = test.lake.table_path(&name(TABLE));
+    let entry = folder.join("_delta_log/00000000000000000001.json");
+    std::fs::remove_file(entry).unwrap();
+    let rebuilt = reconcile(&test, &state).await;
+    assert_eq!(rebuilt.went_back, [TABLE]);
+    assert_eq!(rebuilt.commits, 1);
+    assert_eq!(
+        ledger(&state).await,
+        [file("k1", "h", 0), file("red.csv", "h1", 0)]
+    );
+    assert_eq!(reconcile(&test, &state).await, Rebuilt::default());
+
+    std::fs::remove_dir_all(folder).unwrap();
+    let rebuilt = reconcile(&test, &state).await;
+    assert_eq!(rebuilt.went_back, [TABLE]);
+    assert_eq!(ledger(&state).await, []);
+    assert_eq!(state.asset_key(PROJECT, TABLE).await.unwrap(), None);
+    assert_eq!(reconcile(&test, &state).await, Rebuilt::default());
+    // Numbers that the lost commits had are not used again.
+    let next = record(&run, "k3", &[("red.csv", "h1")]);
+    let (txn, version) = commit(&test, &state, &next).await;
+    assert_eq!((txn, version), (3, 0));
+    assert_eq!(reconcile(&test, &state).await.commits, 1);
+    assert_eq!(ledger(&state).await, [file("red.csv", "h1", 0)]);
 }

@@ -1,0 +1,36 @@
+//! A table's description: what other tools show as its comment.
+
+use deltalake::DeltaTable;
+use deltalake::operations::update_table_metadata::TableMetadataUpdate;
+
+use super::failure::delta_error;
+use crate::error::LakeError;
+use crate::lakehouse::Lakehouse;
+use crate::name::TableName;
+
+impl Lakehouse {
+    /// Gives a table that is there its description, in a commit of its own, unless it has it.
+    pub(super) async fn describe(
+        &self,
+        name: &TableName,
+        table: DeltaTable,
+        description: Option<&str>,
+    ) -> Result<DeltaTable, LakeError> {
+        let failed = |error| delta_error(name, self.table_path(name), "describe the table", error);
+        let Some(description) = description else {
+            return Ok(table);
+        };
+        let current = table.snapshot().map_err(failed)?.metadata().description();
+        if current == Some(description) {
+            return Ok(table);
+        }
+        table
+            .update_table_metadata()
+            .with_update(TableMetadataUpdate {
+                name: None,
+                description: Some(description.to_owned()),
+            })
+            .await
+            .map_err(failed)
+    }
+}
