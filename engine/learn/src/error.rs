@@ -178,7 +178,7 @@ pub enum LearnError {
         value: String,
     },
     /// A batch does not have the columns that the builder was made for.
-    #[error("a batch has {found} where column `{column}` of type {expected} was announced")]
+    #[error("column `{column}` of type {expected} was announced, but a batch has {found}")]
     SchemaChanged {
         /// The column.
         column: String,

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 
 use super::order::{canonical, content_order, row_hash};
-use super::spec::{SelectedFeature, Selection};
+use super::spec::{SelectedColumn, Selection};
 use super::{Dataset, DatasetSpec, Split, Splits, Straddling};
 use crate::error::LearnError;
 use crate::features::{Class, FeaturePlan, Label, category_texts, numbers};
@@ -74,17 +74,16 @@ impl DatasetBuilder {
         })
     }
 
-    /// The positions, in the schema, of the columns that are read: the features, the
-    /// label and `_split`. Everything else need not be fetched.
-    pub fn columns(&self) -> Vec<usize> {
+    /// The columns that are read: the features, the label and `_split`. Nothing else need
+    /// be fetched.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
         let features = self.selection.features.iter();
-        let mut columns: Vec<usize> = features.map(|feature| feature.position).collect();
-        columns.extend([self.selection.label.position, self.selection.split]);
-        columns.sort_unstable();
-        columns
+        features
+            .chain([&self.selection.label, &self.selection.split])
+            .map(|column| column.name.as_str())
     }
 
-    /// Takes a batch with all columns of the schema, in its order.
+    /// Takes a batch that has at least the columns of [`Self::columns`], by name.
     ///
     /// # Errors
     ///
@@ -159,15 +158,7 @@ impl DatasetBuilder {
 
     /// Each row's split.
     fn read_splits(&self, batch: &RecordBatch) -> Result<Vec<Split>, LearnError> {
-        let position = self.selection.split;
-        let column = batch
-            .columns()
-            .get(position)
-            .ok_or_else(|| LearnError::SchemaChanged {
-                column: super::SPLIT_COLUMN.to_owned(),
-                expected: DataType::Utf8,
-                found: format!("only {} columns", batch.num_columns()),
-            })?;
+        let column = checked_column(batch, &self.selection.split)?;
         let texts = category_texts(super::SPLIT_COLUMN, column)?;
         texts
             .iter()
@@ -357,10 +348,10 @@ impl Part {
     }
 }
 
-/// The batch's column at a selected position, if it still has the announced type.
+/// The batch's column of a selected name, if it still has the announced type.
 fn checked_column<'b>(
     batch: &'b RecordBatch,
-    selected: &SelectedFeature,
+    selected: &SelectedColumn,
 ) -> Result<&'b arrow::array::ArrayRef, LearnError> {
     let changed = |found: String| LearnError::SchemaChanged {
         column: selected.name.clone(),
@@ -368,12 +359,11 @@ fn checked_column<'b>(
         found,
     };
     let column = batch
-        .columns()
-        .get(selected.position)
-        .ok_or_else(|| changed(format!("only {} columns", batch.num_columns())))?;
+        .column_by_name(&selected.name)
+        .ok_or_else(|| changed("no such column".to_owned()))?;
     if *column.data_type() == selected.data_type {
         Ok(column)
     } else {
-        Err(changed(column.data_type().to_string()))
+        Err(changed(format!("type {}", column.data_type())))
     }
 }

@@ -20,16 +20,16 @@ pub struct DatasetSpec {
     pub outputs: Vec<String>,
 }
 
-/// A column that will be a feature.
+/// A column that a builder reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SelectedFeature {
+pub(super) struct SelectedColumn {
     pub(super) position: usize,
     pub(super) name: String,
     pub(super) data_type: DataType,
     pub(super) category: bool,
 }
 
-impl SelectedFeature {
+impl SelectedColumn {
     /// The feature that this column becomes; `values` are its categories, if it has any.
     pub(super) fn of_values(&self, values: Vec<String>) -> Feature {
         Feature {
@@ -47,9 +47,9 @@ impl SelectedFeature {
 /// The columns that a builder reads.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
-    pub(super) features: Vec<SelectedFeature>,
-    pub(super) label: SelectedFeature,
-    pub(super) split: usize,
+    pub(super) features: Vec<SelectedColumn>,
+    pub(super) label: SelectedColumn,
+    pub(super) split: SelectedColumn,
 }
 
 impl DatasetSpec {
@@ -156,9 +156,9 @@ impl DatasetSpec {
     }
 }
 
-fn selected(schema: &Schema, position: usize, category: bool) -> SelectedFeature {
+fn selected(schema: &Schema, position: usize, category: bool) -> SelectedColumn {
     let field = schema.field(position);
-    SelectedFeature {
+    SelectedColumn {
         position,
         name: field.name().clone(),
         data_type: field.data_type().clone(),
@@ -170,7 +170,7 @@ fn label_column(
     schema: &Schema,
     position: usize,
     errors: &mut Vec<LearnError>,
-) -> Option<SelectedFeature> {
+) -> Option<SelectedColumn> {
     let label = selected(schema, position, false);
     if label.data_type == DataType::Boolean || is_number(&label.data_type) {
         return Some(label);
@@ -182,17 +182,17 @@ fn label_column(
     None
 }
 
-fn split_column(schema: &Schema, errors: &mut Vec<LearnError>) -> Option<usize> {
+fn split_column(schema: &Schema, errors: &mut Vec<LearnError>) -> Option<SelectedColumn> {
     let Some(position) = find_column(schema, SPLIT_COLUMN) else {
         errors.push(LearnError::MissingSplit);
         return None;
     };
-    let data_type = schema.field(position).data_type();
-    if is_text(data_type) {
-        return Some(position);
+    let split = selected(schema, position, false);
+    if is_text(&split.data_type) {
+        return Some(split);
     }
     errors.push(LearnError::SplitType {
-        data_type: data_type.clone(),
+        data_type: split.data_type,
     });
     None
 }
@@ -201,7 +201,7 @@ fn feature_column(
     schema: &Schema,
     position: usize,
     named_category: bool,
-) -> Result<SelectedFeature, LearnError> {
+) -> Result<SelectedColumn, LearnError> {
     let feature = selected(schema, position, named_category);
     let data_type = &feature.data_type;
     if named_category && !is_category(data_type) {

@@ -54,12 +54,14 @@ pub static SAMPLERS: &[Entry] = &[
             ("startup_trials", &["n_startup_trials"]),
             ("candidates", &["n_ei_candidates"]),
             ("gamma", &[]),
+            ("explore", &[]),
         ],
         read: |settings| Kind::Tpe {
             seed: settings.whole("seed", 0, 0..=u64::MAX),
             startup_trials: settings.whole("startup_trials", 10, 1..=1_000_000),
             candidates: settings.whole("candidates", 24, 1..=100_000),
             gamma: settings.share("gamma", 0.25),
+            explore: settings.share("explore", 0.2),
         },
     },
 ];
@@ -89,6 +91,7 @@ enum Kind {
         startup_trials: u64,
         candidates: u64,
         gamma: f64,
+        explore: f64,
     },
 }
 
@@ -146,6 +149,7 @@ impl SamplerSpec {
                 startup_trials,
                 candidates,
                 gamma,
+                explore,
             } => Box::new(surrogate::Independent::tpe(
                 space,
                 goal,
@@ -154,6 +158,7 @@ impl SamplerSpec {
                     startup_trials: startup_trials as usize,
                     candidates: candidates as usize,
                     gamma,
+                    explore,
                 },
             )?),
         })

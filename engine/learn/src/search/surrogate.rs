@@ -30,6 +30,8 @@ pub(super) struct Tpe {
     pub(super) candidates: usize,
     /// Share of the trials that count as good.
     pub(super) gamma: f64,
+    /// Share of coordinates that are drawn at random all the same.
+    pub(super) explore: f64,
 }
 
 /// A sampler that looks at each dimension on its own.
@@ -46,7 +48,34 @@ struct Axis {
     library: Box<dyn Library>,
     /// Empty for a sampler that does not learn.
     history: Vec<CompletedTrial>,
-    learns: bool,
+    exploration: Option<Exploration>,
+}
+
+/// The library's density of the good values has no prior, and narrows on the first few of
+/// them. Now and then a coordinate drawn at random keeps the rest of its range in play, as
+/// the uniform component does in the original algorithm.
+struct Exploration {
+    share: f64,
+    seed: u64,
+    random: RandomSampler,
+}
+
+impl Exploration {
+    fn new(share: f64, seed: u64) -> Self {
+        let seed = SplitMix64::stream(seed, u64::MAX).next_u64();
+        Self {
+            share,
+            seed,
+            random: RandomSampler::with_seed(seed),
+        }
+    }
+
+    /// Whether this trial's coordinate is drawn at random.
+    fn due(&self, trial: u64) -> bool {
+        // 53 random bits: a number in [0, 1).
+        let bits = SplitMix64::stream(self.seed, trial).next_u64() >> 11;
+        bits as f64 / (1_u64 << 53) as f64 <= self.share
+    }
 }
 
 impl Independent {
@@ -59,7 +88,7 @@ impl Independent {
                     Axis::new(
                         &dimension.range,
                         Box::new(RandomSampler::with_seed(seed)),
-                        false,
+                        None,
                     )
                 })
                 .collect(),
@@ -72,16 +101,22 @@ impl Independent {
     pub(super) fn tpe(space: &SearchSpace, goal: Goal, tpe: &Tpe) -> Result<Self, LearnError> {
         let mut axes = Vec::with_capacity(space.dimensions.len());
         for (number, dimension) in space.dimensions.iter().enumerate() {
+            let seed = axis_seed(tpe.seed, number);
+            let exploration = Exploration::new(tpe.explore, seed);
             let library = TpeSampler::builder()
                 .gamma(tpe.gamma)
                 .n_startup_trials(tpe.startup_trials)
                 .n_ei_candidates(tpe.candidates)
-                .seed(axis_seed(tpe.seed, number))
+                .seed(seed)
                 .build()
                 .map_err(|error| {
                     LearnError::Params(vec![ParamError::new("tpe", error.to_string())])
                 })?;
-            axes.push(Axis::new(&dimension.range, Box::new(library), true));
+            axes.push(Axis::new(
+                &dimension.range,
+                Box::new(library),
+                Some(exploration),
+            ));
         }
         Ok(Self {
             axes,
@@ -107,21 +142,25 @@ fn axis_seed(seed: u64, number: usize) -> u64 {
 }
 
 impl Axis {
-    fn new(range: &Range, library: Box<dyn Library>, learns: bool) -> Self {
+    fn new(range: &Range, library: Box<dyn Library>, exploration: Option<Exploration>) -> Self {
         Self {
             distribution: distribution(range),
             id: ParamId::new(),
             library,
             history: Vec::new(),
-            learns,
+            exploration,
         }
     }
 
     fn sample(&self, trial: u64) -> Coordinate {
-        match self
-            .library
-            .sample(&self.distribution, trial, &self.history)
-        {
+        let explore = self.exploration.as_ref().filter(|e| e.due(trial));
+        let value = match explore {
+            Some(exploration) => exploration.random.sample(&self.distribution, trial, &[]),
+            None => self
+                .library
+                .sample(&self.distribution, trial, &self.history),
+        };
+        match value {
             ParamValue::Float(value) => Coordinate::Real(value),
             ParamValue::Int(value) => Coordinate::Whole(value),
             ParamValue::Categorical(position) => Coordinate::Whole(position as i64),
@@ -188,7 +227,7 @@ impl Sampler for Independent {
         let trial = self.told;
         self.told += 1;
         for (axis, coordinate) in self.axes.iter_mut().zip(point) {
-            if axis.learns {
+            if axis.exploration.is_some() {
                 axis.remember(trial, *coordinate, loss);
             }
         }

@@ -313,6 +313,29 @@ fn bad_rows_are_refused_with_a_way_out() {
 }
 
 #[test]
+fn only_the_columns_that_are_read_need_be_fetched() {
+    let table = noisy_table(50, 1);
+    let rows: Vec<usize> = (0..50).collect();
+    let spec = DatasetSpec {
+        exclude: vec!["b".to_owned()],
+        ..spec("good")
+    };
+    let all = table.batch(&rows);
+    let mut whole = DatasetBuilder::new(&all.schema(), &spec).unwrap();
+    whole.push(&all).unwrap();
+    let mut partial = DatasetBuilder::new(&all.schema(), &spec).unwrap();
+    assert_eq!(
+        partial.columns().collect::<Vec<_>>(),
+        ["a", "c", "good", "_split"]
+    );
+    partial.push(&all.project(&[4, 2, 0, 3]).unwrap()).unwrap();
+    assert_eq!(
+        bits(&whole.build(1).unwrap()),
+        bits(&partial.build(1).unwrap())
+    );
+}
+
+#[test]
 fn a_batch_of_another_schema_is_refused() {
     let table = noisy_table(10, 1);
     let mut builder = DatasetBuilder::new(&table.schema(), &spec("good")).unwrap();
@@ -324,5 +347,8 @@ fn a_batch_of_another_schema_is_refused() {
         ("_split", text(&["train"])),
     ]);
     let message = builder.push(&other).unwrap_err().to_string();
-    assert!(message.contains("column `a` of type Float64"), "{message}");
+    assert!(
+        message.contains("column `a` of type Float64 was announced, but a batch has type Boolean"),
+        "{message}"
+    );
 }
