@@ -10,7 +10,7 @@ pub(crate) enum Exit {
     Ok = 0,
     /// A stage failed, or a query failed while it ran.
     Failed = 1,
-    /// Wrong usage, or a project or query that is wrong as written. Nothing was run.
+    /// Wrong usage, or a project, query or input file that is wrong as written. Nothing was run.
     /// clap ends with the same code.
     Usage = 2,
     /// Another run of this project is at work. Nothing was run.
