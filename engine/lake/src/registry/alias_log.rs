@@ -1,10 +1,6 @@
 //! The moves of aliases: a file each in `<model>/aliases/`, never changed.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +35,7 @@ pub(super) fn read_moves(model: &Path) -> Result<Vec<AliasMove>, RegistryError> 
     let mut moves = Vec::new();
     for path in durable::read_folder(&model.join("aliases"))? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with('.') || !name.ends_with(".json") {
+        if durable::is_unfinished(&path) || !name.ends_with(".json") {
             continue;
         }
         let bytes = fs::read(&path).map_err(durable::failed("read", &path))?;
@@ -55,7 +51,7 @@ pub(super) fn read_moves(model: &Path) -> Result<Vec<AliasMove>, RegistryError> 
 }
 
 /// Writes the file of a move; it is there whole or not at all.
-pub(super) fn write_move(model: &Path, alias_move: &AliasMove) -> Result<PathBuf, RegistryError> {
+pub(super) fn write_move(model: &Path, alias_move: &AliasMove) -> Result<(), RegistryError> {
     let path = model.join("aliases").join(format!(
         "{:08}-{}.json",
         alias_move.number, alias_move.alias
@@ -63,8 +59,17 @@ pub(super) fn write_move(model: &Path, alias_move: &AliasMove) -> Result<PathBuf
     let mut text = serde_json::to_string_pretty(alias_move)
         .expect("a struct of strings and numbers has a JSON form");
     text.push('\n');
-    durable::publish_file(&path, text.as_bytes())?;
-    Ok(path)
+    durable::publish_file(&path, text.as_bytes())
+}
+
+/// Removes files that a process left before they had their names.
+pub(super) fn remove_unfinished(model: &Path) -> Result<(), RegistryError> {
+    for path in durable::read_folder(&model.join("aliases"))? {
+        if durable::is_unfinished(&path) {
+            fs::remove_file(&path).map_err(durable::failed("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The version that each alias names after these moves.

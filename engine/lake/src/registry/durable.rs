@@ -44,6 +44,12 @@ pub(super) fn publish_file(path: &Path, bytes: &[u8]) -> Result<(), RegistryErro
     sync_folder(folder)
 }
 
+/// Whether [`publish_file`] wrote this and did not get to naming it.
+pub(super) fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
 /// Gives a complete folder its name; `false` when the name is taken.
 ///
 /// Everything in it is synced before it can be seen.

@@ -142,6 +142,15 @@ impl RegistryError {
             _ => false,
         }
     }
+
+    /// Whether what was read is not what this program writes.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
 }
 
 fn suggest(nearest: Option<&str>, known: &[String], what: &str) -> String {

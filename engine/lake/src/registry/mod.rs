@@ -163,7 +163,22 @@ impl Registry {
         asset: &str,
         key: &str,
     ) -> Result<Option<ModelVersion>, RegistryError> {
-        let versions = self.versions(name).await?;
+        check_name("model", name)?;
+        let owned = name.to_owned();
+        let versions = self
+            .blocking(move |root| {
+                let mut versions = Vec::new();
+                for number in folder::version_numbers(&root.join(&owned))? {
+                    match version_at(root, &owned, number) {
+                        Ok(version) => versions.push(version),
+                        // Some other version; it is told of when it is asked for.
+                        Err(error) if error.is_damage() => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(versions)
+            })
+            .await?;
         Ok(versions.into_iter().rev().find(|version| {
             version.project == project && version.asset == asset && version.key == key
         }))

@@ -23,7 +23,7 @@ use super::{
 const STAGING_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the store was told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reconciled {
     /// Versions whose folders were there already.
     pub versions: usize,
@@ -31,6 +31,9 @@ pub struct Reconciled {
     pub moves: usize,
     /// Folders of versions that were never completed, and are gone now.
     pub removed: usize,
+    /// Folders that have a version's number and cannot be read as one. They are
+    /// left alone, and their numbers stay taken.
+    pub damaged: Vec<PathBuf>,
 }
 
 impl Registry {
@@ -52,6 +55,7 @@ impl Registry {
             state.commit(tx, action).await?;
             all.versions += one.versions;
             all.moves += one.moves;
+            all.damaged.extend(one.damaged);
         }
         Ok(all)
     }
@@ -65,23 +69,24 @@ impl Registry {
         let versions = state.known_versions(tx.connection(), name).await?;
         let moves = state.known_moves(tx.connection(), name).await?;
         let owned = name.to_owned();
-        let (versions, moves) = self
+        let news = self
             .blocking(move |root| news(root, &owned, &versions, &moves))
             .await?;
-        for version in &versions {
+        for version in &news.versions {
             state
                 .put_version(tx.connection(), &version_row(version))
                 .await?;
         }
-        for alias_move in &moves {
+        for alias_move in &news.moves {
             state
                 .put_move(tx.connection(), &move_row(alias_move))
                 .await?;
         }
         Ok(Reconciled {
-            versions: versions.len(),
-            moves: moves.len(),
+            versions: news.versions.len(),
+            moves: news.moves.len(),
             removed: 0,
+            damaged: news.damaged,
         })
     }
 
@@ -106,24 +111,38 @@ impl Registry {
     }
 }
 
-/// The versions and moves in a model's folder that are not among the known.
-fn news(
-    root: &Path,
-    name: &str,
-    versions: &[i64],
-    moves: &[i64],
-) -> Result<(Vec<ModelVersion>, Vec<AliasMove>), RegistryError> {
+/// What a model's folder has and the store does not know.
+struct News {
+    versions: Vec<ModelVersion>,
+    moves: Vec<AliasMove>,
+    damaged: Vec<PathBuf>,
+}
+
+/// Finds it, given the numbers that the store knows. The caller holds the
+/// store's write lock, so nobody is in the middle of writing here.
+fn news(root: &Path, name: &str, versions: &[i64], moves: &[i64]) -> Result<News, RegistryError> {
     let model = root.join(name);
+    alias_log::remove_unfinished(&model)?;
     let versions: BTreeSet<&i64> = versions.iter().collect();
     let moves: BTreeSet<&i64> = moves.iter().collect();
-    let new_versions = folder::version_numbers(&model)?
-        .into_iter()
-        .filter(|number| !versions.contains(number))
-        .map(|number| version_at(root, name, number))
-        .collect::<Result<_, _>>()?;
-    let mut new_moves = alias_log::read_moves(&model)?;
-    new_moves.retain(|alias_move| !moves.contains(&alias_move.number));
-    Ok((new_versions, new_moves))
+    let mut news = News {
+        versions: Vec::new(),
+        moves: alias_log::read_moves(&model)?,
+        damaged: Vec::new(),
+    };
+    news.moves
+        .retain(|alias_move| !moves.contains(&alias_move.number));
+    for number in folder::version_numbers(&model)? {
+        if versions.contains(&number) {
+            continue;
+        }
+        match version_at(root, name, number) {
+            Ok(version) => news.versions.push(version),
+            Err(error) if error.is_damage() => news.damaged.push(model.join(number.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(news)
 }
 
 fn is_old(path: &Path) -> bool {

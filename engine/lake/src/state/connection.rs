@@ -7,14 +7,14 @@ use std::{
 };
 
 use sqlx::{
-    Sqlite, SqliteConnection, SqlitePool, Transaction,
+    ConnectOptions, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     RunId, StateError,
-    error::{is_busy, is_cannot_open},
+    error::{is_busy, is_unshareable},
     migrations::{self, Currency},
 };
 
@@ -81,7 +81,7 @@ impl State {
             // In a folder that cannot be written, SQLite cannot make the files
             // that readers of a WAL share. Nobody writes there, so none are needed.
             Err(StateError::Open { source, .. } | StateError::Query { source, .. })
-                if is_cannot_open(&source) && !has_wal(path) =>
+                if is_unshareable(&source) && !has_wal(path) =>
             {
                 read_tables(path, options.immutable(true)).await?
             }
@@ -193,6 +193,8 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
+        // A statement that waits for another process is not a slow one.
+        .disable_statement_logging()
 }
 
 fn pool_options() -> SqlitePoolOptions {

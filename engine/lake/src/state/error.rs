@@ -152,9 +152,10 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     primary_code(error).is_some_and(|code| matches!(code, 5 | 6))
 }
 
-/// Whether SQLite could not open the file or its companions (SQLITE_CANTOPEN).
-pub(super) fn is_cannot_open(error: &sqlx::Error) -> bool {
-    primary_code(error) == Some(14)
+/// Whether SQLite could not make the files that readers of a WAL share:
+/// SQLITE_CANTOPEN, or SQLITE_READONLY of the folder.
+pub(super) fn is_unshareable(error: &sqlx::Error) -> bool {
+    primary_code(error).is_some_and(|code| matches!(code, 8 | 14))
 }
 
 fn primary_code(error: &sqlx::Error) -> Option<i64> {

@@ -4,6 +4,8 @@
 //! a process that ended between a Delta commit and its confirmation: commits
 //! whose transaction the store does not know are applied in order.
 
+use sqlx::SqliteConnection;
+
 use crate::{delta::Commit, lakehouse::Lakehouse, name::TableName};
 
 use super::{CommitRecord, RunId, State, StateError, commit_record::app_id};
@@ -15,6 +17,9 @@ pub struct Rebuilt {
     pub commits: usize,
     /// Transactions that were begun and never committed.
     pub abandoned: usize,
+    /// Tables that were removed or restored to an earlier version: their
+    /// ledgers and keys were forgotten, and told again from what is there.
+    pub went_back: Vec<String>,
     /// Runs named by those commits whose history the store does not have: it
     /// was lost or restored, and the user should hear of it.
     pub lost_runs: Vec<RunId>,
@@ -22,19 +27,24 @@ pub struct Rebuilt {
 
 impl Rebuilt {
     /// Adds what another table told.
-    pub fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.commits += other.commits;
         self.abandoned += other.abandoned;
+        self.went_back.extend(other.went_back);
         self.lost_runs.extend(other.lost_runs);
         self.lost_runs.sort();
         self.lost_runs.dedup();
     }
 }
 
+/// A commit that the store does not know: its transaction, version and record.
+type News = (i64, i64, CommitRecord);
+
 impl State {
     /// Tells the store what the commits of the project's tables say and it does
-    /// not know: after a crash, or when the store was lost or restored. Tables
-    /// that are as the store remembers them cost one look at a folder.
+    /// not know: after a crash, or when the store, or a table, was lost or
+    /// restored. Tables that are as the store remembers them cost one look at a
+    /// folder.
     ///
     /// Call it while holding the pipeline's lock, before the run starts: intents
     /// that no commit answers are abandoned.
@@ -52,68 +62,43 @@ impl State {
         for table in tables {
             let asset = table.to_string();
             let app_id = app_id(project, &asset);
+            let latest = lakehouse.latest_version(table).await?;
+            let latest = latest.and_then(|version| i64::try_from(version).ok());
+            let known = self.last_committed(&app_id).await?;
+            let remembered = known.map(|(_, version)| version);
             let intents = pending.iter().any(|pending| pending.record.asset == asset);
-            if !intents && self.is_current(lakehouse, project, table).await? {
+            if latest == remembered && !intents {
                 continue;
             }
-            let last = lakehouse.last_txn(table, &app_id).await?;
-            let commits = if last > self.last_committed(&app_id).await? {
+            let went_back = latest < remembered;
+            let known = known.map(|(txn, _)| txn).filter(|_| !went_back);
+            let commits = if lakehouse.last_txn(table, &app_id).await? > known {
                 lakehouse.commits(table).await?
             } else {
                 Vec::new()
             };
-            rebuilt.merge(self.apply_commits(project, &asset, &commits).await?);
+            let news = news(&app_id, known, &commits);
+            rebuilt.merge(self.apply(project, &asset, went_back, news).await?);
         }
         Ok(rebuilt)
     }
 
-    /// Whether the table stands at the version that the store remembers.
-    async fn is_current(
-        &self,
-        lakehouse: &Lakehouse,
-        project: &str,
-        table: &TableName,
-    ) -> Result<bool, StateError> {
-        let latest = lakehouse.latest_version(table).await?;
-        let key = self.asset_key(project, &table.to_string()).await?;
-        Ok(match (latest, key) {
-            (None, _) => true,
-            (Some(latest), Some(key)) => {
-                key.outcome
-                    .get("version")
-                    .and_then(serde_json::Value::as_u64)
-                    == Some(latest)
-            }
-            (Some(_), None) => false,
-        })
-    }
-
-    /// Applies commits of the project's table that the store does not know yet:
-    /// transaction counter, file ledger and the asset's key. Other commits are
-    /// passed over. Intents that no commit answers are abandoned.
-    async fn apply_commits(
+    /// Brings transaction counter, file ledger and key of a table to what its
+    /// commits say, and abandons intents that none of them answers.
+    async fn apply(
         &self,
         project: &str,
         asset: &str,
-        commits: &[Commit],
+        went_back: bool,
+        news: Vec<News>,
     ) -> Result<Rebuilt, StateError> {
         let action = "apply the commits of a table";
-        let app_id = app_id(project, asset);
-        let known = self.last_committed(&app_id).await?;
-        let mut news: Vec<(i64, i64, CommitRecord)> = commits
-            .iter()
-            .filter_map(|commit| {
-                let (writer, txn) = commit.txn.as_ref()?;
-                let ours = *writer == app_id && known.is_none_or(|known| *txn > known);
-                let record = CommitRecord::from_metadata(&commit.metadata)?;
-                let version = i64::try_from(commit.version).ok()?;
-                ours.then_some((*txn, version, record))
-            })
-            .collect();
-        news.sort_by_key(|&(txn, version, _)| (txn, version));
-
         let mut rebuilt = Rebuilt::default();
         let mut tx = self.begin(action).await?;
+        if went_back {
+            self.forget_table(tx.connection(), project, asset).await?;
+            rebuilt.went_back.push(asset.to_owned());
+        }
         for (txn, version, record) in &news {
             self.apply_commit(tx.connection(), record, *txn, *version)
                 .await?;
@@ -130,17 +115,60 @@ impl State {
         let open = sqlx::query(
             "UPDATE txns SET state = 'ABANDONED' WHERE app_id = $1 AND state = 'INTENT'",
         )
-        .bind(&app_id)
+        .bind(app_id(project, asset))
         .execute(tx.connection())
         .await
         .map_err(self.failed(action))?;
         rebuilt.abandoned = usize::try_from(open.rows_affected()).unwrap_or(usize::MAX);
-        rebuilt.lost_runs.sort();
-        rebuilt.lost_runs.dedup();
-        if rebuilt == Rebuilt::default() {
-            return Ok(rebuilt);
-        }
         self.commit(tx, action).await?;
         Ok(rebuilt)
     }
+
+    /// Forgets what the store remembers of a table, but not the numbers of its
+    /// transactions: those are never used again.
+    async fn forget_table(
+        &self,
+        connection: &mut SqliteConnection,
+        project: &str,
+        asset: &str,
+    ) -> Result<(), StateError> {
+        let action = "forget a table";
+        sqlx::query(
+            "UPDATE txns SET state = 'ABANDONED', table_version = NULL \
+             WHERE app_id = $1 AND state = 'COMMITTED'",
+        )
+        .bind(app_id(project, asset))
+        .execute(&mut *connection)
+        .await
+        .map_err(self.failed(action))?;
+        sqlx::query("DELETE FROM files WHERE project = $1 AND table_name = $2")
+            .bind(project)
+            .bind(asset)
+            .execute(&mut *connection)
+            .await
+            .map_err(self.failed(action))?;
+        sqlx::query("DELETE FROM asset_keys WHERE project = $1 AND asset = $2")
+            .bind(project)
+            .bind(asset)
+            .execute(connection)
+            .await
+            .map_err(self.failed(action))?;
+        Ok(())
+    }
+}
+
+/// The commits of `app_id` after the transaction `known`, in order.
+fn news(app_id: &str, known: Option<i64>, commits: &[Commit]) -> Vec<News> {
+    let mut news: Vec<News> = commits
+        .iter()
+        .filter_map(|commit| {
+            let (writer, txn) = commit.txn.as_ref()?;
+            let ours = writer == app_id && known.is_none_or(|known| *txn > known);
+            let record = CommitRecord::from_metadata(&commit.metadata)?;
+            let version = i64::try_from(commit.version).ok()?;
+            ours.then_some((*txn, version, record))
+        })
+        .collect();
+    news.sort_by_key(|&(txn, version, _)| (txn, version));
+    news
 }

@@ -127,13 +127,18 @@ impl State {
         Ok(pending)
     }
 
-    /// The last number for `app_id` whose commit is known to be in the table.
-    pub(super) async fn last_committed(&self, app_id: &str) -> Result<Option<i64>, StateError> {
-        sqlx::query_scalar(
-            "SELECT MAX(version) FROM txns WHERE app_id = $1 AND state = 'COMMITTED'",
+    /// The last number for `app_id` whose commit is known to be in the table,
+    /// with the version that the commit made.
+    pub(super) async fn last_committed(
+        &self,
+        app_id: &str,
+    ) -> Result<Option<(i64, i64)>, StateError> {
+        sqlx::query_as(
+            "SELECT version, table_version FROM txns WHERE app_id = $1 AND state = 'COMMITTED' \
+             ORDER BY version DESC LIMIT 1",
         )
         .bind(app_id)
-        .fetch_one(self.pool())
+        .fetch_optional(self.pool())
         .await
         .map_err(self.failed("read the transaction counter"))
     }

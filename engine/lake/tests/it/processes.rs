@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     registry::{move_alias, train},
-    state::{new_run, record},
+    state::{PROJECT, new_run, record},
 };
 
 const FOLDER_VARIABLE: &str = "SLUICE_TEST_FOLDER";
@@ -49,11 +49,25 @@ async fn work(folder: &Path) {
     state.close().await;
 }
 
-fn spawn(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "processes::a_process_of_its_own", "--ignored"])
+/// This program again, to run one test that is ignored otherwise.
+fn command(test: &str, folder: &Path) -> Command {
+    // On Linux by its open file: a process without privileges may not be allowed
+    // into the folders that lead to it.
+    let program = if cfg!(target_os = "linux") {
+        PathBuf::from("/proc/self/exe")
+    } else {
+        std::env::current_exe().unwrap()
+    };
+    let mut command = Command::new(program);
+    command
+        .args(["--exact", test, "--ignored"])
         .env(FOLDER_VARIABLE, folder)
-        .stdout(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+fn spawn(folder: &Path) -> Child {
+    command("processes::a_process_of_its_own", folder)
         .spawn()
         .unwrap()
 }
@@ -141,7 +155,7 @@ async fn a_killed_process_leaves_a_store_and_a_registry_that_work() {
     child.wait().unwrap();
 
     let state = State::open(path.join("state.db")).await.unwrap();
-    let killed = state.recover_runs(crate::state::PROJECT).await.unwrap();
+    let killed = state.recover_runs(PROJECT).await.unwrap();
     assert!(killed.len() <= 1, "one run was under way: {killed:?}");
     let registry = Registry::new(path.join("_models"), Some(state.clone()));
     registry.reconcile().await.unwrap();
@@ -156,6 +170,52 @@ async fn a_killed_process_leaves_a_store_and_a_registry_that_work() {
     let total = i64::try_from(before.len()).unwrap() + ROUNDS;
     assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
     assert_eq!(after[..before.len()], before);
+}
+
+#[tokio::test]
+#[ignore = "another test starts it as a process without privileges"]
+async fn a_process_without_privileges() {
+    let folder = PathBuf::from(std::env::var_os(FOLDER_VARIABLE).unwrap());
+    let path = folder.join("state.db");
+    let state = State::open_read_only(&path).await.unwrap().unwrap();
+    let runs = state.latest_runs(PROJECT, 9).await.unwrap();
+    assert_eq!(runs.len(), 1);
+    state.close().await;
+    let error = State::open(&path).await.unwrap_err().to_string();
+    assert!(error.contains("--lakehouse"), "{error}");
+    let error = State::open(folder.join("new.db"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("new.db"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_can_be_read() {
+    use std::{
+        fs::{Permissions, metadata, set_permissions},
+        os::unix::{
+            fs::{MetadataExt as _, PermissionsExt as _},
+            process::CommandExt as _,
+        },
+    };
+
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let state = State::open(&path).await.unwrap();
+    state.start_run(new_run(RunKind::Run, None)).await.unwrap();
+    state.close().await;
+    set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+    set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
+    let mut child = command("processes::a_process_without_privileges", folder.path());
+    if metadata(folder.path()).unwrap().uid() == 0 {
+        // Permissions do not hold root back: become nobody.
+        child.uid(65534).gid(65534);
+    }
+    let status = child.status().unwrap();
+    set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    assert!(status.success());
 }
 
 /// A runner spawns what it awaits: every future must move between threads.

@@ -420,7 +420,7 @@ async fn without_a_store_the_registry_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_named() {
+async fn a_damaged_version_is_named_and_stops_nothing_else() {
     let folder = TempDir::new().unwrap();
     let registry = open(folder.path()).await;
     let version = train(&registry, "wine_quality", "k1").await;
@@ -430,4 +430,17 @@ async fn a_damaged_file_is_named() {
         matches!(&error, RegistryError::Damaged { path, .. } if path.ends_with("metrics.json")),
         "{error}"
     );
+    // Somebody made a folder by hand, and a process ended while it wrote an alias.
+    let model = folder.path().join("_models/wine_quality");
+    fs::create_dir(model.join("2")).unwrap();
+    move_alias(&registry, "wine_quality", 2).await.unwrap_err();
+    fs::create_dir_all(model.join("aliases")).unwrap();
+    fs::write(model.join("aliases/.0190.tmp"), "{").unwrap();
+    let told = registry.reconcile().await.unwrap();
+    assert_eq!(told.damaged, [model.join("2")]);
+    assert_eq!(entries(&model.join("aliases")), [] as [&str; 0]);
+    let next = train(&registry, "wine_quality", "k3").await;
+    assert_eq!(next.version, 3, "the number 2 is taken");
+    let found = registry.version_for_key("wine_quality", PROJECT, "wine_search", "k3");
+    assert_eq!(found.await.unwrap(), Some(next));
 }
