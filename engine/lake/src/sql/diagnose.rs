@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
 use datafusion::execution::SessionState;
-use datafusion::sql::sqlparser::ast::{Expr, Function, Spanned, Visit, visit_expressions};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, Spanned, Visit, WindowType, visit_expressions,
+};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
+use super::messages::clean;
 use super::mistakes::help_among;
 use super::references::is_call_of;
 use super::scope::same;
-use super::statement::lower_first;
 use crate::nearest::nearest;
 
 impl SqlError {
@@ -22,17 +24,11 @@ impl SqlError {
         self
     }
 
-    /// The same error, at the whole text if it has no place yet.
-    pub(crate) fn or_at_start(self, text: &str) -> Self {
-        let leading = text.len() - text.trim_start().len();
-        let before = &text[..leading];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        self.or_at(SqlSpan {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            start: leading,
-            len: text.trim().len(),
-        })
+    /// The same error, at the first word of a statement if it has no place yet.
+    pub(crate) fn or_at_first_word(self, text: &str, span: SqlSpan) -> Self {
+        let mut words = text[span.range()].split_whitespace();
+        let len = words.next().map_or(0, str::len);
+        self.or_at(SqlSpan { len, ..span })
     }
 }
 
@@ -44,8 +40,7 @@ pub(crate) fn diagnose(
     error: DataFusionError,
 ) -> SqlError {
     let first = first_of(&error);
-    let diagnosed = first.diagnostic().and_then(|d| d.span);
-    let span = diagnosed.and_then(|span| SqlSpan::of_planned(text, span));
+    let diagnostic = first.diagnostic();
     let root = root_of(first);
     let described = match root {
         DataFusionError::SchemaError(schema_error, _) => {
@@ -55,15 +50,37 @@ pub(crate) fn diagnose(
             let message = other.strip_backtrace();
             match unknown_function(&message) {
                 Some(name) => describe_unknown_function(state, name),
-                None => {
-                    let place = blamed_call(&message, ast, text);
-                    SqlError::new(SqlErrorKind::Planning, clean(&message)).at(place)
-                }
+                None => describe(&message, diagnostic, ast, text),
             }
         }
     };
-    let place = span.or(described.span);
+    let spans = diagnostic.into_iter().flat_map(|diagnostic| {
+        let notes = diagnostic.notes.iter().map(|note| note.span);
+        std::iter::once(diagnostic.span).chain(notes).flatten()
+    });
+    let mut places = spans.filter_map(|span| SqlSpan::of_planned(text, span));
+    let place = places.next().or(described.span);
     described.at(place).caused_by(error)
+}
+
+/// Any other error: in the words of its diagnostic, if it has one.
+fn describe(
+    message: &str,
+    diagnostic: Option<&Diagnostic>,
+    ast: &impl Visit,
+    text: &str,
+) -> SqlError {
+    let place = blamed_call(message, ast, text).or_else(|| blamed_name(message, ast, text));
+    let advice = diagnostic.and_then(|d| {
+        let helps = d.helps.iter().map(|help| &help.message);
+        helps.map(|help| clean(help)).next()
+    });
+    // The diagnostic of types that do not go together names no types.
+    let told = diagnostic.filter(|d| d.message != "expressions have incompatible types");
+    let cleaned = told.map_or_else(|| clean(message), |d| clean(&d.message));
+    SqlError::new(SqlErrorKind::Planning, cleaned)
+        .at(place)
+        .with_help(advice)
 }
 
 /// Of several errors the first: the others may only follow from it.
@@ -128,6 +145,13 @@ fn unknown_function(message: &str) -> Option<&str> {
 }
 
 fn describe_unknown_function(state: &SessionState, name: &str) -> SqlError {
+    if state.window_functions().contains_key(name) {
+        return SqlError::new(
+            SqlErrorKind::Planning,
+            format!("`{name}` is a window function"),
+        )
+        .with_help(Some(format!("write {name}(...) OVER (...)")));
+    }
     let scalar = state.scalar_functions().keys();
     let aggregate = state.aggregate_functions().keys();
     let window = state.window_functions().keys();
@@ -151,6 +175,42 @@ fn blamed_call(message: &str, ast: &impl Visit, text: &str) -> Option<SqlSpan> {
             || message.contains(&format!("'{name} "))
     })?;
     SqlSpan::of(text, blamed.name.span())
+}
+
+/// Where a name that the message quotes, or shows after a dot, stands last: what
+/// comes after the select list is more often to blame.
+fn blamed_name(message: &str, ast: &impl Visit, text: &str) -> Option<SqlSpan> {
+    let mut blamed = None;
+    let _always_continues = visit_expressions(ast, |expr| {
+        let ident = match expr {
+            Expr::Identifier(ident) => Some(ident),
+            Expr::CompoundIdentifier(parts) => parts.last(),
+            Expr::Function(function) => match &function.over {
+                Some(WindowType::NamedWindow(window)) => Some(window),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(ident) = ident
+            && shows(message, &ident.value)
+        {
+            blamed = SqlSpan::of(text, ident.span).or(blamed);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    blamed
+}
+
+fn shows(message: &str, name: &str) -> bool {
+    message.match_indices(name).any(|(at, _)| {
+        let before = &message[..at];
+        let after = message[at + name.len()..].chars().next();
+        let ends = !after.is_some_and(|ch| ch.is_alphanumeric() || ch == '_');
+        let begins = ["'", "\"", "`", ".", "field ", "window "];
+        ends && begins
+            .iter()
+            .any(|begin| before.to_lowercase().ends_with(begin))
+    })
 }
 
 fn function_names(ast: &impl Visit) -> Vec<Function> {
@@ -184,68 +244,9 @@ fn place_of_name(name: &str, ast: &impl Visit, text: &str) -> Option<SqlSpan> {
     found.break_value().and_then(|span| SqlSpan::of(text, span))
 }
 
-/// The message without the names of DataFusion's insides.
-fn clean(message: &str) -> String {
-    const PREFIXES: [&str; 10] = [
-        "Error during planning: ",
-        "Schema error: ",
-        "SQL error: ",
-        "Execution error: ",
-        "Arrow error: ",
-        "Invalid or Unsupported Configuration: ",
-        "External error: ",
-        "Internal error: ",
-        "type_coercion",
-        "caused by",
-    ];
-    let mut rest = message.trim();
-    let mut unsupported = false;
-    loop {
-        let before = rest;
-        for prefix in PREFIXES {
-            rest = rest.strip_prefix(prefix).unwrap_or(rest).trim_start();
-        }
-        if let Some(inner) = rest.strip_prefix("This feature is not implemented: ") {
-            unsupported = true;
-            rest = inner.trim_start();
-        }
-        if rest == before {
-            break;
-        }
-    }
-    let rest = rest
-        .split("\nThis issue was likely caused by a bug in DataFusion")
-        .next()
-        .unwrap_or(rest)
-        .trim_end();
-    let rest = rest.trim_end_matches('.');
-    if unsupported && !rest.contains("not ") {
-        return format!("not supported: {}", lower_first(rest));
-    }
-    lower_first(rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn messages_lose_the_names_of_the_planner_s_insides() {
-        assert_eq!(
-            clean("type_coercion\ncaused by\nError during planning: Cannot coerce a to b."),
-            "cannot coerce a to b"
-        );
-        assert_eq!(
-            clean("This feature is not implemented: `AS OF` join"),
-            "not supported: `AS OF` join"
-        );
-        assert_eq!(
-            clean(
-                "Internal error: Odd.\nThis issue was likely caused by a bug in DataFusion's code."
-            ),
-            "odd"
-        );
-    }
 
     #[test]
     fn the_name_of_an_unknown_function_is_found() {

@@ -49,7 +49,8 @@ async fn plan_with(
     });
     checked.map_err(|error| match unresolved.into_iter().next() {
         Some(unknown) => unknown.caused_by(error),
-        None => diagnose(&state, &statement.ast, statement.text(), error).or_at(statement.span()),
+        None => diagnose(&state, &statement.ast, statement.text(), error)
+            .or_at_first_word(statement.text(), statement.span()),
     })
 }
 
@@ -109,7 +110,7 @@ pub fn plan_expression(
         });
     planned.map_err(|error| match unresolved {
         Some(unknown) => unknown.caused_by(error),
-        None => diagnose(&state, &ast, expression.text(), error).or_at_start(expression.text()),
+        None => diagnose(&state, &ast, expression.text(), error).or_at(expression.span()),
     })
 }
 

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use super::depth::limit_depth;
 use super::dialect::SluiceDialect;
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
+use super::messages::lower_first;
 use crate::nearest::nearest;
 
 /// One statement, and the text that it was parsed from.
@@ -61,6 +62,7 @@ impl Statement {
 pub struct Expression {
     pub(crate) ast: Expr,
     text: Arc<str>,
+    span: SqlSpan,
 }
 
 impl Expression {
@@ -72,6 +74,11 @@ impl Expression {
     /// The whole text that was parsed.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where the expression stands in the text.
+    pub fn span(&self) -> SqlSpan {
+        self.span
     }
 
     /// The place of a node of the tree; `None` when the parser did not record
@@ -187,9 +194,11 @@ pub fn parse_expression(text: &str) -> Result<Expression, SqlError> {
         let message = format!("expected the end of the expression, found `{next}`");
         return Err(at_token(text, &tokens, message, next.span));
     }
+    let whole = Span::new(first.start, end_before(&tokens, &next));
     Ok(Expression {
         ast,
         text: Arc::from(text),
+        span: SqlSpan::of(text, whole).unwrap_or_else(|| end_of(text)),
     })
 }
 
@@ -318,8 +327,12 @@ fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
                 let width = text[span.start..].chars().next().map_or(0, char::len_utf8);
                 SqlSpan { len: width, ..span }
             });
-            SqlError::new(SqlErrorKind::Syntax, lower_first(&error.message))
-                .at(span.or_else(|| Some(end_of(text))))
+            let message = lower_first(error.message.trim_end_matches('.'));
+            SqlError::new(
+                SqlErrorKind::Syntax,
+                message.replace("EOF", "the end of the text"),
+            )
+            .at(span.or_else(|| Some(end_of(text))))
         })
 }
 
@@ -421,15 +434,4 @@ fn misspelt_keyword(tokens: &[TokenWithSpan], error_at: usize) -> Option<String>
         let edits = strsim::damerau_levenshtein(&word.value.to_uppercase(), keyword);
         (edits <= 1).then(|| format!("did you mean {keyword} instead of `{}`?", word.value))
     })
-}
-
-/// Sentences of errors begin in lower case, unless with a name in capitals.
-pub(crate) fn lower_first(message: &str) -> String {
-    let mut chars = message.chars();
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => message.to_owned(),
-    }
 }

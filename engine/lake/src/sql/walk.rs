@@ -182,6 +182,8 @@ impl<'a> Walker<'a> {
             }
             if let Some(renaming) = &mut self.renaming {
                 cte.alias.name.value = renaming.next();
+            } else {
+                cte.alias.name.value = self.name_not_shadowing(&declared);
             }
             let written = cte.alias.name.value.clone();
             let aliases: Vec<Ident> = cte.alias.columns.iter().map(|c| c.name.clone()).collect();
@@ -198,6 +200,18 @@ impl<'a> Walker<'a> {
             });
         }
         Ok(())
+    }
+
+    /// A CTE may have the name of one around it, but not for the planner.
+    fn name_not_shadowing(&self, declared: &str) -> String {
+        let taken = |name: &str| self.ctes.iter().any(|cte| same(&cte.written, name));
+        let mut name = declared.to_owned();
+        let mut count = 1;
+        while taken(&name) {
+            count += 1;
+            name = format!("{declared}_{count}");
+        }
+        name
     }
 
     /// The part before UNION is read without the CTE's own name; its columns

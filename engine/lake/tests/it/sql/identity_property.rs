@@ -287,6 +287,33 @@ fn canonical(query: &Query, seed: u64) -> String {
     normalise(&one(&write(query, &mut Style { seed }, &[])))
 }
 
+/// The query with one thing changed: which, and to what, is up to `choice`.
+fn mutated(query: &Query, choice: u64) -> Query {
+    let mut query = query.clone();
+    let count = query.from.len();
+    let value = (choice / 8 % 3) as u8;
+    let index = (choice / 24) as usize;
+    let item = index % query.select.len();
+    match choice % 8 {
+        0 => query.select[item].1 = value,
+        1 => query.select[item].0 = value as usize % count,
+        2 => query.select[item].2 = Some(value),
+        3 => query.limit = Some(value),
+        4 => query.filter = Some(Filter::Columns((0, value), (index % count, value))),
+        5 => query.from.reverse(),
+        6 => query.select.reverse(),
+        _ => {
+            let source = &mut query.from[index % count];
+            *source = match source.clone() {
+                Source::Table(_) => Source::Table(value),
+                Source::Subquery(inner) => Source::Subquery(Box::new(mutated(&inner, choice / 8))),
+                Source::Cte(inner) => Source::Cte(Box::new(mutated(&inner, choice / 8))),
+            };
+        }
+    }
+    query
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -305,6 +332,20 @@ proptest! {
         prop_assert_eq!(
             canonical(&first, left) == canonical(&second, right),
             first == second
+        );
+    }
+
+    #[test]
+    fn a_changed_query_has_another_text(
+        query in queries(),
+        choice: u64,
+        left: u64,
+        right: u64,
+    ) {
+        let changed = mutated(&query, choice);
+        prop_assert_eq!(
+            canonical(&query, left) == canonical(&changed, right),
+            query == changed
         );
     }
 }

@@ -159,6 +159,10 @@ async fn ctes_shadow_tables_only_where_they_are_in_scope() {
         rows("WITH a AS (SELECT id FROM silver.wine), b AS (SELECT A.ID FROM A) SELECT count(*) AS n FROM B").await,
         ["n=3"]
     );
+    assert_eq!(
+        rows("WITH t AS (SELECT 1 AS x), u AS (WITH T AS (SELECT 2 AS x) SELECT t.X FROM t) SELECT t.x AS a, U.x AS b FROM T, u").await,
+        ["a=1 b=2"]
+    );
 }
 
 #[tokio::test]
