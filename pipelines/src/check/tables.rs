@@ -123,7 +123,7 @@ pub(crate) async fn check(
     known.add(&name, schema).ok()?;
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(IngestAsset { rows, ..ingest }),
-        AssetBody::Sql(sql) => AssetBody::Sql(SqlAsset { rows, ..sql }),
+        AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
         model @ AssetBody::Model(_) => model,
     })
 }
@@ -243,7 +243,7 @@ async fn check_query(
         Some(table) => Some(format!("it reads {table}")),
         None => sql::is_volatile(&plan).then(|| "it calls a volatile function".to_owned()),
     };
-    let body = AssetBody::Sql(SqlAsset {
+    let body = AssetBody::Sql(Box::new(SqlAsset {
         table: name.clone(),
         sql: sql.clone(),
         statement,
@@ -251,7 +251,7 @@ async fn check_query(
         applies: found.applies.clone(),
         volatile,
         rows: RowPlan::default(),
-    });
+    }));
     Some((body, schema))
 }
 

@@ -79,7 +79,7 @@ pub enum AssetBody {
     /// A table from files.
     Ingest(IngestAsset),
     /// A table from a query.
-    Sql(SqlAsset),
+    Sql(Box<SqlAsset>),
     /// A fitted model.
     Model(ModelAsset),
 }

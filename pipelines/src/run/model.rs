@@ -182,7 +182,7 @@ async fn train(
         let told = std::sync::atomic::AtomicU64::new(0);
         let on_round = |_score| {
             let done = told.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-            if done % 50 == 0 {
+            if done.is_multiple_of(50) {
                 sink(&crate::events::Event {
                     time_ms: super::context::now_ms(),
                     kind: EventKind::StageProgress {
