@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
 };
@@ -142,12 +142,15 @@ async fn fit_in(
             spec.objective().metric.name,
         ),
     };
-    let (fitted, figures) = figures(fitted, splits).await?;
+    let (fitted, figures, report) = figures(fitted, splits).await?;
     let watched = format!("validation.{watched}");
     let metrics = track::metrics(&figures, &fitted.history, &watched);
     run.state.log_metrics(run_id, &metrics).await?;
-    let importance = vec![("importance.csv", track::importance_csv(&fitted))];
-    track::artifacts(run, run_id, importance).await?;
+    let files = vec![
+        ("importance.csv", track::importance_csv(&fitted)),
+        ("evaluation.json", report),
+    ];
+    track::artifacts(run, run_id, files).await?;
     let version = register(run, asset, model, key, run_id, fitted, &figures).await?;
     Ok((version, figures))
 }
@@ -291,24 +294,40 @@ async fn search(
     Ok(outcome.winner)
 }
 
-/// All metrics of the winner on all parts: the only look at the test rows.
+/// All metrics of the winner on all parts, the only look at the test rows; and the same with
+/// the confusion matrices, as JSON.
 async fn figures(
     fitted: Fitted,
     splits: Arc<Splits>,
-) -> Result<(Fitted, BTreeMap<String, f64>), StageError> {
+) -> Result<(Fitted, BTreeMap<String, f64>, String), StageError> {
     blocking(move || {
-        let mut figures = BTreeMap::new();
+        let (mut figures, mut report) = (BTreeMap::new(), Map::new());
         for split in Split::ALL {
             let data = splits.get(split);
             if data.is_empty() {
                 continue;
             }
-            let scores = fitted.model.predict(data)?;
-            for (name, value) in evaluate(data.labels(), &scores).metrics {
+            let evaluation = evaluate(data.labels(), &fitted.model.predict(data)?);
+            let confusion = evaluation.confusion;
+            report.insert(
+                split.to_string(),
+                json!({
+                    "rows": evaluation.rows,
+                    "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
+                    "confusion_matrix": {
+                        "true_negatives": confusion.true_negatives,
+                        "false_positives": confusion.false_positives,
+                        "false_negatives": confusion.false_negatives,
+                        "true_positives": confusion.true_positives,
+                    },
+                }),
+            );
+            for (name, value) in evaluation.metrics {
                 figures.insert(format!("{split}.{name}"), value);
             }
         }
-        Ok((fitted, figures))
+        let report = format!("{:#}\n", Value::Object(report));
+        Ok((fitted, figures, report))
     })
     .await
 }
