@@ -1,7 +1,7 @@
 //! The state store as SQL tables: the schema `system`.
 //!
-//! Start at [`SystemSchema`]. [`tables`] lists the tables and their columns,
-//! named as in MLflow; adding a table is one entry there. [`scan`] streams rows.
+//! Start at [`SystemSchema`]. `tables.rs` lists the tables and their columns,
+//! named as in MLflow; adding a table is one entry there. `scan.rs` streams rows.
 
 mod scan;
 mod tables;

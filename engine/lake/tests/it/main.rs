@@ -9,6 +9,7 @@ mod delta_commits;
 mod delta_replace;
 mod fixture;
 mod lakehouse;
+mod opening;
 mod processes;
 mod rebuild;
 mod registry;

@@ -94,7 +94,7 @@ async fn a_lost_store_is_told_again_from_commits() {
     let state = store(&test).await;
     let rebuilt = reconcile(&test, &state).await;
     assert_eq!((rebuilt.commits, rebuilt.abandoned), (3, 0));
-    assert_eq!(rebuilt.lost_runs, [run.clone()], "and that is reported");
+    assert_eq!(rebuilt.lost_runs, std::slice::from_ref(&run), "reported");
     assert_eq!(ledger(&state).await, before);
     let key = state.asset_key(PROJECT, TABLE).await.unwrap().unwrap();
     assert_eq!(key.key, "k3");
