@@ -47,9 +47,9 @@ pub fn normalise_expression(expression: &Expression) -> String {
 /// The statement with numbered aliases and CTEs; `None` if that would change
 /// the name of a column, or if the names cannot be told.
 fn renamed(statement: &Statement) -> Option<ast::Statement> {
-    // Once with names that are nowhere in the text, to see which names stay...
+    // Once with names that are nowhere in the statement, to see which stay...
     let mut marker = "r_".to_owned();
-    let text = statement.text().to_lowercase();
+    let text = statement.ast.to_string().to_lowercase();
     while text.contains(&marker) {
         marker.push('_');
     }

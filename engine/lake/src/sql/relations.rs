@@ -125,18 +125,7 @@ impl Walker<'_> {
                 table_with_joins,
                 alias: Some(alias),
             } => {
-                self.scopes.push(Scope::default());
-                let result = self.tables(table_with_joins);
-                let inner = self.scopes.pop().unwrap_or_default();
-                result?;
-                let columns = Columns {
-                    named: inner
-                        .wildcard()
-                        .into_iter()
-                        .map(Visible::to_column)
-                        .collect(),
-                    complete: inner.is_complete(),
-                };
+                let columns = self.nested_join(table_with_joins)?;
                 self.bring(None, Some(alias), columns, None);
                 Ok(())
             }
@@ -161,6 +150,22 @@ impl Walker<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// A join in parentheses with an alias: one relation to what is around it.
+    fn nested_join(&mut self, tables: &mut TableWithJoins) -> Result<Columns, SqlError> {
+        self.scopes.push(Scope::default());
+        let result = self.tables(tables);
+        let inner = self.scopes.pop().unwrap_or_default();
+        result?;
+        Ok(Columns {
+            named: inner
+                .wildcard()
+                .into_iter()
+                .map(Visible::to_column)
+                .collect(),
+            complete: inner.is_complete(),
+        })
     }
 
     /// Adds a relation to the innermost scope.

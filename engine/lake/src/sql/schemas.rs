@@ -8,6 +8,7 @@ use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 
 use super::error::{SqlError, SqlErrorKind};
+use super::messages::clean;
 use super::references::{TableRef, table_refs};
 use super::scope::same;
 use super::statement::Statement;
@@ -146,7 +147,10 @@ async fn open_table(
     let provider = schema.table(&name).await.map_err(|error| {
         SqlError::new(
             SqlErrorKind::Catalog,
-            format!("cannot open the table `{layer}.{name}`: {error}"),
+            format!(
+                "cannot open the table `{layer}.{name}`: {}",
+                clean(&error.strip_backtrace())
+            ),
         )
         .at(table.span)
         .caused_by(error)

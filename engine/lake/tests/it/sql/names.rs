@@ -242,3 +242,58 @@ async fn a_merged_column_has_the_value_of_the_side_that_is_there() {
         ["ID=2 day=10"]
     );
 }
+
+#[tokio::test]
+async fn names_are_found_in_every_kind_of_expression() {
+    for expression in [
+        "CASE ID WHEN 1 THEN QUALITY ELSE -ID END",
+        "CASE WHEN IS_RED THEN PH ELSE 0 END",
+        "coalesce(NULLIF(ID, 1), QUALITY)",
+        "CAST(PH AS INT) + ID::BIGINT + TRY_CAST(WINERY AS INT)",
+        "ID IN (1, QUALITY) AND PH BETWEEN ID AND QUALITY",
+        "WINERY LIKE 'A%' OR WINERY ILIKE 'a%' OR WINERY SIMILAR TO 'A'",
+        "ID IS NOT NULL AND NOT IS_RED AND IS_RED IS NOT TRUE AND ID IS DISTINCT FROM QUALITY",
+        "EXTRACT(year FROM to_timestamp(ID)) + date_part('day', to_timestamp(QUALITY))",
+        "to_timestamp(ID) + INTERVAL '1' DAY",
+        "substring(WINERY FROM 1 FOR ID) || trim(BOTH ' ' FROM WINERY) || upper(WINERY)",
+        "position('A' IN WINERY) + ceil(PH) + floor(PH)",
+        "[ID, QUALITY][1] + array_length([ID])",
+        "{'a': ID, 'b': QUALITY}['a']",
+        "named_struct('Deep', PH)['Deep']",
+        "struct(ID, PH)",
+        "MAP {'k': ID}['k']",
+        "sum(ID) FILTER (WHERE QUALITY > 5)",
+        "array_agg(ID ORDER BY PH DESC)",
+        "sum(DISTINCT QUALITY) + count(*)",
+        "avg(PH) OVER (PARTITION BY QUALITY ORDER BY ID ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+        "first_value(ID) IGNORE NULLS OVER (ORDER BY PH)",
+        "percentile_cont(0.5) WITHIN GROUP (ORDER BY PH)",
+        "(SELECT max(v.DAY) FROM gold.visits v WHERE V.id = W.ID)",
+        "ID = ANY ([1, QUALITY])",
+        "E'\\n' || WINERY",
+    ] {
+        let sql = format!("SELECT {expression} AS x FROM silver.wine AS w");
+        assert!(!rows(&sql).await.is_empty(), "{sql}");
+    }
+    assert_eq!(
+        rows("SELECT QUALITY, count(*) AS n FROM silver.wine GROUP BY ROLLUP (quality) ORDER BY N, Quality").await,
+        ["Quality=7 n=1", "Quality=5 n=2", "Quality= n=3"]
+    );
+    assert_eq!(
+        rows("SELECT w.QUALITY AS q, max(W.pH) AS p FROM silver.wine w GROUP BY GROUPING SETS ((W.Quality), ()) ORDER BY Q NULLS FIRST").await,
+        ["q= p=3.3", "q=5 p=3.2", "q=7 p=3.3"]
+    );
+    assert_eq!(
+        rows("SELECT X AS y FROM unnest([1, 2]) AS t (x) WHERE T.x > 1").await,
+        ["y=2"]
+    );
+    assert_eq!(
+        rows("SELECT g.Value FROM generate_series(1, 2) AS G (VALUE) ORDER BY value DESC LIMIT 1")
+            .await,
+        ["VALUE=2"]
+    );
+    assert_eq!(
+        rows("SELECT COLUMN1, b.COLUMN2 FROM (VALUES (1, 2)) AS B").await,
+        ["column1=1 column2=2"]
+    );
+}
