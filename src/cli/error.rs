@@ -66,9 +66,14 @@ pub(super) enum CliError {
     Cancelled,
 }
 
-/// DataFusion's message without the wrappers that tell where in its code it arose.
+/// The innermost message, without the names of DataFusion's layers around it.
 fn plainly(error: &DataFusionError) -> String {
-    error.find_root().strip_backtrace()
+    match error.find_root() {
+        DataFusionError::ArrowError(error, _) => error.to_string(),
+        DataFusionError::External(error) => error.to_string(),
+        DataFusionError::Execution(message) => message.clone(),
+        other => other.strip_backtrace(),
+    }
 }
 
 impl CliError {

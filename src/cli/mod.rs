@@ -3,7 +3,6 @@
 mod check;
 mod error;
 mod plan;
-mod predict;
 mod project;
 mod prompt;
 mod run;

@@ -4,19 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::SessionContext;
 use sluice_lake::registry::Registry;
-use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
+use sluice_lake::session::SessionOptions;
 use sluice_lake::sql::{self, SqlError, Statement};
 use sluice_lake::state::State;
-use sluice_lake::system::SystemSchema;
 use sluice_lake::{LakeCatalog, Lakehouse, Pins};
 use sluice_pipelines::diagnostic::{Diagnostic, Diagnostics};
 use sluice_pipelines::source::{SourceFile, Span};
 use sluice_udfs::models::ModelSet;
+use sluice_udfs::session::{LakeSession, QueryError};
 
 use super::error::CliError;
-use super::predict;
 
 /// What a query is called in messages about it.
 const QUERY_NAME: &str = "query";
@@ -67,28 +65,23 @@ impl Session {
         sql::read_only(statement).map_err(|error| wrong(&text, error))?;
         let state = State::open_read_only(self.lakehouse.state_path()).await?;
         let registry = Registry::new(self.lakehouse.models_path(), state.clone());
-        let context = self.context(state)?;
-        let mut statement = statement.clone();
-        predict::bind(&mut statement, &context, &registry, &self.models).await?;
-        let plan = sql::plan(&context, statement)
-            .await
-            .map_err(|error| wrong(&text, error))?;
-        let rows = context.execute_logical_plan(plan).await;
+        // Tables are pinned when they are first read.
+        let catalog = LakeCatalog::new(self.lakehouse.clone(), Pins::new());
+        let options = SessionOptions::default();
+        let models = Arc::clone(&self.models);
+        let session = LakeSession::open(&options, catalog, state, registry, models);
+        let session = session.map_err(CliError::Query)?;
+        let plan = session.plan(statement.clone()).await;
+        let plan = plan.map_err(|error| match error {
+            QueryError::Sql(error) => wrong(&text, error),
+            QueryError::Registry(error) => CliError::Registry(error),
+            QueryError::Model { address, source } => CliError::Model { address, source },
+        })?;
+        let rows = session.context().execute_logical_plan(plan).await;
         rows.map_err(CliError::Query)?
             .execute_stream()
             .await
             .map_err(CliError::Query)
-    }
-
-    /// A fresh session: its tables are pinned when they are first read.
-    fn context(&self, state: Option<State>) -> Result<SessionContext, CliError> {
-        let system = SystemSchema::new(state).map_err(CliError::Query)?;
-        let catalog = LakeCatalog::new(self.lakehouse.clone(), Pins::new())
-            .with_schema(SystemSchema::NAME, Arc::new(system));
-        let context = session(&SessionOptions::default()).map_err(CliError::Query)?;
-        context.register_catalog(DEFAULT_CATALOG, Arc::new(catalog));
-        sluice_udfs::register(&context, &self.models);
-        Ok(context)
     }
 }
 

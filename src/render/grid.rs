@@ -118,8 +118,8 @@ impl Grid {
             match leaving {
                 Some(position) if kept.len() > 1 => {
                     kept.remove(position);
-                    for index in 0..self.columns.len() {
-                        widths[index] = self.natural_width(index);
+                    for (index, width) in widths.iter_mut().enumerate() {
+                        *width = self.natural_width(index);
                     }
                 }
                 _ => {

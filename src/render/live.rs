@@ -2,7 +2,7 @@
 //! has ended, the summary when all is done.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,19 +19,21 @@ const TICK: Duration = Duration::from_millis(120);
 /// Terminals narrower than this get a spinner without a bar, in columns.
 const BAR_NEEDS_WIDTH: usize = 60;
 
-/// Draws on the terminal behind standard output.
+/// Draws on a terminal, and writes the summary to `out`, which leads there too.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct Live<W> {
+    out: W,
     bars: MultiProgress,
     running: HashMap<String, ProgressBar>,
     screen: Screen,
     summary: Summary,
 }
 
-impl Live {
+impl<W: Write> Live<W> {
     /// A display for `screen`.
-    pub(crate) fn new(screen: Screen, target: ProgressDrawTarget) -> Self {
+    pub(crate) fn new(out: W, screen: Screen, target: ProgressDrawTarget) -> Self {
         Self {
+            out,
             bars: MultiProgress::with_draw_target(target),
             running: HashMap::new(),
             screen,
@@ -75,7 +77,7 @@ impl Live {
     }
 }
 
-impl Consumer for Live {
+impl<W: Write> Consumer for Live<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.summary.observe(&event.kind);
         match &event.kind {
@@ -126,9 +128,12 @@ impl Consumer for Live {
 
     fn finish(&mut self) -> io::Result<()> {
         self.abandon()?;
-        let mut lines = vec![String::new()];
-        lines.extend(self.summary.lines(self.screen));
-        self.bars.println(lines.join("\n"))
+        // Not through the bars: they fill lines with blanks to the terminal's edge.
+        writeln!(self.out)?;
+        for line in self.summary.lines(self.screen) {
+            writeln!(self.out, "{line}")?;
+        }
+        self.out.flush()
     }
 }
 
@@ -181,7 +186,8 @@ mod tests {
     #[test]
     fn no_bar_is_left_behind() {
         for events in [fixture::wine(), fixture::failing(), fixture::unchanged()] {
-            let mut live = Live::new(Screen::plain(), ProgressDrawTarget::hidden());
+            let mut out = Vec::new();
+            let mut live = Live::new(&mut out, Screen::plain(), ProgressDrawTarget::hidden());
             let mut most = 0;
             for event in &events {
                 live.event(event).unwrap();
@@ -190,6 +196,8 @@ mod tests {
             assert!(live.running.is_empty());
             assert!(most <= 1);
             live.finish().unwrap();
+            let summary = String::from_utf8(out).unwrap();
+            assert!(summary.contains("gold.wine_scored"), "{summary}");
         }
     }
 }

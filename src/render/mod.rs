@@ -88,7 +88,7 @@ impl Display {
                 } else if screen.redraws {
                     draw(
                         &receiver,
-                        live::Live::new(screen, ProgressDrawTarget::stdout()),
+                        live::Live::new(io::stdout(), screen, ProgressDrawTarget::stdout()),
                     )
                 } else {
                     draw(&receiver, plain::Plain::new(io::stdout(), screen))

@@ -16,7 +16,7 @@ use crate::render::screen::{Screen, Tone};
 /// out of line in a pipe.
 pub(super) const SAMPLE_ROWS: usize = 1000;
 /// On a terminal a column is not cut below this width, in columns: others leave first.
-const NARROWEST: usize = 6;
+const NARROWEST: usize = 9;
 /// Between columns.
 const GAP: &str = " │ ";
 

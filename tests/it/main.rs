@@ -1,5 +1,10 @@
 //! End-to-end tests: the binary as a user calls it, and the shape of the workspace.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in the functions that its tests share"
+)]
+
 mod bad_input;
 mod interrupted;
 mod journey;
