@@ -1,10 +1,11 @@
 //! Everything that Sluice adds to SQL.
 //!
-//! Entry point: [`models::ModelSet`], the models that a session's statements apply.
-//! [`register`] puts the functions into a session; [`models::bind`] rewrites a statement's
-//! calls of `predict` so that names and versions are settled before planning.
+//! Entry point: [`session::LakeSession`], a session over a lakehouse that knows the functions
+//! and the models. [`register`] puts the functions into any session; [`models::bind`] rewrites
+//! a statement's calls of `predict` so that names and versions are settled before planning.
 
 pub mod models;
+pub mod session;
 
 use std::sync::Arc;
 

@@ -1,25 +1,21 @@
 //! What the stages of one run share.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
 use sluice_lake::catalog::LakeCatalog;
-use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
-use sluice_lake::sql::{self, Statement};
+use sluice_lake::session::SessionOptions;
 use sluice_lake::state::{RunId, State};
-use sluice_lake::system::SystemSchema;
-use sluice_udfs::models::{BoundModel, ModelSet, bind};
+use sluice_udfs::models::ModelSet;
+use sluice_udfs::session::LakeSession;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{StageError, blocking};
 use crate::check::World;
 use crate::events::{Event, EventKind, EventSink};
-use crate::plan::{Applied, Plan};
+use crate::plan::Plan;
 
 /// What the stages of one run share.
 pub(crate) struct RunContext {
@@ -62,43 +58,18 @@ impl RunContext {
     }
 
     /// A session over the lakehouse as this run sees it.
-    pub(crate) fn session(&self) -> Result<SessionContext, StageError> {
+    pub(crate) fn session(&self) -> Result<LakeSession, StageError> {
         let options = SessionOptions {
             target_partitions: self.threads.get(),
             ..SessionOptions::default()
         };
-        let ctx = session(&options)?;
-        let system = SystemSchema::new(Some(self.state.clone()))?;
-        let catalog = self
-            .catalog
-            .clone()
-            .with_schema(SystemSchema::NAME, Arc::new(system));
-        ctx.register_catalog(DEFAULT_CATALOG, Arc::new(catalog));
-        sluice_udfs::register(&ctx, &self.models);
-        Ok(ctx)
-    }
-
-    /// Plans a query of the project, with its models bound to the versions that they name now.
-    pub(crate) async fn plan_query(
-        &self,
-        ctx: &SessionContext,
-        mut statement: Statement,
-        applied: &[Applied],
-    ) -> Result<LogicalPlan, StageError> {
-        if !applied.is_empty() {
-            let mut bound = BTreeMap::new();
-            for model in applied {
-                let loaded =
-                    sluice_udfs::models::load(&self.models, &self.world.registry, &model.uri);
-                let loaded: BoundModel = loaded.await.map_err(|error| {
-                    StageError::Model(crate::check::error_chain(error.as_ref()))
-                })?;
-                bound.insert(model.written.clone(), loaded);
-            }
-            let schemas = sql::table_schemas(ctx, &statement).await?;
-            bind(&mut statement, &schemas, &bound)?;
-        }
-        Ok(sql::plan(ctx, statement).await?)
+        Ok(LakeSession::open(
+            &options,
+            self.catalog.clone(),
+            Some(self.state.clone()),
+            self.world.registry.clone(),
+            Arc::clone(&self.models),
+        )?)
     }
 
     /// Runs a computation that looks at a flag to be stopped.

@@ -6,7 +6,6 @@ use sluice_learn::{LearnError, Splits};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
-use crate::check::error_chain;
 use crate::plan::{Asset, ModelAsset};
 
 /// Batches that may wait for the learner's side.
@@ -24,7 +23,11 @@ pub(crate) async fn splits(
     let table = table.ok_or_else(|| StageError::TableGone(model.from.to_string()))?;
     let spec = model.data.clone();
     let ctx = run.session()?;
-    let mut stream = ctx.read_table(table.provider)?.execute_stream().await?;
+    let mut stream = ctx
+        .context()
+        .read_table(table.provider)?
+        .execute_stream()
+        .await?;
     let schema = stream.schema();
     let (sender, mut batches) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
     let built = blocking(move || {
@@ -65,9 +68,6 @@ pub(crate) async fn splits(
 
 /// Of several errors in the data's description the first; the check has told all of them.
 fn first(errors: Vec<LearnError>) -> StageError {
-    let mut errors = errors.into_iter();
-    match errors.next() {
-        Some(error) => error.into(),
-        None => StageError::Model(error_chain(&std::fmt::Error)),
-    }
+    let none = || LearnError::Params(Vec::new());
+    errors.into_iter().next().unwrap_or_else(none).into()
 }

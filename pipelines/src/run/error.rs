@@ -5,6 +5,7 @@ use sluice_lake::registry::RegistryError;
 use sluice_lake::sql::SqlError;
 use sluice_lake::state::StateError;
 use sluice_learn::LearnError;
+use sluice_udfs::session::QueryError;
 
 use crate::check::error_chain;
 
@@ -67,8 +68,14 @@ pub(crate) enum StageError {
     },
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),
-    #[error("a model cannot be loaded: {0}")]
-    Model(String),
+    #[error("{address} cannot be loaded")]
+    Model {
+        address: String,
+        #[source]
+        source: sluice_udfs::models::ModelError,
+    },
+    #[error("the table `{table}` has no column `{column}` any more")]
+    ColumnGone { table: String, column: String },
     #[error("cannot write {path}")]
     Write {
         path: String,
@@ -84,6 +91,16 @@ impl From<LearnError> for StageError {
         match error {
             LearnError::Cancelled => Self::Cancelled,
             other => Self::Learn(other),
+        }
+    }
+}
+
+impl From<QueryError> for StageError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Sql(error) => Self::Sql(error),
+            QueryError::Registry(error) => Self::Registry(error),
+            QueryError::Model { address, source } => Self::Model { address, source },
         }
     }
 }

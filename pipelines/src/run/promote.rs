@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::logical_expr::{Expr, lit};
+use sluice_lake::TableName;
 use sluice_lake::registry::{AliasChange, ModelVersion, MoveAlias};
 use sluice_learn::Model;
 use sluice_learn::features::Class;
@@ -184,6 +185,7 @@ async fn rescore(
         .collect::<Result<_, _>>()?;
     let folder = champion.path.clone();
     let (label, number) = (model.data.label.clone(), champion.version);
+    let table = model.from.clone();
     blocking(move || {
         let model = Model::load(&folder)?;
         let (mut labels, mut scores) = (Vec::new(), Vec::new());
@@ -201,7 +203,12 @@ async fn rescore(
                 .map(|position| batch.column(*position).clone())
                 .collect();
             scores.extend(model.predict_proba(&columns)?);
-            labels.extend(positives(batch, &label, &model.plan().label.classes[1])?);
+            labels.extend(positives(
+                batch,
+                &table,
+                &label,
+                &model.plan().label.classes[1],
+            )?);
         }
         let figures = wanted.iter().map(|metric| {
             (
@@ -224,19 +231,31 @@ async fn test_rows(run: &RunContext, model: &ModelAsset) -> Result<Vec<RecordBat
         .find(|name| name.eq_ignore_ascii_case(SPLIT_COLUMN))
         .map_or(SPLIT_COLUMN, String::as_str);
     let is_test = Expr::Column(datafusion::common::Column::from_name(split)).eq(lit("test"));
-    let rows = run.session()?.read_table(table.provider)?.filter(is_test)?;
+    let rows = run
+        .session()?
+        .context()
+        .read_table(table.provider)?
+        .filter(is_test)?;
     Ok(rows.collect().await?)
 }
 
 /// 1 for each row whose label is the positive class, else 0.
-fn positives(batch: &RecordBatch, label: &str, positive: &Class) -> Result<Vec<f32>, StageError> {
+fn positives(
+    batch: &RecordBatch,
+    table: &TableName,
+    label: &str,
+    positive: &Class,
+) -> Result<Vec<f32>, StageError> {
     let column = batch
         .schema()
         .fields()
         .iter()
         .position(|field| field.name().eq_ignore_ascii_case(label))
         .map(|position| batch.column(position))
-        .ok_or_else(|| StageError::Model(format!("the label `{label}` is not in the table")))?;
+        .ok_or_else(|| StageError::ColumnGone {
+            table: table.to_string(),
+            column: label.to_owned(),
+        })?;
     let values =
         cast(column, &DataType::Float64).map_err(datafusion::error::DataFusionError::from)?;
     let positive = match positive {

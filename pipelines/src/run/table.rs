@@ -36,15 +36,13 @@ pub(crate) async fn from_query(
     fingerprint: &Fingerprint,
 ) -> Result<Written, StageError> {
     let ctx = run.session()?;
-    let plan = run
-        .plan_query(&ctx, sql.statement.clone(), &sql.applies)
-        .await?;
-    let rows = DataFrame::new(ctx.state(), plan);
+    let plan = ctx.plan(sql.statement.clone()).await?;
+    let rows = DataFrame::new(ctx.context().state(), plan);
     write(
         run,
         asset,
         &sql.rows,
-        &ctx,
+        ctx.context(),
         rows,
         fingerprint,
         Output {
@@ -85,12 +83,12 @@ pub(crate) async fn from_files(
     let files = records.collect();
     let source = FileRows::new(arrivals.files, columns, ingest.options.clone());
     let table = StreamingTable::try_new(Arc::clone(&source.schema), vec![Arc::new(source)])?;
-    let rows = ctx.read_table(Arc::new(table))?;
+    let rows = ctx.context().read_table(Arc::new(table))?;
     write(
         run,
         asset,
         &ingest.rows,
-        &ctx,
+        ctx.context(),
         rows,
         fingerprint,
         Output {

@@ -5,7 +5,6 @@
 //! executes them.
 
 mod bind;
-mod load;
 mod loaded;
 pub mod predict;
 
@@ -17,7 +16,6 @@ use arrow::array::ArrayRef;
 use sluice_learn::features::Feature;
 
 pub use bind::{BoundModel, bind, model_addresses};
-pub use load::load;
 pub use loaded::{Declared, LoadedModel};
 
 /// An error from inside a model, with its cause.

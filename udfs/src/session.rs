@@ -1,0 +1,145 @@
+//! A session over a lakehouse in which SQL can apply models: what pipelines run in, and what
+//! analysts ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use sluice_lake::LakeCatalog;
+use sluice_lake::registry::{ModelUri, Registry, RegistryError};
+use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
+use sluice_lake::sql::{self, SqlError, SqlErrorKind, SqlSpan, Statement};
+use sluice_lake::state::State;
+use sluice_lake::system::SystemSchema;
+
+use crate::models::{
+    BoundModel, LoadedModel, ModelError, ModelSet, Predictor, bind, model_addresses,
+};
+
+/// Why a statement cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The SQL is wrong, or names what is not there.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// The registry cannot be read.
+    #[error(transparent)]
+    Registry(RegistryError),
+    /// A model version cannot be loaded.
+    #[error("{address} cannot be loaded")]
+    Model {
+        /// The version's address.
+        address: String,
+        /// What is wrong with its folder.
+        #[source]
+        source: ModelError,
+    },
+}
+
+/// A lakehouse that statements are planned against.
+#[derive(Clone)]
+pub struct LakeSession {
+    ctx: SessionContext,
+    registry: Registry,
+    models: Arc<ModelSet>,
+}
+
+impl LakeSession {
+    /// A session over the tables of `catalog`, `system.*` over `state` (empty tables without
+    /// one), and the models of `registry`, which stay loaded in `models`.
+    ///
+    /// # Errors
+    /// The folder for what is spilled cannot be made.
+    pub fn open(
+        options: &SessionOptions,
+        catalog: LakeCatalog,
+        state: Option<State>,
+        registry: Registry,
+        models: Arc<ModelSet>,
+    ) -> Result<Self, DataFusionError> {
+        let ctx = session(options)?;
+        let system = SystemSchema::new(state)?;
+        let catalog = catalog.with_schema(SystemSchema::NAME, Arc::new(system));
+        ctx.register_catalog(DEFAULT_CATALOG, Arc::new(catalog));
+        crate::register(&ctx, &models);
+        Ok(Self {
+            ctx,
+            registry,
+            models,
+        })
+    }
+
+    /// DataFusion's session.
+    pub fn context(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// Plans a statement. Each `predict` is bound to the version that its address names now.
+    ///
+    /// # Errors
+    /// The first mistake in the SQL, models and their columns included; a registry or a
+    /// model that cannot be read.
+    pub async fn plan(&self, mut statement: Statement) -> Result<LogicalPlan, QueryError> {
+        sql::read_only(&statement)?;
+        let addresses = model_addresses(&statement)?;
+        if !addresses.is_empty() {
+            let mut bound = BTreeMap::new();
+            for (address, place) in addresses {
+                if !bound.contains_key(&address) {
+                    let model = self.load(&address, place).await?;
+                    bound.insert(address, model);
+                }
+            }
+            let schemas = sql::table_schemas(&self.ctx, &statement).await?;
+            bind(&mut statement, &schemas, &bound)?;
+        }
+        Ok(sql::plan(&self.ctx, statement).await?)
+    }
+
+    /// The version that an address names now, loaded once for all sessions of a set.
+    async fn load(&self, address: &str, place: Option<SqlSpan>) -> Result<BoundModel, QueryError> {
+        let version = match address.parse::<ModelUri>() {
+            Ok(uri) => self.registry.resolve(&uri).await,
+            Err(error) => Err(error),
+        };
+        let version = version.map_err(|error| unresolved(error, place))?;
+        let address = version.uri().to_string();
+        let model = match self.models.get(&address) {
+            Some(model) => model,
+            None => {
+                let folder = version.path;
+                let opened = tokio::task::spawn_blocking(move || LoadedModel::open(&folder)).await;
+                let opened = opened.unwrap_or_else(|lost| Err(lost.into()));
+                let model = opened.map_err(|source| QueryError::Model {
+                    address: address.clone(),
+                    source,
+                })?;
+                self.models
+                    .insert(&address, Arc::new(model) as Arc<dyn Predictor>)
+            }
+        };
+        Ok(BoundModel {
+            address,
+            features: model.features().to_vec(),
+        })
+    }
+}
+
+/// What is asked for and is not there is the query's fault and points at it; the rest is the
+/// registry's.
+fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
+    match error {
+        RegistryError::InvalidUri { .. }
+        | RegistryError::InvalidName { .. }
+        | RegistryError::UnknownModel { .. }
+        | RegistryError::UnknownAlias { .. }
+        | RegistryError::UnknownVersion { .. } => {
+            SqlError::new(SqlErrorKind::Planning, error.to_string())
+                .at(place)
+                .into()
+        }
+        other => QueryError::Registry(other),
+    }
+}
