@@ -115,7 +115,7 @@ async fn run_locked(
 ) -> Result<RunSummary, RunError> {
     let project = lakehouse.project_uuid(&plan.pipeline)?.to_string();
     let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
-    let lost = recover(&plan, &lakehouse, &state, &registry, &project).await?;
+    let warnings = recover(&plan, &lakehouse, &state, &registry, &project).await?;
     let run_id = state
         .start_run(NewRun {
             project: project.clone(),
@@ -152,11 +152,8 @@ async fn run_locked(
             .map(|asset| asset.name.clone())
             .collect(),
     });
-    if lost > 0 {
-        let words = format!(
-            "the history of {lost} earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse"
-        );
-        run.warn(&run.plan.pipeline, words);
+    for (asset, message) in warnings {
+        run.warn(&asset, message);
     }
     pin_external(&run).await?;
     let summary = walk(&run, options).await?;
@@ -165,23 +162,41 @@ async fn run_locked(
 }
 
 /// Settles what a process that ended early left behind, and tells a lost store again. Returns
-/// the number of runs whose history is gone.
+/// what the user should know: the asset (or the pipeline) and the words.
 async fn recover(
     plan: &Plan,
     lakehouse: &Lakehouse,
     state: &State,
     registry: &Registry,
     project: &str,
-) -> Result<usize, RunError> {
+) -> Result<Vec<(String, String)>, RunError> {
     state.recover_runs(project).await?;
-    let tables: Vec<TableName> = plan
-        .assets
-        .iter()
-        .filter_map(|asset| asset.table().cloned())
-        .collect();
+    let tables = plan.assets.iter().filter_map(|asset| asset.table());
+    let tables: Vec<TableName> = tables.cloned().collect();
     let rebuilt = state.reconcile(lakehouse, project, &tables).await?;
-    registry.reconcile().await?;
-    Ok(rebuilt.lost_runs.len())
+    let reconciled = registry.reconcile().await?;
+    let mut warnings = Vec::new();
+    match rebuilt.lost_runs.len() {
+        0 => {}
+        lost => warnings.push((
+            plan.pipeline.clone(),
+            format!(
+                "the history of {lost} earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse"
+            ),
+        )),
+    }
+    for table in rebuilt.went_back {
+        let words = "the table was removed or went back to an earlier version".to_owned();
+        warnings.push((table, words));
+    }
+    for folder in reconciled.damaged {
+        let words = format!(
+            "{} is no readable model version; it is left alone and its number stays taken",
+            folder.display()
+        );
+        warnings.push((plan.pipeline.clone(), words));
+    }
+    Ok(warnings)
 }
 
 /// Pins the tables that the project reads and does not make, at the run's start.
