@@ -233,3 +233,37 @@ fn a_reader_may_leave() {
         assert_eq!(output.status.code(), Some(0), "{format}");
     }
 }
+
+/// `sluice run | head -1`: the run goes on to its end.
+#[test]
+fn a_run_does_not_need_a_reader() {
+    let sandbox = Sandbox::apples();
+    let mut child = sandbox
+        .sluice(&["run"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(sandbox.value("SELECT count(*) FROM gold.scored"), 234);
+}
+
+/// A query that fails while it runs: the message has no layers of DataFusion around it.
+#[test]
+fn a_query_that_fails() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.call(&[
+        "sql",
+        "--lakehouse",
+        "none",
+        "SELECT 1 / (value - 1) FROM generate_series(1, 3)",
+    ]);
+    assert_eq!(ended.code, Some(1), "{}", ended.all());
+    assert_eq!(
+        ended.stderr,
+        "error: the query failed: Divide by zero error\n"
+    );
+}

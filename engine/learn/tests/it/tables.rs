@@ -1,5 +1,6 @@
 //! The tables that the tests learn from.
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,13 +88,29 @@ pub(crate) fn red_and_white_wine() -> Option<Table> {
     let file = |name: &str| shared.join("wine-quality").join(name);
     let (red, white) = (file("winequality-red.csv"), file("winequality-white.csv"));
     if !red.exists() || !white.exists() {
-        println!(
-            "skipped: red and white wines are not at {} (set SLUICE_SHARED_DATA)",
+        say_skipped(&format!(
+            "red and white wines are not at {} (set SLUICE_SHARED_DATA)",
             shared.display()
-        );
+        ));
         return None;
     }
     Some(wine_table(&[(red, Some(1.0)), (white, Some(0.0))]))
+}
+
+/// Says that the test of this thread is skipped: aloud, and in the file that
+/// `SLUICE_SKIPPED_TESTS` names, for CI to list.
+fn say_skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("SKIPPED: {test}: {why}");
+    println!("{line}");
+    if let Some(path) = std::env::var_os("SLUICE_SKIPPED_TESTS") {
+        let mut list = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        writeln!(list, "{line}").unwrap();
+    }
 }
 
 fn wine_table(files: &[(PathBuf, Option<f64>)]) -> Table {
