@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     error::LakeError,
+    folder,
     name::{RESERVED_LAYERS, TableName, check_part},
     nearest::nearest,
 };
@@ -231,31 +232,10 @@ pub(crate) fn log_version(file: &str) -> Option<u64> {
 
 /// The names of the folders inside `path`, sorted; none when there is no `path`.
 fn folders(path: &Path) -> Result<Vec<String>, LakeError> {
-    let unreadable = |source| LakeError::Unreadable {
+    let entries = folder::entries(path).map_err(|source| LakeError::Unreadable {
         path: path.to_owned(),
         source,
-    };
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(unreadable)?;
-        if let Ok(name) = entry.file_name().into_string()
-            && entry.path().is_dir()
-        {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+    })?;
+    let folders = entries.iter().filter(|entry| entry.is_dir());
+    Ok(folders.filter_map(|entry| folder::name(entry)).collect())
 }

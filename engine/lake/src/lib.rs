@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod delta;
 pub mod error;
+mod folder;
 pub mod ingest;
 mod lakehouse;
 pub mod name;

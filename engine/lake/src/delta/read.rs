@@ -17,6 +17,7 @@ use url::Url;
 use super::{Commit, METADATA_KEY, PinnedTable, WRITE_ID_KEY, failure::delta_error};
 use crate::{
     error::LakeError,
+    folder,
     lakehouse::{Lakehouse, log_version},
     name::TableName,
 };
@@ -256,29 +257,14 @@ fn log_entries(
 
 /// The names of the log's files; none when there is no log.
 fn log_files(log: &Path) -> Result<Vec<String>, LakeError> {
-    let unreadable = |source| LakeError::Unreadable {
+    let entries = folder::entries(log).map_err(|source| LakeError::Unreadable {
         path: log.to_owned(),
         source,
-    };
-    let entries = match fs::read_dir(log) {
-        Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    })?;
+    Ok(entries
+        .iter()
+        .filter_map(|entry| folder::name(entry))
+        .collect())
 }
 
 fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {

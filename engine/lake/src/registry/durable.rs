@@ -10,6 +10,7 @@ use std::{
 use uuid::Uuid;
 
 use super::RegistryError;
+use crate::folder::entries;
 
 /// Wraps what the operating system said.
 pub(super) fn failed(
@@ -89,24 +90,7 @@ pub(super) fn sync_tree(folder: &Path) -> Result<(), RegistryError> {
 
 /// The entries of a folder, sorted; none when it is not there.
 pub(super) fn read_folder(folder: &Path) -> Result<Vec<PathBuf>, RegistryError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(failed("read", folder)(error)),
-    };
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(failed("read", folder))?;
-    paths.sort();
-    Ok(paths)
+    entries(folder).map_err(failed("read", folder))
 }
 
 /// Makes the names in a folder durable. Windows has no such call and needs none.
