@@ -2,6 +2,7 @@
 //! analysts ask.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -87,9 +88,9 @@ impl LakeSession {
         if !addresses.is_empty() {
             let mut bound = BTreeMap::new();
             for (address, place) in addresses {
-                if !bound.contains_key(&address) {
-                    let model = self.load(&address, place).await?;
-                    bound.insert(address, model);
+                if let Entry::Vacant(free) = bound.entry(address) {
+                    let model = self.load(free.key(), place).await?;
+                    free.insert(model);
                 }
             }
             let schemas = sql::table_schemas(&self.ctx, &statement).await?;
