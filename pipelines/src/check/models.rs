@@ -52,13 +52,13 @@ pub(crate) fn check(
         }
     };
     known.features.insert(position, features);
-    Some(AssetBody::Model(ModelAsset {
+    Some(AssetBody::Model(Box::new(ModelAsset {
         from: from.clone(),
         data: spec,
         fit: fit?,
         register: model.register.clone(),
         definition: definition(model),
-    }))
+    })))
 }
 
 fn dataset(known: &Known, data: &TrainingData, from: &TableName) -> DatasetSpec {

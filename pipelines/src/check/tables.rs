@@ -122,7 +122,7 @@ pub(crate) async fn check(
     };
     known.add(&name, schema).ok()?;
     Some(match body {
-        AssetBody::Ingest(ingest) => AssetBody::Ingest(IngestAsset { rows, ..ingest }),
+        AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
         model @ AssetBody::Model(_) => model,
     })
@@ -192,13 +192,13 @@ async fn check_ingest(
             return None;
         }
     };
-    let body = AssetBody::Ingest(IngestAsset {
+    let body = AssetBody::Ingest(Box::new(IngestAsset {
         table: name.clone(),
         folder,
         patterns,
         options,
         rows: RowPlan::default(),
-    });
+    }));
     let span = ingest.files[0].span;
     storable(checker, name, &schema, span).then_some((body, schema))
 }

@@ -10,7 +10,7 @@ use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, State};
 
 use super::fingerprint::{Fingerprint, METADATA_KEY};
-use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
+use super::{Applied, Asset, AssetBody, RowPlan};
 use crate::run::error::StageError;
 
 /// What is known of an asset before it is made.
@@ -151,7 +151,7 @@ impl Lookup<'_> {
         version: Option<i64>,
     ) -> Result<Option<String>, StageError> {
         match &asset.body {
-            AssetBody::Ingest(IngestAsset { table, .. }) => self.lost_table(table, version).await,
+            AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, version).await,
             AssetBody::Sql(sql) => self.lost_table(&sql.table, version).await,
             AssetBody::Model(model) => {
                 let (Some(register), Some(version)) = (&model.register, version) else {

@@ -77,11 +77,11 @@ pub struct Asset {
 #[derive(Debug, Clone)]
 pub enum AssetBody {
     /// A table from files.
-    Ingest(IngestAsset),
+    Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
     /// A fitted model.
-    Model(ModelAsset),
+    Model(Box<ModelAsset>),
 }
 
 impl Asset {
