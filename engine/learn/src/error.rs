@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use arrow::datatypes::DataType;
 
 use crate::dataset::Split;
-use crate::nearest::hint;
+use crate::nearest::{hint, nearest};
 
 /// One parameter of an estimator, a sampler or a search space that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct ParamError {
     pub param: String,
     /// Why it cannot be used, and what would do.
     pub message: String,
+    /// Whether there is no parameter of this name.
+    pub unknown: bool,
     /// The valid name that was probably meant, where the name is unknown.
     pub nearest: Option<String>,
 }
@@ -25,7 +27,27 @@ impl ParamError {
         Self {
             param: param.into(),
             message: message.into(),
+            unknown: false,
             nearest: None,
+        }
+    }
+
+    /// A name that is none of `known`; `accepted` are those and their other spellings.
+    pub(crate) fn unknown<'a>(
+        param: &str,
+        known: &[&str],
+        accepted: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let nearest = nearest(param, accepted);
+        let message = match &nearest {
+            Some(_) => "unknown parameter".to_owned(),
+            None => format!("unknown parameter; there are {}", known.join(", ")),
+        };
+        Self {
+            param: param.to_owned(),
+            message,
+            unknown: true,
+            nearest,
         }
     }
 }

@@ -112,8 +112,7 @@ impl SweepSpec {
     /// An unknown estimator, or every parameter and space that cannot be used.
     pub fn new(request: &SweepRequest<'_>) -> Result<Self, LearnError> {
         let estimator = Entry::find(request.estimator)?;
-        let space = SearchSpace::parse(request.params).map_err(LearnError::Params)?;
-        let mut errors: Vec<ParamError> = Vec::new();
+        let (space, mut errors) = sound_part(request.params);
         for probe in space.probes() {
             match EstimatorSpec::parse(request.estimator, &space.params(&probe)) {
                 Ok(_) => {}
@@ -177,6 +176,17 @@ impl SweepSpec {
     pub fn space(&self) -> &SearchSpace {
         &self.space
     }
+}
+
+/// The space of the parameters that can be read, and what is wrong with the others.
+fn sound_part(params: &Map<String, Value>) -> (SearchSpace, Vec<ParamError>) {
+    let errors = match SearchSpace::parse(params) {
+        Ok(space) => return (space, Vec::new()),
+        Err(errors) => errors,
+    };
+    let mut rest = params.clone();
+    rest.retain(|param, _| !errors.iter().any(|error| error.param == *param));
+    (SearchSpace::parse(&rest).unwrap_or_default(), errors)
 }
 
 /// One set of parameters that was tried.

@@ -104,7 +104,14 @@ fn bind_call(
                 .iter()
                 .filter_map(|part| part.as_ident().map(|ident| ident.value.as_str()))
                 .collect();
-            call.expand(scope.qualified(&parts).into_iter())?
+            let columns = scope.qualified(&parts);
+            if columns.is_empty() && scope.complete {
+                return Err(call.error(
+                    format!("nothing is called `{}` here", parts.join(".")),
+                    name.span(),
+                ));
+            }
+            call.expand(columns.into_iter())?
         }
         given => call.by_name(given)?,
     };
@@ -190,18 +197,23 @@ impl Call<'_> {
                 None => missing.push(feature.name.as_str()),
             }
         }
-        self.none_missing(&missing, named.iter().map(|(name, _, _)| name.as_str()))?;
-        match named.into_iter().next() {
-            None => Ok(found),
-            Some((name, _, span)) => {
-                let message = format!("`{}` has no feature `{name}`", self.address);
-                let features = self.features.iter().map(|feature| feature.name.as_str());
-                Err(self.error(message, span).with_help(Some(format!(
-                    "leave it out; the model takes {}",
-                    listed(features)
-                ))))
-            }
+        if let Some((name, _, span)) = named.into_iter().next() {
+            return Err(self.no_feature(&name, span, &missing));
         }
+        self.none_missing(&missing, self.scope.columns.iter().map(|c| c.name.as_str()))?;
+        Ok(found)
+    }
+
+    fn no_feature(&self, name: &str, span: Span, missing: &[&str]) -> SqlError {
+        let message = format!("`{}` has no feature `{name}`", self.address);
+        let help = match nearest(name, missing.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                let features = self.features.iter().map(|feature| feature.name.as_str());
+                format!("leave it out; the model takes {}", listed(features))
+            }
+        };
+        self.error(message, span).with_help(Some(help))
     }
 
     /// The name that an argument goes by, and its expression.
@@ -285,8 +297,13 @@ impl Call<'_> {
             self.address,
             listed(missing.iter().copied())
         );
-        let help = nearest(first, there)
-            .map(|near| format!("did you mean `{near}`? write `{first} => {near}`"));
+        let help = nearest(first, there).map(|near| {
+            if same(first, near) {
+                format!("add `{near}` to the call, or write `predict(model, *)`")
+            } else {
+                format!("did you mean `{near}`? write `{first} => {near}`")
+            }
+        });
         Err(SqlError::new(SqlErrorKind::UnknownColumn, message)
             .at(self.place)
             .with_help(help))

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::error::{SqlError, SqlErrorKind, SqlSpan};
-use super::messages::clean;
+use super::messages::plain_words;
 use super::mistakes::help_among;
 use super::references::is_call_of;
 use super::scope::same;
@@ -73,11 +73,11 @@ fn describe(
     let place = blamed_call(message, ast, text).or_else(|| blamed_name(message, ast, text));
     let advice = diagnostic.and_then(|d| {
         let helps = d.helps.iter().map(|help| &help.message);
-        helps.map(|help| clean(help)).next()
+        helps.map(|help| plain_words(help)).next()
     });
     // The diagnostic of types that do not go together names no types.
     let told = diagnostic.filter(|d| d.message != "expressions have incompatible types");
-    let cleaned = told.map_or_else(|| clean(message), |d| clean(&d.message));
+    let cleaned = told.map_or_else(|| plain_words(message), |d| plain_words(&d.message));
     SqlError::new(SqlErrorKind::Planning, cleaned)
         .at(place)
         .with_help(advice)

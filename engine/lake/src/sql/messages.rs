@@ -1,8 +1,8 @@
 //! The planner's messages in plain words.
 
-/// The message without the names of DataFusion's insides and its lists of
+/// A message of the engine without the names of its insides and its lists of
 /// candidates.
-pub(crate) fn clean(message: &str) -> String {
+pub fn plain_words(message: &str) -> String {
     const INSIDE: [&str; 13] = [
         "Error during planning: ",
         "Schema error: ",
@@ -126,7 +126,7 @@ mod tests {
                 "HAVING clause references: t.id > 1 AND t.b = 'x'",
             ),
         ] {
-            assert_eq!(clean(message), expected);
+            assert_eq!(plain_words(message), expected);
         }
     }
 

@@ -36,6 +36,7 @@ mod wildcard;
 
 pub use dialect::SluiceDialect;
 pub use error::{SqlError, SqlErrorKind, SqlSpan};
+pub use messages::plain_words;
 pub use normalise::{normalise, normalise_expression};
 pub use plan::{output_schema, plan, plan_expression};
 pub use references::{

@@ -8,7 +8,7 @@ use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 
 use super::error::{SqlError, SqlErrorKind};
-use super::messages::clean;
+use super::messages::plain_words;
 use super::references::{TableRef, table_refs};
 use super::scope::same;
 use super::statement::Statement;
@@ -149,7 +149,7 @@ async fn open_table(
             SqlErrorKind::Catalog,
             format!(
                 "cannot open the table `{layer}.{name}`: {}",
-                clean(&error.strip_backtrace())
+                plain_words(&error.strip_backtrace())
             ),
         )
         .at(table.span)

@@ -87,14 +87,15 @@ impl DatasetSpec {
             .iter()
             .filter_map(|name| find_column(schema, name))
             .collect();
+        // What a misspelled name probably means is not wrong as well.
+        let meant: Vec<String> = errors.iter().filter_map(meant_column).collect();
+        let label_position = label;
         let label = label.and_then(|position| label_column(schema, position, &mut errors));
         let split = split_column(schema, &mut errors);
 
         let mut features = Vec::new();
         for (position, field) in schema.fields().iter().enumerate() {
-            let is_label = label
-                .as_ref()
-                .is_some_and(|label| label.position == position);
+            let is_label = label_position == Some(position);
             let named_category = categorical.contains(&position);
             if is_label
                 || excluded.contains(&position)
@@ -105,6 +106,7 @@ impl DatasetSpec {
             }
             match feature_column(schema, position, named_category) {
                 Ok(feature) => features.push(feature),
+                Err(LearnError::UnsupportedColumn { column, .. }) if meant.contains(&column) => {}
                 Err(error) => errors.push(error),
             }
         }
@@ -153,6 +155,14 @@ impl DatasetSpec {
             .iter()
             .filter_map(|column| self.find(schema, role, column, errors))
             .collect()
+    }
+}
+
+/// The column that an unknown name in `exclude:` or `categorical:` was probably meant to be.
+fn meant_column(error: &LearnError) -> Option<String> {
+    match error {
+        LearnError::UnknownColumn { role, nearest, .. } if *role != "label" => nearest.clone(),
+        _ => None,
     }
 }
 

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use crate::error::ParamError;
-use crate::nearest::nearest;
 
 /// A parameter of an estimator.
 #[derive(Debug)]
@@ -74,11 +73,7 @@ pub(super) fn canonical(
             .iter()
             .flat_map(|param| std::iter::once(param.name).chain(param.aliases.iter().copied()));
         let own: Vec<&str> = known.iter().map(|param| param.name).collect();
-        ParamError {
-            param: written.to_owned(),
-            message: format!("unknown parameter; there are {}", own.join(", ")),
-            nearest: nearest(written, names),
-        }
+        ParamError::unknown(written, &own, names)
     })
 }
 

@@ -186,11 +186,8 @@ impl<'m> Settings<'m> {
                 Some((name, _)) => settings.given.push((name, written, value)),
                 None => {
                     let names: Vec<&str> = entry.params.iter().map(|(name, _)| *name).collect();
-                    settings.errors.push(ParamError {
-                        param: written.clone(),
-                        message: format!("unknown parameter; there are {}", names.join(", ")),
-                        nearest: nearest(written, names.iter().copied()),
-                    });
+                    let error = ParamError::unknown(written, &names, names.iter().copied());
+                    settings.errors.push(error);
                 }
             }
         }

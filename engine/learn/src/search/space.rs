@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use crate::error::ParamError;
+use crate::nearest::nearest;
 
 /// The keys that make a map with one entry a search space.
 const KINDS: [&str; 5] = ["int", "float", "log", "choice", "quniform"];
@@ -89,6 +90,16 @@ fn as_space(value: &Value) -> Option<(&str, &Value)> {
     KINDS.contains(&kind.as_str()).then_some((kind, range))
 }
 
+/// What to write instead of a map that was probably meant to be a space.
+fn misspelled(value: &Value) -> Option<String> {
+    let map = value.as_object()?;
+    let (kind, range) = map.iter().next().filter(|_| map.len() == 1)?;
+    let meant = nearest(kind, KINDS)?;
+    range
+        .is_array()
+        .then(|| format!("there is no space `{kind}`; did you mean `{meant}: {range}`?"))
+}
+
 impl SearchSpace {
     /// Tells fixed values and search spaces apart.
     ///
@@ -100,9 +111,12 @@ impl SearchSpace {
         let mut errors = Vec::new();
         for (param, value) in params {
             match as_space(value).map(|(kind, range)| parse_range(kind, range)) {
-                None => {
-                    space.fixed.insert(param.clone(), value.clone());
-                }
+                None => match misspelled(value) {
+                    Some(message) => errors.push(ParamError::new(param, message)),
+                    None => {
+                        space.fixed.insert(param.clone(), value.clone());
+                    }
+                },
                 Some(Ok(range)) => space.dimensions.push(Dimension {
                     param: param.clone(),
                     range,
