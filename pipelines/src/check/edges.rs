@@ -2,6 +2,7 @@
 //! from, the models that it applies, and `after:`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use sluice_lake::TableName;
 use sluice_lake::registry::{ModelUri, VersionSpec};
@@ -9,10 +10,16 @@ use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
 use sluice_udfs::models::model_addresses;
 
 use super::{Checker, Declared, sql_errors};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::source::{Location, Spanned};
-use crate::spec::{ModelSpec, SqlText};
+use crate::spec::decode::list;
+use crate::spec::{ModelSpec, Register, SqlText};
+
+/// Names that a message lists, at most.
+const MAX_LISTED: usize = 8;
+/// Names that end so are taken for files.
+const FILE_EXTENSIONS: [&str; 6] = ["csv", "tsv", "parquet", "json", "ndjson", "txt"];
 
 /// That an asset must be done before another.
 #[derive(Debug, Clone)]
@@ -152,7 +159,15 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
     }
 }
 
+/// What to write instead of a table that there is not.
 fn nearest_table(checker: &Checker<'_>, written: &str) -> Option<String> {
+    if let Some(extension) = Path::new(written).extension()
+        && FILE_EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    {
+        return Some("queries read tables: let one `ingest:` the file".to_owned());
+    }
     let mut names: Vec<String> = checker
         .assets
         .iter()
@@ -161,13 +176,24 @@ fn nearest_table(checker: &Checker<'_>, written: &str) -> Option<String> {
         .collect();
     let stored = checker.world.lakehouse.list_tables().unwrap_or_default();
     names.extend(stored.iter().map(ToString::to_string));
-    did_you_mean(written, names.iter().map(String::as_str)).or_else(|| {
-        (!names.is_empty()).then(|| {
-            format!(
-                "the tables are {}",
-                crate::spec::decode::list(&sorted(&names))
-            )
-        })
+    let names = sorted(&names);
+    let in_layer = |name: &&&str| {
+        let (_, table) = name.split_once('.').unwrap_or_default();
+        table.eq_ignore_ascii_case(written)
+    };
+    if let Some(name) = names.iter().find(in_layer) {
+        return Some(format!("did you mean `{name}`?"));
+    }
+    did_you_mean(written, names.iter().copied()).or_else(|| match names.len() {
+        0 => None,
+        1..=MAX_LISTED => Some(format!("the tables are {}", list(&names))),
+        more => {
+            let shown = list(&names[..MAX_LISTED]);
+            Some(format!(
+                "the tables are {shown} and {} more",
+                more - MAX_LISTED
+            ))
+        }
     })
 }
 
@@ -193,10 +219,7 @@ async fn apply_model(checker: &mut Checker<'_>, written: &str, at: Location, fou
     if makers.is_empty()
         && let Err(words) = stored_model(checker, written, &uri).await
     {
-        let ours: Vec<&str> = registered_names(checker).collect();
-        let diagnostic = Diagnostic::error("unknown_model", words)
-            .maybe_help(did_you_mean(&uri.name, ours.iter().copied()))
-            .at_location(at);
+        let diagnostic = unknown_model(checker, &uri, words).at_location(at);
         checker.diagnostics.push(diagnostic);
         found.broken = true;
         return;
@@ -226,14 +249,46 @@ async fn stored_model(
     Ok(())
 }
 
-fn registered_names<'c>(checker: &'c Checker<'_>) -> impl Iterator<Item = &'c str> {
-    checker.assets.iter().filter_map(|asset| match asset.body {
-        Declared::Model(ModelSpec {
-            register: Some(register),
-            ..
-        }) => Some(register.name.as_str()),
-        _ => None,
-    })
+/// `words`: what the registry says of a model that this project does not make.
+fn unknown_model(checker: &Checker<'_>, uri: &ModelUri, words: String) -> Diagnostic {
+    let registers: Vec<&Register> = checker.assets.iter().filter_map(registers).collect();
+    let ours = |register: &&&Register| register.name.as_str() == uri.name;
+    let same: Vec<&Register> = registers.iter().filter(ours).copied().collect();
+    if same.is_empty() {
+        let names = registers.iter().map(|register| register.name.as_str());
+        let help = did_you_mean(&uri.name, names);
+        return Diagnostic::error("unknown_model", words).maybe_help(help);
+    }
+    let aliases: BTreeSet<&str> = same
+        .iter()
+        .filter_map(|register| register.alias.as_ref().map(|alias| alias.as_str()))
+        .collect();
+    let address = |alias: &str| format!("`models:/{}@{alias}`", uri.name);
+    let (message, help) = match &uri.version {
+        VersionSpec::Alias(alias) => (
+            format!("nothing registers `{}` as `{alias}`", uri.name),
+            nearest(alias, aliases.iter().copied())
+                .map(|near| format!("did you mean {}?", address(near))),
+        ),
+        VersionSpec::Number(number) => {
+            (format!("`{}` has no version {number} yet", uri.name), None)
+        }
+    };
+    let listed = || {
+        aliases
+            .iter()
+            .map(|alias| address(alias))
+            .collect::<Vec<_>>()
+    };
+    let all = (!aliases.is_empty()).then(|| format!("this project makes {}", listed().join(", ")));
+    Diagnostic::error("unknown_model", message).maybe_help(help.or(all))
+}
+
+fn registers<'a>(asset: &super::Declaration<'a>) -> Option<&'a Register> {
+    match asset.body {
+        Declared::Model(model) => model.register.as_ref(),
+        Declared::Table(_) => None,
+    }
 }
 
 /// The assets whose work decides what an address names. A numbered version never changes.
@@ -241,18 +296,11 @@ pub(super) fn registering(checker: &Checker<'_>, uri: &ModelUri) -> Vec<usize> {
     let VersionSpec::Alias(alias) = &uri.version else {
         return Vec::new();
     };
-    let makes = |asset: &super::Declaration<'_>| match asset.body {
-        Declared::Model(ModelSpec {
-            register: Some(register),
-            ..
-        }) => {
-            register.name.as_str() == uri.name
-                && register
-                    .alias
-                    .as_ref()
-                    .is_some_and(|own| own.as_str() == alias)
-        }
-        _ => false,
+    let makes = |asset: &super::Declaration<'_>| {
+        registers(asset).is_some_and(|register| {
+            let own = register.alias.as_ref();
+            register.name.as_str() == uri.name && own.is_some_and(|own| own.as_str() == alias)
+        })
     };
     let assets = checker.assets.iter().enumerate();
     assets

@@ -7,7 +7,7 @@ use serde_json::json;
 use sluice_lake::TableName;
 use sluice_learn::error::ParamError;
 use sluice_learn::metric::Goal as Direction;
-use sluice_learn::search::SamplerSpec;
+use sluice_learn::search::{SamplerSpec, is_search_space};
 use sluice_learn::sweep::{Objective, SweepRequest, SweepSpec};
 use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError};
 
@@ -119,6 +119,10 @@ fn report_data(
 }
 
 fn estimator(checker: &mut Checker<'_>, component: &Component) -> Option<EstimatorSpec> {
+    if let Some((diagnostic, span)) = searched(component) {
+        checker.error(diagnostic, span);
+        return None;
+    }
     match EstimatorSpec::parse(&component.name.value, &component.params_json()) {
         Ok(spec) => Some(spec),
         Err(error) => {
@@ -148,17 +152,24 @@ fn report_component(checker: &mut Checker<'_>, component: &Component, error: &Le
 fn parameter(component: &Component, error: &ParamError) -> (Diagnostic, Span) {
     let path = [error.param.as_str()];
     let message = format!("`{}`: {}", error.param, error.message);
-    match &error.nearest {
-        Some(nearest) => (
-            Diagnostic::error("unknown_parameter", message)
-                .help(format!("did you mean `{nearest}`?")),
-            component.key_span(&path),
-        ),
-        None => (
-            Diagnostic::error("bad_parameter", message),
-            component.value_span(&path),
-        ),
+    if error.unknown {
+        let help = error.nearest.as_ref();
+        let help = help.map(|nearest| format!("did you mean `{nearest}`?"));
+        let diagnostic = Diagnostic::error("unknown_parameter", message).maybe_help(help);
+        return (diagnostic, component.key_span(&path));
     }
+    let diagnostic = Diagnostic::error("bad_parameter", message);
+    (diagnostic, component.value_span(&path))
+}
+
+/// A parameter that a single fit would have to search.
+fn searched(component: &Component) -> Option<(Diagnostic, Span)> {
+    let params = component.params_json();
+    let (name, _) = params.iter().find(|(_, value)| is_search_space(value))?;
+    let message = format!("`{name}`: `train` takes one value, and this is a search space");
+    let diagnostic = Diagnostic::error("bad_parameter", message)
+        .help("give a value, or search with `sweep:` instead of `train:`");
+    Some((diagnostic, component.value_span(&[name])))
 }
 
 fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
@@ -184,6 +195,8 @@ fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
             None
         }
     };
+    let (complete, stand_in) = (sampler.is_some() && objective.is_some(), any_search());
+    let (sampler, objective) = (sampler.or(stand_in.0), objective.or(stand_in.1));
     let request = SweepRequest {
         estimator: &sweep.estimator.name.value,
         params: &sweep.estimator.params_json(),
@@ -197,12 +210,22 @@ fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
         objective: objective?,
     };
     match SweepSpec::new(&request) {
-        Ok(spec) => Some(spec),
+        Ok(spec) => complete.then_some(spec),
         Err(error) => {
             report_component(checker, &sweep.estimator, &error);
             None
         }
     }
+}
+
+/// A sampler and a goal with which an estimator's parameters can be checked when those of the
+/// sweep are wrong.
+fn any_search() -> (Option<SamplerSpec>, Option<Objective>) {
+    let none = serde_json::Map::new();
+    (
+        SamplerSpec::parse("random", &none).ok(),
+        Objective::parse("validation.auc", Direction::Maximize).ok(),
+    )
 }
 
 /// What identifies a model's definition: all that its making depends on, besides the data.

@@ -1,6 +1,7 @@
 //! Looks inside tables: files, queries, rules and splits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -10,6 +11,7 @@ use datafusion::catalog::{
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
 use sluice_lake::TableName;
 use sluice_lake::delta::types::delta_schema;
 use sluice_lake::ingest::{self, CsvOptions, IngestError, NameStyle};
@@ -183,8 +185,8 @@ async fn check_ingest(
         Ok(files) => ingest::infer_schema(&files, &options).await,
         Err(error) => Err(error),
     };
-    let schema = match inferred {
-        Ok(schema) => ingest::output_schema(&schema),
+    let columns = match inferred {
+        Ok(columns) => columns,
         Err(error) => {
             let span = ingest_span(ingest, &error);
             let diagnostic = Diagnostic::error("ingest", error_chain(&error));
@@ -192,11 +194,13 @@ async fn check_ingest(
             return None;
         }
     };
+    let schema = ingest::output_schema(&columns);
     let body = AssetBody::Ingest(Box::new(IngestAsset {
         table: name.clone(),
         folder,
         patterns,
         options,
+        columns,
         rows: RowPlan::default(),
     }));
     let span = ingest.files[0].span;
@@ -301,15 +305,20 @@ pub(super) fn features_of_version(folder: &std::path::Path) -> Result<Vec<Featur
 
 /// Whether every column has a name of its own.
 fn columns_once(checker: &mut Checker<'_>, sql: &SqlText, schema: &Schema) -> bool {
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeMap::new();
     for field in schema.fields() {
-        if !seen.insert(field.name().to_lowercase()) {
-            let diagnostic = Diagnostic::error(
-                "duplicate_column",
-                format!("two columns are called `{}`", field.name()),
-            )
-            .help("name one of them otherwise with AS, or leave it out with * EXCEPT (...)")
-            .at_location(sql.to_source(0..sql.text.trim_end().len()));
+        if let Some(first) = seen.insert(field.name().to_lowercase(), field.name()) {
+            let message = if first == field.name() {
+                format!("two columns are called `{first}`")
+            } else {
+                format!(
+                    "the columns `{first}` and `{}` differ only in case",
+                    field.name()
+                )
+            };
+            let diagnostic = Diagnostic::error("duplicate_column", message)
+                .help("name one of them otherwise with AS, or leave it out with * EXCEPT (...)")
+                .at_location(sql.to_source(0..sql.text.trim_end().len()));
             checker.diagnostics.push(diagnostic);
             return false;
         }
@@ -327,7 +336,6 @@ fn storable_query(
         Ok(_) => true,
         Err(error) => {
             let diagnostic = Diagnostic::error("bad_column", error_chain(&error))
-                .help("give the column a name of letters, digits and `_` with AS")
                 .at_location(sql.to_source(0..sql.text.trim_end().len()));
             checker.diagnostics.push(diagnostic);
             false
@@ -415,6 +423,14 @@ fn row_rule(
 ) -> Result<sql::Expression, Box<Diagnostic>> {
     let shown = |error: SqlError| Box::new(sql_errors::diagnostic(&error, text));
     let that = parse_expression(&text.text).map_err(shown)?;
+    if let Some(what) = beyond_the_row(known, &that) {
+        let message = format!("a rule looks at one row at a time: it cannot hold {what}");
+        return Err(Box::new(
+            Diagnostic::error("wrong_rule", message)
+                .help("make it a column in the table's SQL, and compare that here")
+                .at_location(text.to_source(0..text.text.trim_end().len())),
+        ));
+    }
     let planned =
         sql::plan_expression(&known.ctx, &that, &name.to_string(), schema).map_err(shown)?;
     let columns =
@@ -431,6 +447,27 @@ fn row_rule(
             .at_location(text.to_source(0..text.text.trim_end().len())),
         )),
     }
+}
+
+/// What in a condition needs other rows than the one it is about.
+fn beyond_the_row(known: &Known, that: &sql::Expression) -> Option<&'static str> {
+    let state = known.ctx.state();
+    let found = visit_expressions(that.ast(), |part| match part {
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+            ControlFlow::Break("a subquery")
+        }
+        Expr::Function(call) if call.over.is_some() => ControlFlow::Break("a window function"),
+        Expr::Function(call) => {
+            let name = call.name.to_string().to_lowercase();
+            if state.aggregate_functions().contains_key(&name) {
+                ControlFlow::Break("an aggregate function")
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value()
 }
 
 /// The spelling of a column that the pipeline names.

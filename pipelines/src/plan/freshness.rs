@@ -7,7 +7,7 @@ use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::ingest::{self, SourceFile};
 use sluice_lake::registry::Registry;
 use sluice_lake::sql::{normalise, normalise_expression};
-use sluice_lake::state::{AssetKey, State};
+use sluice_lake::state::{AssetKey, LedgerFile, State};
 
 use super::fingerprint::{Fingerprint, METADATA_KEY};
 use super::{Applied, Asset, AssetBody, RowPlan};
@@ -22,8 +22,8 @@ pub(crate) struct Freshness {
     pub(crate) verdict: Verdict,
     /// The files of an ingest.
     pub(crate) files: Vec<SourceFile>,
-    /// The files whose rows the table holds, with the hash of their content.
-    pub(crate) ledger: BTreeMap<String, String>,
+    /// The files whose rows the table holds, by path.
+    pub(crate) ledger: BTreeMap<String, LedgerFile>,
 }
 
 /// Whether an asset has to be made.
@@ -90,7 +90,7 @@ impl Lookup<'_> {
         }
     }
 
-    async fn ledger(&self, asset: &Asset) -> Result<BTreeMap<String, String>, StageError> {
+    async fn ledger(&self, asset: &Asset) -> Result<BTreeMap<String, LedgerFile>, StageError> {
         let (AssetBody::Ingest(_), Some(state), Some(project)) =
             (&asset.body, self.state, self.project)
         else {
@@ -99,7 +99,7 @@ impl Lookup<'_> {
         let files = state.ledger(project, &asset.name).await?;
         Ok(files
             .into_iter()
-            .map(|file| (file.path, file.content_hash))
+            .map(|file| (file.path.clone(), file))
             .collect())
     }
 
@@ -109,7 +109,7 @@ impl Lookup<'_> {
         fingerprint: &Fingerprint,
         stored: &AssetKey,
         files: &[SourceFile],
-        ledger: &BTreeMap<String, String>,
+        ledger: &BTreeMap<String, LedgerFile>,
     ) -> Result<Verdict, StageError> {
         let version = stored
             .outcome
@@ -228,12 +228,12 @@ impl Lookup<'_> {
 }
 
 /// What files are new or changed, in words.
-fn news(files: &[SourceFile], ledger: &BTreeMap<String, String>) -> Option<String> {
+fn news(files: &[SourceFile], ledger: &BTreeMap<String, LedgerFile>) -> Option<String> {
     let (mut new, mut changed) = (0_usize, 0_usize);
     for file in files {
         match ledger.get(&file.path) {
             None => new += 1,
-            Some(hash) if *hash != file.content_hash => changed += 1,
+            Some(known) if known.content_hash != file.content_hash => changed += 1,
             Some(_) => {}
         }
     }

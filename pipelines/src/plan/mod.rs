@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
 use sluice_lake::ingest::CsvOptions;
 use sluice_lake::registry::{ModelUri, VersionSpec};
@@ -131,6 +132,8 @@ pub struct IngestAsset {
     pub patterns: Vec<String>,
     /// How the files are written.
     pub options: CsvOptions,
+    /// The columns that the files have, all of them read together.
+    pub columns: SchemaRef,
     /// Rules and split.
     pub rows: RowPlan,
 }

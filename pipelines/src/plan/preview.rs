@@ -1,6 +1,7 @@
 //! What a run would do, and why, without doing it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sluice_lake::catalog::{LakeCatalog, Pins};
@@ -45,6 +46,9 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         state: world.state.as_ref(),
         project: project.as_deref(),
     };
+    if world.state.is_none() && project.is_some() {
+        return forgotten(plan);
+    }
     let mut steps: Vec<Step> = Vec::with_capacity(plan.assets.len());
     for asset in &plan.assets {
         let (action, reason) = match upstream(plan, asset, &steps) {
@@ -59,6 +63,17 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         });
     }
     steps
+}
+
+/// The steps when the project has run, but the store that knows of it is lost.
+fn forgotten(plan: &Plan) -> Vec<Step> {
+    let step = |asset: &Arc<Asset>| Step {
+        asset: asset.name.clone(),
+        kind: asset.kind(),
+        action: Action::Maybe,
+        reason: "the state store is gone: a run tells it again from the lakehouse first".to_owned(),
+    };
+    plan.assets.iter().map(step).collect()
 }
 
 async fn verdict(lookup: &Lookup<'_>, asset: &Asset) -> (Action, String) {

@@ -58,13 +58,23 @@ pub(crate) enum StageError {
     #[error(transparent)]
     Learn(LearnError),
     #[error(
-        "expectation `{name}` failed: {failed} of {rows} rows break it, so nothing was written; see the rows with: {query}"
+        "expectation `{name}` failed: {failed} of {rows} rows break it, so nothing was written; {hint}"
     )]
     Expectation {
         name: String,
         failed: u64,
         rows: u64,
-        query: String,
+        hint: String,
+    },
+    #[error(
+        "expectation `{name}` failed: {failed} of {rows} rows repeat what another has in ({columns}), such as {example}, so nothing was written"
+    )]
+    Duplicates {
+        name: String,
+        failed: u64,
+        rows: u64,
+        columns: String,
+        example: String,
     },
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),

@@ -1,7 +1,7 @@
 //! The runner: makes what a [`Plan`] declares and is not up to date.
 //!
-//! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`] and
-//! [`model`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`],
+//! [`files`] and [`model`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
 mod commit;
@@ -9,9 +9,11 @@ mod content_hash;
 mod context;
 mod data;
 pub(crate) mod error;
+mod files;
 mod model;
 mod pool;
 mod promote;
+mod rules;
 pub mod split;
 mod stage;
 mod table;

@@ -52,6 +52,7 @@ pub(crate) async fn make(
         }
         None => None,
     };
+    let adopted = existing.is_some();
     let (run_id, version, metrics) = match existing {
         Some(version) => (
             version.run_id.clone(),
@@ -61,7 +62,11 @@ pub(crate) async fn make(
         None => fit_and_register(run, asset, model, &key).await?,
     };
     let decision = match &version {
-        Some(version) => Some(promote(run, asset, model, version, &metrics).await?),
+        Some(version) => {
+            let known = run.state.asset_key(&run.project, &asset.name).await?;
+            let known_before = adopted && known.is_none();
+            Some(promote(run, asset, model, version, &metrics, known_before).await?)
+        }
         None => None,
     };
     let number = version.as_ref().map(|version| version.version);
@@ -411,8 +416,9 @@ async fn promote(
     model: &ModelAsset,
     version: &ModelVersion,
     metrics: &BTreeMap<String, f64>,
+    known_before: bool,
 ) -> Result<Decision, StageError> {
-    let decision = decide(run, asset, model, version, metrics).await?;
+    let decision = decide(run, asset, model, version, metrics, known_before).await?;
     let register = model.register.as_ref();
     run.emit(EventKind::Registered {
         asset: asset.name.clone(),
@@ -428,6 +434,9 @@ async fn promote(
         ("register.moved".to_owned(), decision.moved.to_string()),
         ("register.reason".to_owned(), decision.reason.clone()),
     ];
-    run.state.set_tags(&version.run_id, &tags).await?;
+    // The history of an adopted version's run may be lost with the state store.
+    if run.state.run(&version.run_id).await?.is_some() {
+        run.state.set_tags(&version.run_id, &tags).await?;
+    }
     Ok(decision)
 }

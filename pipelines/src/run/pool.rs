@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum StageEnd {
     /// Made, or found to be up to date.
     Done,
-    /// Failed, or stopped by the user.
+    /// Failed.
     Failed,
+    /// Stopped by the user, as all that waits is.
+    Stopped,
 }
 
 /// Runs every node of a graph. `depends[i]` are the nodes that must be done before `i`
@@ -56,6 +58,7 @@ where
             StageEnd::Done => {
                 done.insert(node);
             }
+            StageEnd::Stopped => {}
             StageEnd::Failed => {
                 for (lost, by) in dependents(depends, &waiting, node) {
                     waiting.remove(&lost);

@@ -11,7 +11,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::logical_expr::{Expr, lit};
 use sluice_lake::TableName;
-use sluice_lake::registry::{AliasChange, ModelVersion, MoveAlias};
+use sluice_lake::registry::{AliasChange, ModelVersion, MoveAlias, RegistryError};
 use sluice_learn::Model;
 use sluice_learn::features::Class;
 use sluice_learn::metric::Metric;
@@ -38,20 +38,27 @@ impl Decision {
     }
 }
 
-/// Decides about the alias of a model asset, and moves it.
+/// Decides about the alias of a model asset, and moves it. `known_before`: the version comes
+/// from a run that the state store has forgotten, so that the decision may have been made.
 pub(crate) async fn decide(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
     version: &ModelVersion,
     metrics: &BTreeMap<String, f64>,
+    known_before: bool,
 ) -> Result<Decision, StageError> {
     let register = model.register.as_ref();
     let Some(alias) = register.and_then(|register| register.alias.as_ref()) else {
         return Ok(Decision::stays("it names no alias"));
     };
     let registry = &run.world.registry;
-    let champion = registry.champion(&version.name, alias.as_str()).await?;
+    let (champion, gone) = match registry.champion(&version.name, alias.as_str()).await {
+        Ok(champion) => (champion, None),
+        // Its folder was removed, and the alias names it still.
+        Err(RegistryError::UnknownVersion { version, .. }) => (None, Some(version)),
+        Err(error) => return Err(error.into()),
+    };
     if champion
         .as_ref()
         .is_some_and(|champion| champion.version == version.version)
@@ -60,10 +67,19 @@ pub(crate) async fn decide(
             "{alias} names this version already"
         )));
     }
+    if known_before && was_named(run, version, alias.as_str()).await? {
+        return Ok(Decision::stays(format!(
+            "{alias} named this version before, and was moved on"
+        )));
+    }
     let when = register.and_then(|register| register.when.as_ref());
     let (moves, reason) = match when {
         None => (true, "no condition".to_owned()),
         Some(when) => judge(run, model, when, champion.as_ref(), metrics).await?,
+    };
+    let reason = match gone {
+        Some(gone) if moves => format!("version {gone}, the champion, is gone"),
+        _ => reason,
     };
     if !moves {
         return Ok(Decision::stays(reason));
@@ -73,7 +89,7 @@ pub(crate) async fn decide(
             name: version.name.clone(),
             alias: alias.to_string(),
             version: version.version,
-            expected: Some(champion.map(|champion| champion.version)),
+            expected: Some(champion.map(|champion| champion.version).or(gone)),
             run_id: run.run_id.clone(),
             reason: format!("{}: {reason}", asset.name),
         })
@@ -82,6 +98,18 @@ pub(crate) async fn decide(
         moved: matches!(change, AliasChange::Moved(_)),
         reason,
     })
+}
+
+/// Whether an alias has ever named a version.
+async fn was_named(
+    run: &RunContext,
+    version: &ModelVersion,
+    alias: &str,
+) -> Result<bool, StageError> {
+    let history = run.world.registry.alias_history(&version.name).await?;
+    Ok(history
+        .iter()
+        .any(|moved| moved.alias == alias && moved.version == version.version))
 }
 
 async fn judge(
@@ -149,6 +177,7 @@ fn holds(
     };
     let shown = |operand: &Operand, value: f64| match operand {
         Operand::Number(_) => operand.to_string(),
+        Operand::Challenger(metric) if value.is_nan() => format!("{metric}, which is undefined,"),
         Operand::Champion(_) => match champion {
             Some(champion) => format!("{value:.4} of version {}", champion.version),
             None => format!("{value:.4}"),

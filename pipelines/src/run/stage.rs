@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sluice_lake::LakeError;
+use sluice_lake::sql::plain_words;
 use sluice_lake::state::{NewStage, StageEnd as StoredEnd, StageStatus};
 
 use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{model, table};
+use super::{files, model, table};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
@@ -33,7 +35,10 @@ pub(crate) async fn run(run: Arc<RunContext>, tally: Arc<Tally>, position: usize
         Ok(()) => StageEnd::Done,
         Err(error) => {
             fail(&run, &asset, &tally, &error, seconds).await;
-            StageEnd::Failed
+            match error {
+                StageError::Cancelled => StageEnd::Stopped,
+                _ => StageEnd::Failed,
+            }
         }
     }
 }
@@ -118,21 +123,7 @@ fn pin(run: &RunContext, asset: &Asset, version: Option<i64>) {
 async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<Made, StageError> {
     let anew = matches!(freshness.verdict, Verdict::Stale { anew: true, .. });
     let written = match &asset.body {
-        AssetBody::Ingest(ingest) => {
-            let arrivals = table::arrivals(freshness.files, &freshness.ledger, anew);
-            match arrivals {
-                Some(arrivals) => {
-                    table::from_files(run, asset, ingest, arrivals, &freshness.fingerprint).await?
-                }
-                None => {
-                    return Ok(Made {
-                        rows: Some(0),
-                        version: None,
-                        metrics: BTreeMap::new(),
-                    });
-                }
-            }
-        }
+        AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
         AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
         AssetBody::Model(model) => {
             let made = model::make(run, asset, model, &freshness.fingerprint).await?;
@@ -151,35 +142,48 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
 }
 
 async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError, seconds: f64) {
-    let words = error_chain(error);
-    let status = match error {
-        StageError::Cancelled => StageStatus::Cancelled,
-        _ => StageStatus::Failed,
+    let words = in_words(error);
+    let (status, ended) = match error {
+        StageError::Cancelled => (StageStatus::Cancelled, Ended::Cancelled),
+        _ => (StageStatus::Failed, Ended::Failed),
     };
-    let end = StoredEnd {
-        error: Some(words.clone()),
-        ..StoredEnd::new(status)
+    let end = match error {
+        StageError::Cancelled => StoredEnd {
+            reason: Some("the run was stopped".to_owned()),
+            ..StoredEnd::new(status)
+        },
+        _ => StoredEnd {
+            error: Some(words.clone()),
+            ..StoredEnd::new(status)
+        },
     };
     let recorded = run
         .state
         .record_stages(&run.run_id, &[(new_stage(asset, None), end)])
         .await;
     if let Err(error) = recorded {
+        let words = error_chain(&error);
         run.warn(
             &asset.name,
-            format!(
-                "the end of this stage was not recorded: {}",
-                error_chain(&error)
-            ),
+            format!("the end of this stage was not recorded: {words}"),
         );
     }
-    tally.add(match error {
-        StageError::Cancelled => Ended::Cancelled,
-        _ => Ended::Failed,
-    });
-    run.emit(EventKind::StageFailed {
-        asset: asset.name.clone(),
-        error: words,
-        seconds,
-    });
+    tally.add(ended);
+    if ended == Ended::Failed {
+        run.emit(EventKind::StageFailed {
+            asset: asset.name.clone(),
+            error: words,
+            seconds,
+        });
+    }
+}
+
+/// An error and its causes, without the names of the engine's insides.
+fn in_words(error: &StageError) -> String {
+    let engine = match error {
+        StageError::DataFusion(source) => source,
+        StageError::Lake(LakeError::Rows { source, .. }) => source.as_ref(),
+        other => return error_chain(other),
+    };
+    plain_words(&engine.strip_backtrace())
 }

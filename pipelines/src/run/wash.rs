@@ -1,16 +1,17 @@
 //! What happens to the rows of a table between its query and its Delta commit: row rules
 //! are counted, dropped rows fall out, `_split` is added. One pass, batch by batch.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
+use sluice_lake::ingest::{FILE_COLUMN, ROW_COLUMN};
 
 use super::split::Splitter;
 use crate::spec::Otherwise;
@@ -22,6 +23,8 @@ pub(crate) struct RowRule {
     pub(crate) name: String,
     pub(crate) otherwise: Otherwise,
     failed: AtomicU64,
+    /// Where the first row that broke it stands in its file.
+    first: OnceLock<String>,
 }
 
 impl RowRule {
@@ -30,6 +33,7 @@ impl RowRule {
             name: name.into(),
             otherwise,
             failed: AtomicU64::new(0),
+            first: OnceLock::new(),
         }
     }
 
@@ -37,6 +41,20 @@ impl RowRule {
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
+
+    /// Where the first row that broke it stands, for rows that come from files.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.first.get().map(String::as_str)
+    }
+}
+
+/// Where a row of an ingested batch stands.
+fn place(batch: &RecordBatch, row: usize) -> Option<String> {
+    let file = batch.column_by_name(FILE_COLUMN)?.as_string_opt::<i32>()?;
+    let number = batch
+        .column_by_name(ROW_COLUMN)?
+        .as_primitive_opt::<Int64Type>()?;
+    Some(format!("row {} of {}", number.value(row), file.value(row)))
 }
 
 /// Rows went into a table that one of its rules forbids; nothing was written.
@@ -124,6 +142,14 @@ impl Washer {
             let flags = batch.column(self.own_columns + index).as_boolean();
             let failed = flags.len() - flags.true_count();
             rule.failed.fetch_add(failed as u64, Ordering::Relaxed);
+            if failed > 0 && rule.first().is_none() {
+                let kept = |row: &usize| flags.is_valid(*row) && flags.value(*row);
+                let broken = (0..flags.len()).find(|row| !kept(row));
+                if let Some(place) = broken.and_then(|row| place(batch, row)) {
+                    // Another partition may have been first.
+                    let _ = rule.first.set(place);
+                }
+            }
             if rule.otherwise == Otherwise::Drop && failed > 0 {
                 keep = Some(match keep {
                     Some(keep) => arrow::compute::and(&keep, flags)?,

@@ -1,3 +1,8 @@
 //! Whole runs over real Delta tables.
 
+mod broken_off;
+mod ingest;
+mod models;
+mod rebuilt;
+mod rules;
 mod wine;

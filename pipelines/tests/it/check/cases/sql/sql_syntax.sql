@@ -1,0 +1,2 @@
+SELECT x
+FORM silver.wine

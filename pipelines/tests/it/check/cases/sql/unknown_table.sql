@@ -1,0 +1,3 @@
+SELECT w.x
+FROM Silver.Wine AS w
+JOIN silver.whine AS v ON v.x = w.x

@@ -1,0 +1,62 @@
+//! Every pipeline in `cases/` is wrong in what it refers to; its snapshot is all that is said
+//! about it.
+
+use std::path::PathBuf;
+
+use sluice_pipelines::check::{World, check};
+use sluice_pipelines::project::Project;
+use sluice_pipelines::spec::{Overrides, load};
+
+const FOLDER: &str = "tests/it/check/cases";
+
+fn cases() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(FOLDER)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("cases");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
+
+/// All that is wrong with a pipeline, over an empty lakehouse, which stays empty.
+async fn wrong(file: PathBuf) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = Overrides {
+        lakehouse: Some(folder.path().join("lakehouse")),
+        ..Overrides::default()
+    };
+    let (spec, _) = match load(&Project::from_file(&file), &overrides) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => return diagnostics.plain(),
+    };
+    let world = World::open(&spec.lakehouse.path).await.unwrap();
+    let diagnostics = match check(&spec, &world).await {
+        Ok(_) => panic!("{} is not wrong", file.display()),
+        Err(diagnostics) => diagnostics,
+    };
+    assert!(diagnostics.has_errors());
+    assert!(!spec.lakehouse.path.exists(), "a check writes nothing");
+    diagnostics.plain()
+}
+
+#[tokio::test]
+async fn says_what_is_wrong_and_where() {
+    let settings = settings();
+    for file in cases() {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let said = wrong(file).await;
+        settings.bind(|| insta::assert_snapshot!(name, said));
+    }
+}

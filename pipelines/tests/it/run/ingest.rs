@@ -1,0 +1,295 @@
+//! Files that become tables, again and again.
+
+use crate::sandbox::Sandbox;
+
+const FILES: &str = "tables:\n  bronze.wine:\n    ingest: {files: data/*.csv}\n";
+const ROWS: &str = "SELECT _file, _row, id, name FROM bronze.wine ORDER BY _file, _row";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_new_and_changed_files_are_read_and_replaced_in_one_commit() {
+    let sandbox = Sandbox::new(FILES);
+    sandbox.write("data/a.csv", "id,name\n1,x\n2,y\n");
+    sandbox.write("data/b.csv", "id,name\n3,z\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 3 rows, version 0
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    let arrived = "SELECT DISTINCT _file, _ingested_at FROM bronze.wine ORDER BY _file";
+    let first = sandbox.query(arrived).await;
+
+    sandbox.write("data/b.csv", "id,name\n3,zz\n4,w\n");
+    sandbox.write("data/c.csv", "id,name\n5,v\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 3 rows, version 1
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +------------+------+----+------+
+    | _file      | _row | id | name |
+    +------------+------+----+------+
+    | data/a.csv | 1    | 1  | x    |
+    | data/a.csv | 2    | 2  | y    |
+    | data/b.csv | 1    | 3  | zz   |
+    | data/b.csv | 2    | 4  | w    |
+    | data/c.csv | 1    | 5  | v    |
+    +------------+------+----+------+
+    ");
+    assert_eq!(sandbox.version("bronze.wine").await, Some(1));
+    // What did not change was not read again.
+    let second = sandbox.query(arrived).await;
+    assert_eq!(first.lines().nth(3), second.lines().nth(3));
+    assert_ne!(first.lines().nth(4), second.lines().nth(4));
+    insta::assert_snapshot!(
+        sandbox.query("SELECT table_name, path, bytes, rows, version FROM system.files ORDER BY path").await,
+        @r"
+    +-------------+------------+-------+------+---------+
+    | table_name  | path       | bytes | rows | version |
+    +-------------+------------+-------+------+---------+
+    | bronze.wine | data/a.csv | 16    |      | 0       |
+    | bronze.wine | data/b.csv | 17    |      | 1       |
+    | bronze.wine | data/c.csv | 12    |      | 1       |
+    +-------------+------------+-------+------+---------+
+    "
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_file_that_is_gone_stay() {
+    let sandbox = Sandbox::new(FILES);
+    sandbox.write("data/a.csv", "id,name\n1,x\n");
+    sandbox.write("data/b.csv", "id,name\n2,y\n");
+    sandbox.run_well().await;
+    std::fs::remove_file(sandbox.path("data/a.csv")).unwrap();
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: skipped: its file is unchanged since version 0
+    Finished: 0 made, 1 skipped, 0 failed
+    ");
+    sandbox.write("data/c.csv", "id,name\n3,z\n");
+    sandbox.run_well().await;
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +------------+------+----+------+
+    | _file      | _row | id | name |
+    +------------+------+----+------+
+    | data/a.csv | 1    | 1  | x    |
+    | data/b.csv | 1    | 2  | y    |
+    | data/c.csv | 1    | 3  | z    |
+    +------------+------+----+------+
+    ");
+    // It comes back as it was: nothing new.
+    sandbox.write("data/a.csv", "id,name\n1,x\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: skipped: its 3 files are unchanged since version 1
+    Finished: 0 made, 1 skipped, 0 failed
+    ");
+    // It comes back with other rows: they replace the old ones.
+    sandbox.write("data/a.csv", "id,name\n9,x\n");
+    sandbox.run_well().await;
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +------------+------+----+------+
+    | _file      | _row | id | name |
+    +------------+------+----+------+
+    | data/a.csv | 1    | 9  | x    |
+    | data/b.csv | 1    | 2  | y    |
+    | data/c.csv | 1    | 3  | z    |
+    +------------+------+----+------+
+    ");
+}
+
+/// The type of a column is that of all files, those that are gone included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_file_can_widen_a_column() {
+    let sandbox = Sandbox::new(FILES);
+    sandbox.write("data/a.csv", "id,name\n1,7\n");
+    sandbox.write("data/gone.csv", "id,name\n2,8\n");
+    sandbox.run_well().await;
+    std::fs::remove_file(sandbox.path("data/gone.csv")).unwrap();
+    sandbox.write("data/b.csv", "id,name\n2.5,y\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 3 rows, version 1
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +---------------+------+-----+------+
+    | _file         | _row | id  | name |
+    +---------------+------+-----+------+
+    | data/a.csv    | 1    | 1.0 | 7    |
+    | data/b.csv    | 1    | 2.5 | y    |
+    | data/gone.csv | 1    | 2.0 | 8    |
+    +---------------+------+-----+------+
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT DISTINCT arrow_typeof(id) AS id, arrow_typeof(name) AS name FROM bronze.wine").await, @r"
+    +---------+------+
+    | id      | name |
+    +---------+------+
+    | Float64 | Utf8 |
+    +---------+------+
+    ");
+    // A file that would fit into a narrower column, or has only empty fields, is only added.
+    sandbox.write("data/c.csv", "name,id\n9,\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 1 rows, version 2
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +---------------+------+-----+------+
+    | _file         | _row | id  | name |
+    +---------------+------+-----+------+
+    | data/a.csv    | 1    | 1.0 | 7    |
+    | data/b.csv    | 1    | 2.5 | y    |
+    | data/c.csv    | 1    |     | 9    |
+    | data/gone.csv | 1    | 2.0 | 8    |
+    +---------------+------+-----+------+
+    ");
+    insta::assert_snapshot!(
+        sandbox.query("SELECT path, bytes, version FROM system.files ORDER BY path").await,
+        @r"
+    +---------------+-------+---------+
+    | path          | bytes | version |
+    +---------------+-------+---------+
+    | data/a.csv    | 12    | 1       |
+    | data/b.csv    | 14    | 1       |
+    | data/c.csv    | 11    | 2       |
+    | data/gone.csv | 12    | 1       |
+    +---------------+-------+---------+
+    "
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_with_other_columns_leave_the_table_as_it_is() {
+    let sandbox = Sandbox::new(FILES);
+    sandbox.write("data/a.csv", "id,name\n1,x\n");
+    sandbox.run_well().await;
+    sandbox.write("data/b.csv", "id,name,more\n2,y,z\n");
+    insta::assert_snapshot!(sandbox.wrong().await, @r"
+    error[ingest]: data/a.csv lacks the column `more`, which data/b.csv has: make the headers alike, or ingest the files into tables of their own
+     --> pipeline.yaml:4:21
+      |
+    4 |     ingest: {files: data/*.csv}
+      |                     ^^^^^^^^^^
+    ");
+    // When all files have the column, the table gets it.
+    sandbox.write("data/a.csv", "id,name,more\n1,x,\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 2 rows, version 1
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT * EXCLUDE (_ingested_at) FROM bronze.wine ORDER BY id").await, @r"
+    +----+------+------+------------+------+
+    | id | name | more | _file      | _row |
+    +----+------+------+------------+------+
+    | 1  | x    |      | data/a.csv | 1    |
+    | 2  | y    | z    | data/b.csv | 1    |
+    +----+------+------+------------+------+
+    ");
+}
+
+/// Rules and splits that come later hold for the rows of files that are gone, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_changes_reads_all_files_and_keeps_the_rest() {
+    let sandbox = Sandbox::new(FILES);
+    sandbox.write("data/a.csv", "id,Full Name,_key\n1,x,1\n-1,xx,2\n");
+    sandbox.write("data/b.csv", "id,Full Name,_key\n2,y,3\n");
+    sandbox.run_well().await;
+    std::fs::remove_file(sandbox.path("data/a.csv")).unwrap();
+    sandbox.edit(
+        "    ingest:",
+        "    expect: {positive: {that: id > 0, otherwise: drop}}\n    split: {parts: {train: 1.0}}\n    ingest:",
+    );
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 2 rows, version 1
+    bronze.wine: positive (drop): 1 of 3 rows break it
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT * EXCLUDE (_ingested_at) FROM bronze.wine ORDER BY id").await, @r"
+    +----+-----------+------+------------+------+--------+
+    | id | full_name | _key | _file      | _row | _split |
+    +----+-----------+------+------------+------+--------+
+    | 1  | x         | 1    | data/a.csv | 1    | train  |
+    | 2  | y         | 3    | data/b.csv | 1    | train  |
+    +----+-----------+------+------------+------+--------+
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT path, bytes, version FROM system.files ORDER BY path").await, @r"
+    +------------+-------+---------+
+    | path       | bytes | version |
+    +------------+-------+---------+
+    | data/a.csv | 32    | 1       |
+    | data/b.csv | 24    | 1       |
+    +------------+-------+---------+
+    ");
+    let table = sandbox
+        .lakehouse()
+        .load(&"bronze.wine".parse().unwrap(), None)
+        .await
+        .unwrap();
+    let field = table.schema.field_with_name("full_name").unwrap();
+    assert_eq!(field.metadata()["sluice.original_name"], "Full Name");
+    // New files come in as before.
+    sandbox.write("data/c.csv", "id,Full Name,_key\n3,z,4\n");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 1 rows, version 2
+    bronze.wine: positive (drop): 0 of 1 rows break it
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+
+    // Without the table there is nothing to keep.
+    std::fs::remove_dir_all(sandbox.path("lakehouse/bronze")).unwrap();
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: made: 2 rows, version 0
+    bronze.wine: positive (drop): 0 of 2 rows break it
+    bronze.wine: warning: the table was removed or went back to an earlier version
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT path FROM system.files ORDER BY path").await, @r"
+    +------------+
+    | path       |
+    +------------+
+    | data/b.csv |
+    | data/c.csv |
+    +------------+
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_types_are_held() {
+    let sandbox = Sandbox::new(
+        "tables:\n  bronze.wine:\n    ingest:\n      files: data/*.csv\n      csv: {columns: {id: bigint, name: bigint}}\n",
+    );
+    sandbox.write("data/a.csv", "id,name\n1,7\n");
+    sandbox.run_well().await;
+    sandbox.write("data/a.csv", "id,name\n1,7\n2,x\n");
+    let ran = sandbox.run().await;
+    insta::assert_snapshot!(ran.told(), @r#"
+    bronze.wine: failed: data/a.csv, line 3: "x" in the column `name` is not a whole number: fix the value, or declare the column as VARCHAR
+    Failed: 0 made, 0 skipped, 1 failed
+    "#);
+    assert_eq!(sandbox.version("bronze.wine").await, Some(0));
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +------------+------+----+------+
+    | _file      | _row | id | name |
+    +------------+------+----+------+
+    | data/a.csv | 1    | 1  | 7    |
+    +------------+------+----+------+
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_become_names_and_are_kept() {
+    let sandbox = Sandbox::new(
+        "tables:\n  bronze.wine:\n    ingest: {files: a.csv, csv: {delimiter: \";\"}}\n  silver.wine:\n    sql: SELECT fixed_acidity, PH FROM bronze.wine\n",
+    );
+    sandbox.write("a.csv", "Fixed Acidity;pH\n7,1;3,2\n7;3\n");
+    sandbox.run_well().await;
+    insta::assert_snapshot!(sandbox.query("SELECT * FROM silver.wine").await, @r"
+    +---------------+-----+
+    | fixed_acidity | pH  |
+    +---------------+-----+
+    | 7,1           | 3,2 |
+    | 7             | 3   |
+    +---------------+-----+
+    ");
+    let name = "bronze.wine".parse().unwrap();
+    let table = sandbox.lakehouse().load(&name, None).await.unwrap();
+    let field = table.schema.field_with_name("fixed_acidity").unwrap();
+    assert_eq!(field.metadata()["sluice.original_name"], "Fixed Acidity");
+}
