@@ -15,6 +15,7 @@ mod name;
 mod pipeline;
 mod scalar;
 mod schema;
+mod sound;
 mod sql_text;
 mod table;
 mod value;
@@ -30,6 +31,7 @@ pub use name::{Name, Named};
 pub use pipeline::{LakehousePath, Spec};
 pub use scalar::{AtLeastOne, Required};
 pub use schema::json_schema;
+pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
 pub use table::{
     Csv, Delimiter, Expectation, HeaderNames, Ingest, Otherwise, Rule, Split, SqlFile, TableBody,

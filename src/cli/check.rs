@@ -45,7 +45,10 @@ pub(super) async fn checked(
     path: Option<&Path>,
     global: &Global,
 ) -> Result<(Plan, World), CliError> {
-    let spec = project::load(path, global)?;
+    let spec = match project::load(path, global) {
+        Err(CliError::Wrong(wrong)) => return Err(project::all_wrong(path, global, wrong).await),
+        loaded => loaded?,
+    };
     let world = World::open(&spec.lakehouse.path)
         .await
         .map_err(|diagnostic| CliError::Unreadable(Diagnostics::from(*diagnostic)))?;

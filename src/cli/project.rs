@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use sluice_pipelines::check::also_wrong;
 use sluice_pipelines::diagnostic::Diagnostics;
 use sluice_pipelines::project::find_project;
 use sluice_pipelines::spec::{self, Overrides, Spec};
@@ -20,6 +21,19 @@ pub(super) fn load(path: Option<&Path>, global: &Global) -> Result<Spec, CliErro
     let (spec, warnings) = spec::load(&project, &overrides(global)).map_err(CliError::Wrong)?;
     warn(&warnings);
     Ok(spec)
+}
+
+/// All that is wrong with a project that does not load.
+pub(super) async fn all_wrong(
+    path: Option<&Path>,
+    global: &Global,
+    mut wrong: Diagnostics,
+) -> CliError {
+    if let Ok(project) = find_project(path) {
+        wrong.extend(also_wrong(&project, &overrides(global)).await);
+        wrong.sort();
+    }
+    CliError::Wrong(wrong)
 }
 
 /// What the command line says otherwise than the file.

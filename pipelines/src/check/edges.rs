@@ -44,6 +44,8 @@ pub(crate) struct Found {
     pub(crate) applies: Vec<Applied>,
     /// Whether something in it is wrong already.
     pub(crate) broken: bool,
+    /// Whether its `after:` names what there is not, so that an edge is missing.
+    pub(crate) misplaced: bool,
 }
 
 /// Finds the edges of all assets.
@@ -139,6 +141,10 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
         found.edges.push(Edge { to, at });
         return;
     }
+    if checker.is_broken_table(written) {
+        found.broken = true;
+        return;
+    }
     let stored = written
         .parse::<TableName>()
         .ok()
@@ -174,6 +180,7 @@ fn nearest_table(checker: &Checker<'_>, written: &str) -> Option<String> {
         .filter(|asset| matches!(asset.body, Declared::Table(_)))
         .map(|asset| asset.name.to_owned())
         .collect();
+    names.extend(checker.spec.broken.tables.iter().cloned());
     let stored = checker.world.lakehouse.list_tables().unwrap_or_default();
     names.extend(stored.iter().map(ToString::to_string));
     let names = sorted(&names);
@@ -216,6 +223,11 @@ async fn apply_model(checker: &mut Checker<'_>, written: &str, at: Location, fou
         }
     };
     let makers = registering(checker, &uri);
+    if makers.is_empty() && !checker.spec.broken.models.is_empty() {
+        // One of these may register it.
+        found.broken = true;
+        return;
+    }
     if makers.is_empty()
         && let Err(words) = stored_model(checker, written, &uri).await
     {
@@ -320,13 +332,17 @@ fn after(checker: &mut Checker<'_>, names: &[Spanned<String>], found: &mut Found
         let at = checker.location(name.span);
         match checker.find(&name.value) {
             Some(to) => found.edges.push(Edge { to, at }),
+            None if checker.is_broken(&name.value) => found.misplaced = true,
             None => {
-                let known: Vec<&str> = checker.assets.iter().map(|asset| asset.name).collect();
-                let help = did_you_mean(&name.value, known.iter().copied());
+                let broken = &checker.spec.broken;
+                let broken = broken.tables.iter().chain(&broken.models);
+                let known = checker.assets.iter().map(|asset| asset.name);
+                let known = known.chain(broken.map(String::as_str));
+                let help = did_you_mean(&name.value, known);
                 let message = format!("`after` names `{name}`, which this project does not make");
                 let diagnostic = Diagnostic::error("unknown_asset", message).maybe_help(help);
                 checker.error(diagnostic, name.span);
-                found.broken = true;
+                found.misplaced = true;
             }
         }
     }

@@ -9,9 +9,17 @@ use super::edges::Found;
 use super::{Checker, Declared};
 use crate::diagnostic::Diagnostic;
 
-/// The positions of all assets, each after those that it depends on, in the order of the
-/// file where there is a choice; `None`, with diagnostics, if there is no such order.
-pub(crate) fn order(checker: &mut Checker<'_>, found: &[Found]) -> Option<Vec<usize>> {
+/// Positions of assets, each after those that it depends on, in the order of the file where
+/// there is a choice.
+pub(crate) struct Order {
+    /// All, or those that neither are in a cycle nor depend on one.
+    pub(crate) positions: Vec<usize>,
+    /// Whether the project can run in this order; if not, the diagnostics say why.
+    pub(crate) runs: bool,
+}
+
+/// Orders all assets, or reports why they have no order.
+pub(crate) fn order(checker: &mut Checker<'_>, found: &[Found]) -> Order {
     let mut graph: DiGraph<(), ()> = DiGraph::new();
     let nodes: Vec<NodeIndex> = found.iter().map(|_| graph.add_node(())).collect();
     for (position, asset) in found.iter().enumerate() {
@@ -35,11 +43,15 @@ pub(crate) fn order(checker: &mut Checker<'_>, found: &[Found]) -> Option<Vec<us
     for component in &cycles {
         report_cycle(checker, found, component);
     }
-    if !cycles.is_empty() {
-        return None;
+    // The order may go through a model that is written wrong, or a cycle.
+    let complete = cycles.is_empty()
+        && checker.spec.broken.models.is_empty()
+        && !found.iter().any(|asset| asset.misplaced);
+    let aliases_ordered = complete && alias_order(checker, &graph, &nodes);
+    Order {
+        positions: topological(found),
+        runs: aliases_ordered,
     }
-    let aliases_ordered = alias_order(checker, &graph, &nodes);
-    aliases_ordered.then(|| topological(found))
 }
 
 fn topological(found: &[Found]) -> Vec<usize> {

@@ -24,8 +24,9 @@ pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::{Asset, Plan};
+use crate::project::Project;
 use crate::source::{Location, Span};
-use crate::spec::{ModelSpec, Spec, TableSpec};
+use crate::spec::{ModelSpec, Overrides, Spec, TableSpec, load_sound};
 
 /// An asset as written.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +76,18 @@ impl<'a> Checker<'a> {
             .position(|asset| asset.name.eq_ignore_ascii_case(name))
     }
 
+    /// Whether a table of this name is written wrong.
+    pub(crate) fn is_broken_table(&self, name: &str) -> bool {
+        let mut broken = self.spec.broken.tables.iter();
+        broken.any(|broken| broken.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether an asset of this name is written wrong.
+    pub(crate) fn is_broken(&self, name: &str) -> bool {
+        let mut models = self.spec.broken.models.iter();
+        self.is_broken_table(name) || models.any(|broken| broken.eq_ignore_ascii_case(name))
+    }
+
     pub(crate) fn location(&self, span: Span) -> Location {
         Location {
             source: Arc::clone(&self.spec.source),
@@ -104,15 +117,28 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
-    let typed = match &order {
-        Some(order) => type_in_order(&mut checker, &found, order).await,
-        None => Vec::new(),
-    };
+    let typed = type_in_order(&mut checker, &found, &order.positions).await;
     checker.diagnostics.sort();
-    let plan = order.and_then(|order| assemble(spec, &found, &order, typed));
+    let plan = order.runs.then_some(order.positions);
+    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed));
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
+    }
+}
+
+/// What else is wrong with a project that does not load: what can be told of the assets that
+/// are written right. Nothing, if too little of it is.
+pub async fn also_wrong(project: &Project, overrides: &Overrides) -> Diagnostics {
+    let Some(spec) = load_sound(project, overrides) else {
+        return Diagnostics::new();
+    };
+    let Ok(world) = World::open(&spec.lakehouse.path).await else {
+        return Diagnostics::new();
+    };
+    match check(&spec, &world).await {
+        Ok(_) => Diagnostics::new(),
+        Err(wrong) => wrong,
     }
 }
 

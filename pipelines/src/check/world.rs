@@ -44,6 +44,9 @@ impl World {
     }
 }
 
+/// The first line of a backtrace, which some errors carry in their words.
+const BACKTRACE: &str = "\n   0: ";
+
 /// An error and its causes, in one line.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -55,6 +58,9 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
             text.push_str(&words);
         }
         cause = error.source();
+    }
+    if let Some(at) = text.find(BACKTRACE) {
+        text.truncate(at);
     }
     text
 }

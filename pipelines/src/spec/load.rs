@@ -9,6 +9,7 @@ use super::name::{Named, VariableNames};
 use super::pipeline::{
     LakehousePath, PipelineFile, Spec, Variable, Vars, refuse_lakehouse, refuse_later_keys,
 };
+use super::sound::Broken;
 use super::value::{self, Value, ValueKind};
 use super::variables::{Variables, as_text};
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
@@ -68,20 +69,10 @@ pub fn load_source(
     overrides: &Overrides,
 ) -> Result<(Spec, Diagnostics), Diagnostics> {
     let source = Arc::new(source);
-    let mut diagnostics = Diagnostics::new();
-    let Some(root) = yaml::parse(&source, &mut diagnostics) else {
-        diagnostics.sort();
-        return Err(diagnostics);
-    };
-    let mut cx = Context {
-        source: Arc::clone(&source),
-        project,
-        variables: Variables {
-            environment: overrides.environment.clone(),
-            ..Variables::default()
-        },
-        vars: None,
-        diagnostics,
+    let mut cx = context(project, &source, overrides);
+    let Some(root) = yaml::parse(&source, &mut cx.diagnostics) else {
+        cx.diagnostics.sort();
+        return Err(cx.diagnostics);
     };
     let lakehouse = overridden_lakehouse(overrides, &mut cx);
     let file = decode_file(&root, overrides, &mut cx);
@@ -103,6 +94,7 @@ pub fn load_source(
         vars: file.vars.0,
         tables: file.tables,
         models: file.models,
+        broken: Broken::default(),
     });
     match spec {
         Some(spec) => cx.diagnostics.into_result(spec),
@@ -110,6 +102,24 @@ pub fn load_source(
             cx.diagnostics.sort();
             Err(cx.diagnostics)
         }
+    }
+}
+
+/// What decoding a pipeline begins with.
+pub(super) fn context<'a>(
+    project: &'a Project,
+    source: &Arc<SourceFile>,
+    overrides: &Overrides,
+) -> Context<'a> {
+    Context {
+        source: Arc::clone(source),
+        project,
+        variables: Variables {
+            environment: overrides.environment.clone(),
+            ..Variables::default()
+        },
+        vars: None,
+        diagnostics: Diagnostics::new(),
     }
 }
 
@@ -141,7 +151,11 @@ fn decode_file(root: &Node, overrides: &Overrides, cx: &mut Context<'_>) -> Opti
 }
 
 /// Decodes `vars:` from top to bottom, so that each can use those above it.
-fn decode_vars(mapping: &Mapping, overrides: &Overrides, cx: &mut Context<'_>) -> Option<Vars> {
+pub(super) fn decode_vars(
+    mapping: &Mapping,
+    overrides: &Overrides,
+    cx: &mut Context<'_>,
+) -> Option<Vars> {
     let mut vars = Vec::new();
     let mut complete = true;
     if let Some(node) = mapping.get("vars") {

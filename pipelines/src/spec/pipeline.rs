@@ -9,6 +9,7 @@ use super::decode::{Check, Context, Decode, Fields, Record, record};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNames};
 use super::schema::Definitions;
+use super::sound::Broken;
 use super::table::{Csv, Expectation, Ingest, Split, TableSpec};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
@@ -72,6 +73,8 @@ pub struct Spec {
     pub tables: Named<TableNames, TableSpec>,
     /// `models:`
     pub models: Named<ModelNames, ModelSpec>,
+    /// Assets that are written wrong, and so are in neither; none in a pipeline that loads.
+    pub broken: Broken,
 }
 
 /// The folder of the lakehouse.

@@ -191,7 +191,7 @@ choice! {
     pub enum Rule {
         /// A condition in SQL on a row; a row for which it is not TRUE (NULL included) breaks it.
         "that" That(SqlText),
-        /// Columns whose values together occur only once in the table.
+        /// Columns whose values together occur only once in the table; NULL equals nothing.
         "unique" Unique(AtLeastOne<Spanned<String>>),
     }
 }

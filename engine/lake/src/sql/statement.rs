@@ -368,7 +368,10 @@ fn syntax_error(text: &str, tokens: &[TokenWithSpan], error: ParserError) -> Sql
         .map(|token| token.span);
     let message = match message.split_once(", found: ") {
         Some((expected, found)) => {
-            let expected = expected.trim_start_matches("Expected: ");
+            // The parser begins some of its expectations with the word itself.
+            let expected = expected
+                .trim_start_matches("Expected: ")
+                .trim_start_matches("Expected ");
             let found = match found.trim() {
                 "EOF" => "the end of the text".to_owned(),
                 token => format!("`{token}`"),

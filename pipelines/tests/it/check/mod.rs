@@ -1,9 +1,11 @@
 //! Every pipeline in `cases/` is wrong in what it refers to; its snapshot is all that is said
-//! about it.
+//! about it. [`stored`] is about what the lakehouse has already.
+
+mod stored;
 
 use std::path::PathBuf;
 
-use sluice_pipelines::check::{World, check};
+use sluice_pipelines::check::{World, also_wrong, check};
 use sluice_pipelines::project::Project;
 use sluice_pipelines::spec::{Overrides, load};
 
@@ -37,9 +39,14 @@ async fn wrong(file: PathBuf) -> String {
         lakehouse: Some(folder.path().join("lakehouse")),
         ..Overrides::default()
     };
-    let (spec, _) = match load(&Project::from_file(&file), &overrides) {
+    let project = Project::from_file(&file);
+    let (spec, _) = match load(&project, &overrides) {
         Ok(loaded) => loaded,
-        Err(diagnostics) => return diagnostics.plain(),
+        Err(mut wrong) => {
+            wrong.extend(also_wrong(&project, &overrides).await);
+            wrong.sort();
+            return wrong.plain();
+        }
     };
     let world = World::open(&spec.lakehouse.path).await.unwrap();
     let diagnostics = match check(&spec, &world).await {

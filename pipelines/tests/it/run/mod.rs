@@ -4,5 +4,6 @@ mod broken_off;
 mod ingest;
 mod models;
 mod rebuilt;
+mod recorded;
 mod rules;
 mod wine;
