@@ -2,9 +2,29 @@
 
 use serde_json::json;
 use sluice_lake::state::{AssetKey, RunId, RunKind, State, StateError};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
 use crate::state::{PROJECT, new_run};
+
+/// A process that is killed between the switch to WAL and the first migration leaves a file
+/// that is a database, with nothing in it.
+#[tokio::test]
+async fn a_store_that_was_only_begun_is_none() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let begun = options.connect().await.unwrap();
+    begun.close().await.unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() > 0);
+    assert!(State::open_read_only(&path).await.unwrap().is_none());
+    State::open(&path).await.unwrap();
+    assert!(State::open_read_only(&path).await.unwrap().is_some());
+}
 
 #[tokio::test]
 async fn a_store_that_is_only_read_is_never_written() {
