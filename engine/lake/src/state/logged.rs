@@ -42,6 +42,39 @@ impl State {
         rows.iter().map(|row| self.read_run(row)).collect()
     }
 
+    /// The project's runs of a kind that have this name, oldest first.
+    pub async fn named_runs(
+        &self,
+        project: &str,
+        kind: RunKind,
+        name: &str,
+    ) -> Result<Vec<Run>, StateError> {
+        let columns = super::runs::RUN_COLUMNS;
+        let sql = sqlx::AssertSqlSafe(format!(
+            "SELECT {columns} FROM runs WHERE project = $1 AND kind = $2 AND run_name = $3 \
+             ORDER BY run_id"
+        ));
+        let rows = sqlx::query(sql)
+            .bind(project)
+            .bind(kind.as_str())
+            .bind(name)
+            .fetch_all(self.pool())
+            .await
+            .map_err(self.failed("look for runs by their name"))?;
+        rows.iter().map(|row| self.read_run(row)).collect()
+    }
+
+    /// The tags of a run, by name.
+    pub async fn tags(&self, run: &RunId) -> Result<HashMap<String, String>, StateError> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT key, value FROM tags WHERE run_id = $1")
+                .bind(run.as_str())
+                .fetch_all(self.pool())
+                .await
+                .map_err(self.failed("read the tags of a run"))?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// The runs that are part of a run, oldest first, with all they logged.
     pub async fn logged_children(&self, parent: &RunId) -> Result<Vec<LoggedRun>, StateError> {
         let columns = super::runs::RUN_COLUMNS;

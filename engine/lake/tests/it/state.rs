@@ -519,7 +519,14 @@ async fn the_trials_of_a_search_are_read_again_to_the_bit() {
         let runs = state.tagged_runs(project, kind, "sweep.key", value).await;
         runs.unwrap().into_iter().map(|run| run.run_id).collect()
     };
-    assert_eq!(found(&project, RunKind::Sweep, "k1").await, [sweep]);
+    let tagged = found(&project, RunKind::Sweep, "k1").await;
+    assert_eq!(tagged, std::slice::from_ref(&sweep));
+    let name = state.run(&sweep).await.unwrap().unwrap().name;
+    let named = state.named_runs(&project, RunKind::Sweep, &name).await;
+    assert_eq!(named.unwrap()[0].run_id, sweep);
+    let named = state.named_runs(&project, RunKind::Sweep, "another").await;
+    assert!(named.unwrap().is_empty());
+    assert_eq!(state.tags(&sweep).await.unwrap()["sweep.key"], "k1");
     assert!(found(&project, RunKind::Sweep, "k2").await.is_empty());
     assert!(found(&project, RunKind::Train, "k1").await.is_empty());
     assert!(found("another", RunKind::Sweep, "k1").await.is_empty());
