@@ -372,7 +372,7 @@ impl Leaderboard {
             lines.push(screen.paint(Tone::Quiet, &text));
         }
         if !self.importance.is_empty() {
-            lines.push(screen.paint(Tone::Quiet, "  what mattered (share of the variance):"));
+            lines.push(screen.paint(Tone::Quiet, "  variance explained by each alone:"));
             let parts = self.importance.iter();
             lines.extend(parts.map(|(name, part)| format!("    {name} {:.0} %", part * 100.0)));
         }

@@ -114,17 +114,37 @@ fn a_sweep_killed_ten_times_ends_as_an_undisturbed_one() {
     }
 }
 
+/// The numbers of the trials that a run made.
+fn trials(events: &[Value]) -> Vec<u64> {
+    let trials = events.iter().filter(|event| event["event"] == "trial");
+    trials
+        .map(|event| event["number"].as_u64().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_time_of_earlier_attempts_counts() {
+    let sandbox = Sandbox::apples();
+    let endless = "trials: 500000\n      timeout: 1s";
+    sandbox.edit("pipeline.yaml", "trials: 4", endless);
+    let made = trials(&sandbox.run()).len();
+    assert!((4..500_000).contains(&made), "{made}");
+    assert_eq!(leaderboard(&sandbox).lines().count(), made + 1);
+
+    sandbox.edit("pipeline.yaml", "trials: 500000", "trials: 400000");
+    assert_eq!(trials(&sandbox.run()).len(), 0, "the second is over");
+    assert_eq!(leaderboard(&sandbox).lines().count(), made + 1);
+
+    sandbox.edit("pipeline.yaml", "timeout: 1s", "timeout: 2s");
+    let more = trials(&sandbox.run());
+    assert_eq!(more[0], made as u64 + 1);
+}
+
 #[test]
 fn more_trials_and_a_warm_start_use_what_there_is() {
     let sandbox = Sandbox::apples();
     sandbox.run();
     let first = leaderboard(&sandbox);
-    let trials = |events: &[Value]| -> Vec<u64> {
-        let trials = events.iter().filter(|event| event["event"] == "trial");
-        trials
-            .map(|event| event["number"].as_u64().unwrap())
-            .collect()
-    };
     sandbox.edit("pipeline.yaml", "trials: 4", "trials: 10");
     assert_eq!(trials(&sandbox.run()), [5, 6, 7, 8, 9, 10]);
     let more = leaderboard(&sandbox);

@@ -27,7 +27,7 @@ choice! {
     /// How a model is fitted.
     pub enum ModelBody {
         /// One fit with the parameters given.
-        "train" Train(Train),
+        "train" Train(Box<Train>),
         /// Many fits, of which the best on the validation rows is kept.
         "sweep" Sweep(Box<Sweep>),
     }
