@@ -77,6 +77,15 @@ pub enum EventKind {
         /// Rows that broke the rule.
         failed: u64,
     },
+    /// A sweep goes on from trials that earlier runs have finished.
+    SweepResumed {
+        /// The sweep.
+        asset: String,
+        /// The trials that are done.
+        done: u64,
+        /// Trials in all.
+        total: u64,
+    },
     /// A trial of a sweep has ended; emitted in trial order.
     Trial {
         /// The sweep.
@@ -91,6 +100,8 @@ pub enum EventKind {
         params: BTreeMap<String, serde_json::Value>,
         /// The objective; absent when the trial failed or gave no number.
         value: Option<f64>,
+        /// Whether it was ended early since others did better.
+        pruned: bool,
         /// The best objective so far.
         best: Option<f64>,
     },
@@ -102,8 +113,15 @@ pub enum EventKind {
         metric: String,
         /// True when larger is better.
         maximize: bool,
-        /// The rows, best first.
+        /// How many trials there were.
+        trials: u64,
+        /// How many of them were pruned.
+        pruned: u64,
+        /// The rows, best first, without pruned trials.
         rows: Vec<LeaderboardRow>,
+        /// The part of the objective's variance that each searched parameter explains alone,
+        /// the largest first; empty when the trials cannot tell.
+        importance: Vec<(String, f64)>,
     },
     /// A model version was registered, and whether the alias moved to it.
     Registered {

@@ -8,6 +8,7 @@
 mod column_type;
 mod component;
 pub mod decode;
+mod duration;
 mod load;
 mod metric;
 mod model;
@@ -24,6 +25,7 @@ mod when;
 
 pub use column_type::ColumnType;
 pub use component::Component;
+pub use duration::Length;
 pub use load::{Environment, Overrides, load, load_source};
 pub use metric::{Metric, SplitPart};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};

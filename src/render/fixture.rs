@@ -113,12 +113,20 @@ fn model_end(asset: &str, kind: &'static str, version: i64, seconds: f64, auc: f
 fn sweep() -> Vec<EventKind> {
     let total = 12;
     let mut kinds = vec![begin("wine_search", "sweep")];
+    kinds.push(EventKind::SweepResumed {
+        asset: "wine_search".into(),
+        done: 2,
+        total,
+    });
     let mut best: Option<f64> = None;
     let values = [
         0.81, 0.79, 0.8432, 0.7, 0.84, 0.85, 0.8499, 0.6, 0.86, 0.83, 0.8601, 0.5,
     ];
     for (number, &value) in (1..).zip(&values) {
         best = Some(best.map_or(value, |best| best.max(value)));
+        if number <= 2 {
+            continue;
+        }
         kinds.push(EventKind::Trial {
             asset: "wine_search".into(),
             number,
@@ -126,6 +134,7 @@ fn sweep() -> Vec<EventKind> {
             run_id: format!("trial{number}"),
             params: params(number),
             value: (number != 4).then_some(value),
+            pruned: number == 8,
             best,
         });
         kinds.push(EventKind::StageProgress {
@@ -139,6 +148,8 @@ fn sweep() -> Vec<EventKind> {
         asset: "wine_search".into(),
         metric: "validation.auc".into(),
         maximize: true,
+        trials: total,
+        pruned: 1,
         rows: [(11, 0.8601), (9, 0.86), (6, 0.85)]
             .map(|(number, value)| LeaderboardRow {
                 number,
@@ -147,6 +158,7 @@ fn sweep() -> Vec<EventKind> {
                 params: params(number),
             })
             .to_vec(),
+        importance: vec![("max_depth".into(), 0.52), ("learning_rate".into(), 0.31)],
     });
     kinds
 }

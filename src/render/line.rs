@@ -90,6 +90,11 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
         EventKind::StageBlocked { asset, by } => {
             (Tone::Warning, "blocked", format!("{asset}: needs {by}"))
         }
+        EventKind::SweepResumed { asset, done, total } => (
+            Tone::Plain,
+            "resume",
+            format!("{asset}: {done} of {total} trials are done"),
+        ),
         EventKind::Expectation { .. }
         | EventKind::StageProgress { .. }
         | EventKind::Trial { .. }
@@ -105,16 +110,18 @@ pub(crate) fn trial(event: &EventKind, screen: Screen) -> Option<String> {
         number,
         total,
         value,
+        pruned,
         best,
         ..
     } = event
     else {
         return None;
     };
+    let early = if *pruned { " pruned" } else { "" };
     let shown = |value: &Option<f64>| value.map_or_else(|| "none".to_owned(), figures::metric);
     let verb = screen.paint(Tone::Plain, &format!("{:<VERB_WIDTH$}", "trial"));
     Some(format!(
-        "{verb} {asset} {number}/{total}: {}, best {}",
+        "{verb} {asset} {number}/{total}: {}{early}, best {}",
         shown(value),
         shown(best)
     ))

@@ -91,6 +91,9 @@ impl<W: Write> Consumer for Live<W> {
                 total,
                 unit,
             } => self.progress(asset, *done, *total, unit),
+            EventKind::SweepResumed { asset, done, total } => {
+                self.progress(asset, *done, Some(*total), "trials");
+            }
             EventKind::Trial {
                 asset,
                 number,

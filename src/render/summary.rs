@@ -41,7 +41,10 @@ struct Leaderboard {
     asset: String,
     metric: String,
     maximize: bool,
+    trials: u64,
+    pruned: u64,
     rows: Vec<LeaderboardRow>,
+    importance: Vec<(String, f64)>,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,9 @@ impl Summary {
                     .map(|asset| (asset.clone(), Outcome::NotReached))
                     .collect();
             }
-            EventKind::StageProgress { .. } | EventKind::Trial { .. } => {}
+            EventKind::StageProgress { .. }
+            | EventKind::SweepResumed { .. }
+            | EventKind::Trial { .. } => {}
             EventKind::Expectation {
                 asset,
                 name,
@@ -95,12 +100,18 @@ impl Summary {
                 asset,
                 metric,
                 maximize,
+                trials,
+                pruned,
                 rows,
+                importance,
             } => self.leaderboards.push(Leaderboard {
                 asset: asset.clone(),
                 metric: metric.clone(),
                 maximize: *maximize,
+                trials: *trials,
+                pruned: *pruned,
                 rows: rows.clone(),
+                importance: importance.clone(),
             }),
             EventKind::Registered { moved, .. } => self
                 .registrations
@@ -355,6 +366,15 @@ impl Leaderboard {
         lines.extend(grid.lines(screen, 2));
         if let Some(more) = self.rows.len().checked_sub(LEADERBOARD_ROWS + 1) {
             lines.push(format!("  … and {} more", more + 1));
+        }
+        if self.pruned > 0 {
+            let text = format!("  {} of {} trials were pruned", self.pruned, self.trials);
+            lines.push(screen.paint(Tone::Quiet, &text));
+        }
+        if !self.importance.is_empty() {
+            lines.push(screen.paint(Tone::Quiet, "  variance explained by each alone:"));
+            let parts = self.importance.iter();
+            lines.extend(parts.map(|(name, part)| format!("    {name} {:.0} %", part * 100.0)));
         }
         lines
     }

@@ -229,6 +229,28 @@ pub enum LearnError {
         /// All names.
         known: Vec<&'static str>,
     },
+    /// A pruner's name is unknown.
+    #[error("unknown pruner `{name}`{}; there are {}", hint(.nearest.as_ref()), known.join(", "))]
+    UnknownPruner {
+        /// The name as written.
+        name: String,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// A pruner has nothing to look at.
+    #[error("`{estimator}` is not fitted in rounds of boosting, so its trials cannot be pruned")]
+    NothingToPrune {
+        /// The estimator.
+        estimator: &'static str,
+    },
+    /// Trials cannot be taken over into a search that does not look at how they did.
+    #[error("the sampler `{sampler}` tries all of its points anyway and takes no warm start")]
+    NoWarmStart {
+        /// The sampler.
+        sampler: &'static str,
+    },
     /// A metric's name is unknown.
     #[error("unknown metric `{name}`{}; there are {}", hint(.nearest.as_ref()), known.join(", "))]
     UnknownMetric {

@@ -57,6 +57,11 @@ pub fn estimator_names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Entry {
+    /// Whether it is fitted in rounds of boosting, each scored on the validation split.
+    pub fn has_rounds(&self) -> bool {
+        self.params.iter().any(|param| param.name == "rounds")
+    }
+
     /// The estimator called `name`.
     ///
     /// # Errors

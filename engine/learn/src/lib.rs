@@ -10,9 +10,11 @@
 //!    [`estimator::EstimatorSpec`], which fits a [`model::Model`].
 //! 4. [`metric`]: scikit-learn's definitions, in one registry.
 //! 5. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
+//! 6. [`compute`]: the threads that all of them share.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
+pub mod compute;
 pub mod dataset;
 pub mod error;
 pub mod estimator;
@@ -26,6 +28,7 @@ mod nearest;
 mod parallel;
 mod random;
 
+pub use compute::{ComputeBudget, Seat};
 pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, Split, Splits};
 pub use error::{LearnError, ParamError};
 pub use estimator::{EstimatorSpec, FitOptions, Fitted};

@@ -5,5 +5,6 @@ mod sampler;
 mod space;
 mod surrogate;
 
+pub(crate) use sampler::Settings;
 pub use sampler::{SAMPLERS, Sampler, SamplerSpec, sampler_names};
-pub use space::{Coordinate, Dimension, Point, Range, SearchSpace, is_search_space};
+pub use space::{Coordinate, Dimension, Point, Range, SearchSpace, is_search_space, param_text};

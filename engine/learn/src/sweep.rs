@@ -3,18 +3,32 @@
 //! Trials are asked for in rounds of `batch` and told in trial order, whatever order they
 //! end in: one seed gives one result at any parallelism. All trials share one matrix,
 //! which the learner bins once.
+//!
+//! Entry points: [`SweepSpec::new`], then [`run`]. A sweep that was cut off goes on from the
+//! trials that it had finished ([`EarlierTrial`]): its asks and tells are replayed, so it
+//! ends as it would have undisturbed.
 
+mod importance;
+mod pruner;
+mod rounds;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::dataset::{Dataset, Split, Splits};
+pub use importance::ParameterImportance;
+pub use pruner::{PRUNERS, PrunerSpec, pruner_names};
+pub use rounds::run;
+
+use crate::compute::Seat;
+use crate::dataset::Split;
 use crate::error::{LearnError, ParamError};
-use crate::estimator::{Entry, EstimatorSpec, FitOptions, Fitted, TrainingSet, canonical_param};
-use crate::metric::{Evaluation, Goal, Metric, evaluate};
-use crate::parallel::in_order;
+use crate::estimator::{Entry, EstimatorSpec, Fitted, canonical_param};
+use crate::metric::{Evaluation, Goal, Metric};
 use crate::search::{Point, SamplerSpec, SearchSpace};
 
 /// Trials in a round unless the user says otherwise.
@@ -84,6 +98,9 @@ pub struct SweepSpec {
     trials: usize,
     batch: NonZeroUsize,
     objective: Objective,
+    pruner: Option<PrunerSpec>,
+    timeout: Option<Duration>,
+    warm_start: usize,
 }
 
 /// A sweep as written.
@@ -101,6 +118,12 @@ pub struct SweepRequest<'a> {
     pub batch: NonZeroUsize,
     /// What selects the best.
     pub objective: Objective,
+    /// What ends trials that do badly.
+    pub pruner: Option<PrunerSpec>,
+    /// No round of trials begins later than this after the beginning.
+    pub timeout: Option<Duration>,
+    /// How many of the best trials of an earlier sweep are tried first.
+    pub warm_start: usize,
 }
 
 impl SweepSpec {
@@ -129,7 +152,17 @@ impl SweepSpec {
         if !errors.is_empty() {
             return Err(LearnError::Params(errors));
         }
+        if request.pruner.is_some() && !estimator.has_rounds() {
+            return Err(LearnError::NothingToPrune {
+                estimator: estimator.name,
+            });
+        }
         let size = request.sampler.size(&space);
+        if request.warm_start > 0 && size.is_some() {
+            return Err(LearnError::NoWarmStart {
+                sampler: request.sampler.name(),
+            });
+        }
         let trials = match (request.trials, size.map(usize::try_from)) {
             (Some(0), _) => {
                 let error = ParamError::new("trials", "must be at least 1");
@@ -154,6 +187,9 @@ impl SweepSpec {
             trials,
             batch: request.batch,
             objective: request.objective,
+            pruner: request.pruner.clone(),
+            timeout: request.timeout,
+            warm_start: request.warm_start,
         })
     }
 
@@ -170,6 +206,19 @@ impl SweepSpec {
     /// What selects the best trial.
     pub fn objective(&self) -> Objective {
         self.objective
+    }
+
+    /// How many of the best trials of an earlier sweep are tried first.
+    pub fn warm_start(&self) -> usize {
+        self.warm_start
+    }
+
+    /// The point of an earlier trial, whose parameters `text` gives by their own names, as
+    /// [`param_text`](crate::search::param_text) writes them; `None` when this sweep could
+    /// not have tried it.
+    pub fn point<'t>(&self, text: impl Fn(&str) -> Option<&'t str>) -> Option<Point> {
+        self.space
+            .point(|written| text(canonical_param(self.estimator, written).ok()?))
     }
 
     /// The fixed and the varying parameters.
@@ -200,7 +249,8 @@ pub struct Trial {
     pub params: Map<String, Value>,
     /// The objective; `None` when the trial failed or the metric is not defined.
     pub value: Option<f64>,
-    /// All metrics on the validation split; `None` when the trial failed.
+    /// All metrics on the validation split; `None` when the trial failed, or an earlier run
+    /// of the sweep made it.
     pub evaluation: Option<Evaluation>,
     /// The best round, from 0, where early stopping chose one.
     pub best_iteration: Option<usize>,
@@ -210,8 +260,70 @@ pub struct Trial {
     pub history: Vec<f64>,
     /// Wall-clock time of the fit and its evaluation, in seconds.
     pub seconds: f64,
+    /// Whether the pruner ended it: its figures are those of the rounds until then.
+    pub pruned: bool,
     /// Why it failed, if it did.
     pub error: Option<String>,
+}
+
+impl Trial {
+    /// A trial that has done nothing yet.
+    fn begun(number: usize, chosen: Map<String, Value>) -> Self {
+        Self {
+            number,
+            chosen,
+            params: Map::new(),
+            value: None,
+            evaluation: None,
+            best_iteration: None,
+            iterations: 0,
+            history: Vec::new(),
+            seconds: 0.0,
+            pruned: false,
+            error: None,
+        }
+    }
+
+    /// `complete`, `pruned` or `failed`.
+    pub fn state(&self) -> &'static str {
+        match (&self.error, self.pruned) {
+            (Some(_), _) => "failed",
+            (None, true) => "pruned",
+            (None, false) => "complete",
+        }
+    }
+}
+
+/// A trial that an earlier run of the same sweep has finished, as it was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierTrial {
+    /// All parameters under their own names, as [`param_text`](crate::search::param_text)
+    /// writes them. Where the sweep would now try others, this trial and all after it are
+    /// made again.
+    pub params: BTreeMap<String, String>,
+    /// The objective, to the bit.
+    pub value: Option<f64>,
+    /// The best round, from 0, where early stopping chose one.
+    pub best_iteration: Option<usize>,
+    /// Rounds (or trees of a forest) that the model had.
+    pub iterations: usize,
+    /// The watched metric after each round.
+    pub history: Vec<f64>,
+    /// Wall-clock time, in seconds.
+    pub seconds: f64,
+    /// Whether the pruner ended it.
+    pub pruned: bool,
+}
+
+/// What came before a run of a sweep.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Trials of earlier runs of the same sweep, by number, from 1.
+    pub trials: BTreeMap<usize, EarlierTrial>,
+    /// The time that those runs took of the `timeout`.
+    pub spent: Duration,
+    /// Points that are tried before the sampler is asked.
+    pub first: Vec<Point>,
 }
 
 /// What a sweep says while it runs.
@@ -224,8 +336,10 @@ pub enum SweepEvent<'a> {
         /// The parameters that the search chose.
         chosen: &'a Map<String, Value>,
     },
-    /// A trial has ended; trials end in the order of their numbers.
+    /// A trial has ended; trials are told in the order of their numbers.
     Finished(&'a Trial),
+    /// A trial of an earlier run stands in for one; told in the same order.
+    Resumed(&'a Trial),
 }
 
 /// What a sweep found.
@@ -237,22 +351,28 @@ pub struct SweepOutcome {
     pub best: usize,
     /// The best trial's model.
     pub winner: Fitted,
+    /// Which parameters mattered.
+    pub importance: ParameterImportance,
 }
 
 impl SweepOutcome {
-    /// The trials from best to worst, the earlier first among equals, failed ones last.
+    /// The trials from best to worst, the earlier first among equals; pruned ones after all
+    /// that went to their end, failed ones last.
     pub fn ranked(&self, goal: Goal) -> Vec<&Trial> {
         let mut ranked: Vec<&Trial> = self.trials.iter().collect();
         let value = |trial: &Trial| trial.value.unwrap_or(f64::NAN);
         ranked.sort_by(|a, b| {
-            let (a, b) = (value(a), value(b));
-            if goal.better(a, b) {
-                std::cmp::Ordering::Less
-            } else if goal.better(b, a) {
-                std::cmp::Ordering::Greater
-            } else {
-                std::cmp::Ordering::Equal
-            }
+            let last = |trial: &Trial| (trial.value.is_none(), trial.pruned);
+            last(a).cmp(&last(b)).then_with(|| {
+                let (a, b) = (value(a), value(b));
+                if goal.better(a, b) {
+                    Ordering::Less
+                } else if goal.better(b, a) {
+                    Ordering::Greater
+                } else {
+                    Ordering::Equal
+                }
+            })
         });
         ranked
     }
@@ -261,169 +381,15 @@ impl SweepOutcome {
 /// How to run a sweep.
 #[derive(Clone, Copy)]
 pub struct SweepOptions<'a> {
-    /// How many threads may compute, over all trials.
-    pub threads: NonZeroUsize,
+    /// The threads that may compute, over all trials; leased anew for each round.
+    pub compute: &'a Seat,
+    /// What came before this run.
+    pub before: &'a Before,
     /// Looked at once a round of boosting; true ends the sweep with
     /// [`LearnError::Cancelled`].
     pub cancel: &'a AtomicBool,
     /// Told what happens; called from the sweep's threads.
     pub on_event: &'a (dyn Fn(SweepEvent<'_>) + Send + Sync),
-}
-
-/// Runs a sweep to its end.
-///
-/// # Errors
-///
-/// An empty validation split, cancellation, or a sweep of which no trial gave a value.
-pub fn run(
-    spec: &SweepSpec,
-    splits: &Splits,
-    options: &SweepOptions<'_>,
-) -> Result<SweepOutcome, LearnError> {
-    if splits.validation.is_empty() {
-        return Err(LearnError::EmptySplit {
-            split: Split::Validation,
-            need: "a sweep selects its best trial on it; give the table a validation part",
-        });
-    }
-    let data = TrainingSet::new(&splits.train, Some(&splits.validation))?;
-    let sweep = Sweep {
-        spec,
-        data: &data,
-        validation: &splits.validation,
-        options,
-    };
-    sweep.run()
-}
-
-struct Sweep<'a> {
-    spec: &'a SweepSpec,
-    data: &'a TrainingSet,
-    validation: &'a Dataset,
-    options: &'a SweepOptions<'a>,
-}
-
-impl Sweep<'_> {
-    fn run(&self) -> Result<SweepOutcome, LearnError> {
-        let goal = self.spec.objective.metric.goal;
-        let mut sampler = self.spec.sampler.start(&self.spec.space, goal)?;
-        let mut trials: Vec<Trial> = Vec::with_capacity(self.spec.trials);
-        let mut best: Option<(f64, usize, Fitted)> = None;
-        while trials.len() < self.spec.trials {
-            let count = self.spec.batch.get().min(self.spec.trials - trials.len());
-            let points = sampler.ask(count);
-            if points.is_empty() {
-                break;
-            }
-            let results = self.round(trials.len(), &points)?;
-            for (point, (trial, fitted)) in points.iter().zip(results) {
-                sampler.tell(point, trial.value);
-                if let (Some(value), Some(fitted)) = (trial.value, fitted)
-                    && best
-                        .as_ref()
-                        .is_none_or(|(so_far, ..)| goal.better(value, *so_far))
-                {
-                    best = Some((value, trial.number, fitted));
-                }
-                (self.options.on_event)(SweepEvent::Finished(&trial));
-                trials.push(trial);
-            }
-        }
-        match best {
-            Some((_, best, winner)) => Ok(SweepOutcome {
-                trials,
-                best,
-                winner,
-            }),
-            None => Err(LearnError::NoTrialFinished {
-                trials: trials.len(),
-                metric: self.spec.objective.metric.name,
-                first: trials.into_iter().find_map(|trial| trial.error).unwrap_or_else(|| {
-                    "the metric is not defined on the validation split, which may hold one class only".to_owned()
-                }),
-            }),
-        }
-    }
-
-    /// The trials of one round, in parallel, in the order of their points.
-    fn round(
-        &self,
-        done: usize,
-        points: &[Point],
-    ) -> Result<Vec<(Trial, Option<Fitted>)>, LearnError> {
-        in_order(self.options.threads, points.len(), |place| {
-            self.trial(done + place + 1, &points[place])
-        })?
-        .into_iter()
-        .collect()
-    }
-
-    fn trial(&self, number: usize, point: &Point) -> Result<(Trial, Option<Fitted>), LearnError> {
-        let begun = Instant::now();
-        let chosen = self.spec.space.varying(point);
-        (self.options.on_event)(SweepEvent::Started {
-            number,
-            chosen: &chosen,
-        });
-        let mut trial = Trial {
-            number,
-            chosen,
-            params: Map::new(),
-            value: None,
-            evaluation: None,
-            best_iteration: None,
-            iterations: 0,
-            history: Vec::new(),
-            seconds: 0.0,
-            error: None,
-        };
-        let fitted = match self.fit(point, &mut trial) {
-            Ok(fitted) => Some(fitted),
-            Err(LearnError::Cancelled) => return Err(LearnError::Cancelled),
-            Err(error) => {
-                trial.error = Some(chain(&error));
-                None
-            }
-        };
-        trial.seconds = begun.elapsed().as_secs_f64();
-        Ok((trial, fitted))
-    }
-
-    fn fit(&self, point: &Point, trial: &mut Trial) -> Result<Fitted, LearnError> {
-        let params = self.spec.space.params(point);
-        let estimator = EstimatorSpec::parse(self.spec.estimator.name, &params)?;
-        trial.params = estimator.params().clone();
-        let metric = self.spec.objective.metric;
-        let fitted = estimator.fit_shared(
-            self.data,
-            &FitOptions {
-                threads: self.options.threads,
-                cancel: self.options.cancel,
-                metric,
-                on_round: None,
-            },
-        )?;
-        let scores = fitted.model.predict(self.validation)?;
-        let evaluation = evaluate(self.validation.labels(), &scores);
-        trial.value = evaluation.get(metric.name).filter(|value| !value.is_nan());
-        trial.evaluation = Some(evaluation);
-        trial.best_iteration = fitted.best_iteration;
-        trial.iterations = fitted.iterations;
-        trial.history.clone_from(&fitted.history);
-        Ok(fitted)
-    }
-}
-
-/// An error and its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// The own name of an estimator's parameter, under whichever name it is written.

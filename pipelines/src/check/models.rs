@@ -8,7 +8,7 @@ use sluice_lake::TableName;
 use sluice_learn::error::ParamError;
 use sluice_learn::metric::Goal as Direction;
 use sluice_learn::search::{SamplerSpec, is_search_space};
-use sluice_learn::sweep::{Objective, SweepRequest, SweepSpec};
+use sluice_learn::sweep::{Objective, PrunerSpec, SweepRequest, SweepSpec};
 use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError};
 
 use super::edges::Found;
@@ -132,11 +132,12 @@ fn estimator(checker: &mut Checker<'_>, component: &Component) -> Option<Estimat
     }
 }
 
-/// Reports what is wrong with an estimator or a sampler, each parameter at its place.
+/// Reports what is wrong with an estimator, a sampler or a pruner, each parameter at its place.
 fn report_component(checker: &mut Checker<'_>, component: &Component, error: &LearnError) {
     let LearnError::Params(errors) = error else {
         let code = match error {
             LearnError::UnknownSampler { .. } => "unknown_sampler",
+            LearnError::UnknownPruner { .. } => "unknown_pruner",
             _ => "unknown_estimator",
         };
         let diagnostic = Diagnostic::error(code, error_chain(error));
@@ -181,6 +182,7 @@ fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
             None
         }
     };
+    let (pruner, pruner_is_right) = check_pruner(checker, sweep);
     let (metric, direction) = match &sweep.goal {
         Goal::Maximize(metric) => (metric, Direction::Maximize),
         Goal::Minimize(metric) => (metric, Direction::Minimize),
@@ -195,7 +197,8 @@ fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
             None
         }
     };
-    let (complete, stand_in) = (sampler.is_some() && objective.is_some(), any_search());
+    let complete = sampler.is_some() && objective.is_some() && pruner_is_right;
+    let stand_in = any_search();
     let (sampler, objective) = (sampler.or(stand_in.0), objective.or(stand_in.1));
     let request = SweepRequest {
         estimator: &sweep.estimator.name.value,
@@ -208,12 +211,32 @@ fn check_sweep(checker: &mut Checker<'_>, sweep: &Sweep) -> Option<SweepSpec> {
             .ok()
             .and_then(NonZeroUsize::new)?,
         objective: objective?,
+        pruner,
+        timeout: sweep.timeout.map(|timeout| timeout.value.0),
+        warm_start: sweep
+            .warm_start
+            .and_then(|count| usize::try_from(count.value).ok())
+            .unwrap_or(0),
     };
     match SweepSpec::new(&request) {
         Ok(spec) => complete.then_some(spec),
         Err(error) => {
-            report_component(checker, &sweep.estimator, &error);
+            report_sweep(checker, sweep, &error);
             None
+        }
+    }
+}
+
+/// The pruner, if there is one, and whether it is as it should be.
+fn check_pruner(checker: &mut Checker<'_>, sweep: &Sweep) -> (Option<PrunerSpec>, bool) {
+    let Some(component) = &sweep.pruner else {
+        return (None, true);
+    };
+    match PrunerSpec::parse(&component.name.value, &component.params_json()) {
+        Ok(pruner) => (Some(pruner), true),
+        Err(error) => {
+            report_component(checker, component, &error);
+            (None, false)
         }
     }
 }
@@ -226,6 +249,22 @@ fn any_search() -> (Option<SamplerSpec>, Option<Objective>) {
         SamplerSpec::parse("random", &none).ok(),
         Objective::parse("validation.auc", Direction::Maximize).ok(),
     )
+}
+
+/// Reports what is wrong with a sweep whose parts are right, at the part that does not fit.
+fn report_sweep(checker: &mut Checker<'_>, sweep: &Sweep, error: &LearnError) {
+    let place = match error {
+        LearnError::NothingToPrune { .. } => sweep.pruner.as_ref().map(|p| p.name.span),
+        LearnError::NoWarmStart { .. } => sweep.warm_start.map(|count| count.span),
+        _ => None,
+    };
+    match place {
+        Some(span) => checker.error(
+            Diagnostic::error("conflicting_keys", error_chain(error)),
+            span,
+        ),
+        None => report_component(checker, &sweep.estimator, error),
+    }
 }
 
 /// What identifies a model's definition: all that its making depends on, besides the data.
@@ -252,6 +291,17 @@ fn definition(model: &ModelSpec) -> serde_json::Value {
             "batch": sweep.batch_size(),
             "objective": sweep.goal.metric().value.to_string(),
         });
+        // Only where they stand, so that a sweep without them is what it was before there
+        // were any.
+        if let Some(pruner) = &sweep.pruner {
+            definition["sweep"]["pruner"] = component(pruner);
+        }
+        if let Some(timeout) = sweep.timeout {
+            definition["sweep"]["timeout"] = timeout.value.0.as_secs().into();
+        }
+        if let Some(count) = sweep.warm_start {
+            definition["sweep"]["warm_start"] = count.value.into();
+        }
     }
     if let Some(register) = &model.register {
         definition["register"] = json!({

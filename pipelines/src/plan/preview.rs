@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use sluice_lake::catalog::{LakeCatalog, Pins};
 
+use super::fingerprint::Fingerprint;
 use super::freshness::{Lookup, Verdict};
 use super::{Asset, AssetBody, Plan};
 use crate::check::{World, error_chain};
+use crate::run::resume;
 
 /// What a run would do with one asset.
 #[derive(Debug, Clone, Serialize)]
@@ -80,10 +82,24 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset) -> (Action, String) {
     match lookup.freshness(asset).await {
         Ok(freshness) => match freshness.verdict {
             Verdict::Fresh { reason, .. } => (Action::Skip, reason),
-            Verdict::Stale { reason, .. } => (Action::Run, reason),
+            Verdict::Stale { reason, .. } => {
+                let resumes = resumes(lookup, asset, &freshness.fingerprint).await;
+                (Action::Run, reason + &resumes.unwrap_or_default())
+            }
         },
         Err(error) => (Action::Run, error_chain(&error)),
     }
+}
+
+/// How far earlier runs got with a sweep, in words that follow a reason.
+async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) -> Option<String> {
+    let AssetBody::Model(model) = &asset.body else {
+        return None;
+    };
+    let done = resume::done(lookup.state?, lookup.project?, model, fingerprint);
+    // What cannot be read now is made anew then, or tells why not.
+    let (done, total) = done.await.ok()??;
+    (done > 0).then(|| format!("; {done} of {total} trials are done"))
 }
 
 /// What follows from an input that would itself be made.

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::session::SessionOptions;
 use sluice_lake::state::{RunId, State};
+use sluice_learn::ComputeBudget;
 use sluice_udfs::models::ModelSet;
 use sluice_udfs::session::LakeSession;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,10 @@ pub(crate) struct RunContext {
     pub(crate) models: Arc<ModelSet>,
     pub(crate) sink: EventSink,
     pub(crate) cancel: CancellationToken,
-    /// Threads that one computation may use.
+    /// Threads that one query may use.
     pub(crate) threads: NonZeroUsize,
+    /// The threads that all fits and sweeps share.
+    pub(crate) budget: ComputeBudget,
 }
 
 /// Milliseconds since the Unix epoch.

@@ -13,7 +13,9 @@ mod files;
 mod model;
 mod pool;
 mod promote;
+pub(crate) mod resume;
 mod rules;
+mod search;
 pub mod split;
 mod stage;
 mod table;
@@ -34,6 +36,7 @@ use sluice_lake::state::{
     NewRun, NewStage, RunKind, RunStatus as StoredStatus, StageEnd, StageStatus, State,
 };
 use sluice_lake::{Lakehouse, TableName};
+use sluice_learn::ComputeBudget;
 use sluice_udfs::models::ModelSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +49,8 @@ use tally::{Ended, Tally};
 /// How to run.
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions {
-    /// Stages that may be made side by side; threads that one computation may use.
+    /// Stages that may be made side by side; threads that one query may use, and that all
+    /// fits and sweeps share.
     pub parallelism: NonZeroUsize,
 }
 
@@ -142,6 +146,7 @@ async fn run_locked(
         sink,
         cancel,
         threads: options.parallelism,
+        budget: ComputeBudget::new(options.parallelism),
     });
     run.emit(EventKind::RunStarted {
         run_id: run.run_id.to_string(),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value, json};
 use sluice_lake::registry::{
@@ -10,20 +9,17 @@ use sluice_lake::registry::{
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
 use sluice_learn::metric::{Metric, evaluate};
-use sluice_learn::sweep::{self, SweepEvent, SweepOptions, SweepSpec, Trial};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Split, Splits};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Seat, Split, Splits};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::promote::{Decision, decide};
-use super::{data, track};
+use super::search::search;
+use super::{data, resume, track};
 use crate::check::error_chain;
-use crate::events::{EventKind, LeaderboardRow};
+use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
 use crate::plan::{Asset, Fit, ModelAsset};
-
-/// Lines of a leaderboard that are shown.
-const LEADERBOARD_ROWS: usize = 10;
 
 /// The tag that MLflow shows as a run's description.
 const NOTE_TAG: &str = "mlflow.note.content";
@@ -59,7 +55,7 @@ pub(crate) async fn make(
             Some(version.clone()),
             version.metrics,
         ),
-        None => fit_and_register(run, asset, model, &key).await?,
+        None => fit_and_register(run, asset, model, fingerprint).await?,
     };
     let decision = match &version {
         Some(version) => {
@@ -103,14 +99,14 @@ async fn fit_and_register(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
-    key: &str,
+    fingerprint: &Fingerprint,
 ) -> Result<Registered, StageError> {
     let kind = match model.fit {
         Fit::Train(_) => RunKind::Train,
         Fit::Sweep(_) => RunKind::Sweep,
     };
     let run_id = track::start(run, asset, kind).await?;
-    let outcome = fit_in(run, asset, model, key, &run_id).await;
+    let outcome = fit_in(run, asset, model, fingerprint, &run_id).await;
     let (status, error) = match &outcome {
         Ok(_) => (RunStatus::Finished, None),
         Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
@@ -127,9 +123,11 @@ async fn fit_in(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
-    key: &str,
+    fingerprint: &Fingerprint,
     run_id: &RunId,
 ) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>), StageError> {
+    // Before the rows are read, so that fits which begin together share from the start.
+    let seat = run.budget.join();
     run.state
         .log_datasets(run_id, &[track::dataset(run, model)])
         .await?;
@@ -139,11 +137,14 @@ async fn fit_in(
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
     let (fitted, watched) = match &model.fit {
         Fit::Train(spec) => (
-            train(run, asset, spec, &splits, run_id).await?,
+            train(run, asset, spec, &splits, seat, run_id).await?,
             DEFAULT_METRIC,
         ),
         Fit::Sweep(spec) => (
-            search(run, asset, spec, &splits, run_id).await?,
+            {
+                let key = resume::key(model, fingerprint);
+                search(run, asset, spec, &key, &splits, seat, run_id).await?
+            },
             spec.objective().metric.name,
         ),
     };
@@ -156,7 +157,16 @@ async fn fit_in(
         ("evaluation.json", report),
     ];
     track::artifacts(run, run_id, files).await?;
-    let version = register(run, asset, model, key, run_id, fitted, &figures).await?;
+    let version = register(
+        run,
+        asset,
+        model,
+        &fingerprint.key(),
+        run_id,
+        fitted,
+        &figures,
+    )
+    .await?;
     Ok((version, figures))
 }
 
@@ -177,13 +187,14 @@ async fn train(
     asset: &Asset,
     spec: &EstimatorSpec,
     splits: &Arc<Splits>,
+    seat: Seat,
     run_id: &RunId,
 ) -> Result<Fitted, StageError> {
     run.state
         .log_params(run_id, &track::params(spec.params()))
         .await?;
     run.state.set_tag(run_id, "estimator", spec.name()).await?;
-    let (spec, splits, threads) = (spec.clone(), Arc::clone(splits), run.threads);
+    let (spec, splits) = (spec.clone(), Arc::clone(splits));
     let (sink, name) = (Arc::clone(&run.sink), asset.name.clone());
     let total = spec.params().get("rounds").and_then(Value::as_u64);
     run.compute(move |cancel| {
@@ -201,9 +212,11 @@ async fn train(
                     },
                 });
             }
+            std::ops::ControlFlow::Continue(())
         };
+        let lease = seat.lease();
         let options = FitOptions {
-            threads,
+            threads: lease.threads(),
             cancel,
             metric: Metric::find(DEFAULT_METRIC)?,
             on_round: Some(&on_round),
@@ -212,91 +225,6 @@ async fn train(
         Ok(spec.fit(&splits.train, validation, &options)?)
     })
     .await
-}
-
-/// Runs a sweep. Each trial that ends becomes a run below the sweep's, and an event.
-async fn search(
-    run: &RunContext,
-    asset: &Asset,
-    spec: &SweepSpec,
-    splits: &Arc<Splits>,
-    run_id: &RunId,
-) -> Result<Fitted, StageError> {
-    run.state
-        .set_tag(run_id, "estimator", spec.estimator())
-        .await?;
-    run.state
-        .set_tag(run_id, "objective", &spec.objective().name())
-        .await?;
-    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel::<Trial>();
-    let (worker, splits, threads) = (spec.clone(), Arc::clone(splits), run.threads);
-    let sweep = run.compute(move |cancel: &AtomicBool| {
-        let on_event = |event: SweepEvent<'_>| {
-            if let SweepEvent::Finished(trial) = event {
-                // The receiver outlives the sweep.
-                let _ = sender.send(trial.clone());
-            }
-        };
-        let options = SweepOptions {
-            threads,
-            cancel,
-            on_event: &on_event,
-        };
-        Ok(sweep::run(&worker, &splits, &options)?)
-    });
-    let goal = spec.objective().metric.goal;
-    let record = async {
-        let mut ids: Vec<RunId> = Vec::new();
-        let mut best: Option<f64> = None;
-        while let Some(trial) = ended.recv().await {
-            let id = RunId::generate();
-            let finished = track::trial(run, run_id, id.clone(), &trial);
-            run.state.record_runs(&[finished]).await?;
-            best = match (best, trial.value) {
-                (Some(best), Some(value)) if !goal.better(value, best) => Some(best),
-                (best, value) => value.or(best),
-            };
-            run.emit(EventKind::Trial {
-                asset: asset.name.clone(),
-                number: trial.number as u64,
-                total: spec.trials() as u64,
-                run_id: id.to_string(),
-                params: trial.chosen.clone().into_iter().collect(),
-                value: trial.value,
-                best,
-            });
-            ids.push(id);
-        }
-        Ok::<_, StageError>(ids)
-    };
-    let (outcome, ids) = tokio::join!(sweep, record);
-    let (outcome, ids) = (outcome?, ids?);
-    let ranked = outcome.ranked(goal);
-    let objective = spec.objective().name();
-    let best = &outcome.trials[outcome.best - 1];
-    run.state
-        .log_params(run_id, &track::params(&best.params))
-        .await?;
-    run.state
-        .set_tag(run_id, "best_trial", &best.number.to_string())
-        .await?;
-    let csv = track::leaderboard_csv(&ranked, &objective);
-    track::artifacts(run, run_id, vec![("leaderboard.csv", csv)]).await?;
-    let rows = ranked.iter().filter_map(|trial| {
-        Some(LeaderboardRow {
-            number: trial.number as u64,
-            run_id: ids.get(trial.number - 1)?.to_string(),
-            value: trial.value?,
-            params: trial.chosen.clone().into_iter().collect(),
-        })
-    });
-    run.emit(EventKind::Leaderboard {
-        asset: asset.name.clone(),
-        metric: objective,
-        maximize: goal == sluice_learn::metric::Goal::Maximize,
-        rows: rows.take(LEADERBOARD_ROWS).collect(),
-    });
-    Ok(outcome.winner)
 }
 
 /// All metrics of the winner on all parts, the only look at the test rows; and the same with

@@ -9,10 +9,12 @@ use sluice_lake::state::{
     Artifact, DatasetUse, FinishedRun, Metric, NewRun, RunId, RunKind, RunStatus,
 };
 use sluice_learn::Fitted;
-use sluice_learn::sweep::Trial;
+use sluice_learn::search::param_text;
+use sluice_learn::sweep::{ParameterImportance, Trial};
 
 use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
+use super::resume::{BEST_ITERATION_TAG, ITERATIONS_TAG, KEY_TAG, NUMBER_TAG, STATE_TAG};
 use crate::plan::{Asset, ModelAsset};
 
 /// Starts the run of a model asset, below the run of the project.
@@ -44,10 +46,7 @@ pub(crate) fn dataset(run: &RunContext, model: &ModelAsset) -> DatasetUse {
 /// Parameters as the store keeps them: texts without quotes.
 pub(crate) fn params(map: &Map<String, Value>) -> Vec<(String, String)> {
     map.iter()
-        .map(|(key, value)| match value {
-            Value::String(text) => (key.clone(), text.clone()),
-            other => (key.clone(), other.to_string()),
-        })
+        .map(|(key, value)| (key.clone(), param_text(value)))
         .collect()
 }
 
@@ -74,13 +73,34 @@ pub(crate) fn metrics(
     single.chain(rounds).collect()
 }
 
-/// A trial as a run of its own below its sweep.
-pub(crate) fn trial(run: &RunContext, sweep: &RunId, run_id: RunId, trial: &Trial) -> FinishedRun {
+/// A trial as a run of its own below its sweep, with all that it takes to go on from it
+/// ([`super::resume`]).
+pub(crate) fn trial(
+    run: &RunContext,
+    sweep: &RunId,
+    run_id: RunId,
+    key: &str,
+    trial: &Trial,
+    objective: &str,
+) -> FinishedRun {
     let end_time_ms = now_ms();
-    let figures = trial
+    let figures: BTreeMap<String, f64> = trial
         .evaluation
         .iter()
-        .flat_map(|evaluation| &evaluation.metrics);
+        .flat_map(|evaluation| &evaluation.metrics)
+        .map(|(name, value)| (format!("validation.{name}"), *value))
+        .collect();
+    let mut tags = vec![
+        (KEY_TAG.to_owned(), key.to_owned()),
+        (NUMBER_TAG.to_owned(), trial.number.to_string()),
+        (STATE_TAG.to_owned(), trial.state().to_owned()),
+        (ITERATIONS_TAG.to_owned(), trial.iterations.to_string()),
+    ];
+    tags.extend(
+        trial
+            .best_iteration
+            .map(|best| (BEST_ITERATION_TAG.to_owned(), best.to_string())),
+    );
     FinishedRun {
         run_id,
         run: NewRun {
@@ -98,18 +118,8 @@ pub(crate) fn trial(run: &RunContext, sweep: &RunId, run_id: RunId, trial: &Tria
         start_time_ms: end_time_ms - (trial.seconds * 1000.0) as i64,
         end_time_ms,
         params: params(&trial.params),
-        metrics: figures
-            .map(|(name, value)| Metric {
-                key: format!("validation.{name}"),
-                value: *value,
-                step: 0,
-                timestamp_ms: end_time_ms,
-            })
-            .collect(),
-        tags: vec![
-            ("trial.number".to_owned(), trial.number.to_string()),
-            ("trial.iterations".to_owned(), trial.iterations.to_string()),
-        ],
+        metrics: metrics(&figures, &trial.history, objective),
+        tags,
     }
 }
 
@@ -158,12 +168,25 @@ pub(crate) fn importance_csv(fitted: &Fitted) -> String {
     text
 }
 
+/// The importance of the searched parameters as CSV: each alone, then each pair beyond what
+/// its two explain alone; the most important first.
+pub(crate) fn parameter_importance_csv(importance: &ParameterImportance) -> String {
+    let mut text = "parameter,with,importance\n".to_owned();
+    for (parameter, part) in &importance.parameters {
+        let _ = writeln!(text, "{},,{part}", quoted(parameter));
+    }
+    for ((parameter, with), part) in &importance.pairs {
+        let _ = writeln!(text, "{},{},{part}", quoted(parameter), quoted(with));
+    }
+    text
+}
+
 /// Trials as CSV, the best first.
 pub(crate) fn leaderboard_csv(trials: &[&Trial], objective: &str) -> String {
     let columns: Vec<&String> = trials
         .first()
         .map_or_else(Vec::new, |t| t.chosen.keys().collect());
-    let mut text = format!("rank,trial,{objective}");
+    let mut text = format!("rank,trial,state,{objective},rounds");
     for column in &columns {
         text.push(',');
         text.push_str(&quoted(column));
@@ -173,14 +196,18 @@ pub(crate) fn leaderboard_csv(trials: &[&Trial], objective: &str) -> String {
         let value = trial
             .value
             .map_or_else(String::new, |value| value.to_string());
-        let _ = write!(text, "{},{},{value}", rank + 1, trial.number);
+        let _ = write!(
+            text,
+            "{},{},{},{value},{}",
+            rank + 1,
+            trial.number,
+            trial.state(),
+            trial.iterations
+        );
         for column in &columns {
             let value = trial.chosen.get(*column).unwrap_or(&Value::Null);
-            let shown = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
             text.push(',');
-            text.push_str(&quoted(&shown));
+            text.push_str(&quoted(&param_text(value)));
         }
         text.push('\n');
     }

@@ -306,6 +306,16 @@ pub(crate) fn exactly_one<'f>(
     None
 }
 
+impl<T: Decode> Decode for Box<T> {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        T::decode(node, cx).map(Self::new)
+    }
+
+    fn schema(defs: &mut Definitions) -> Json {
+        T::schema(defs)
+    }
+}
+
 impl<T: Decode> Decode for Option<T> {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         T::decode(node, cx).map(Some)

@@ -2,6 +2,7 @@
 
 use super::component::Component;
 use super::decode::{Check, Context, Fields, choice, record};
+use super::duration::Length;
 use super::metric::Metric;
 use super::name::{AliasNames, Name, RegisteredNames};
 use super::when::When;
@@ -26,9 +27,9 @@ choice! {
     /// How a model is fitted.
     pub enum ModelBody {
         /// One fit with the parameters given.
-        "train" Train(Train),
+        "train" Train(Box<Train>),
         /// Many fits, of which the best on the validation rows is kept.
-        "sweep" Sweep(Sweep),
+        "sweep" Sweep(Box<Sweep>),
     }
 }
 
@@ -117,6 +118,12 @@ record! {
         "trials" trials: Option<Spanned<u64>>,
         /// How many trials are chosen at a time; by default 4.
         "batch" batch: Option<Spanned<u64>>,
+        /// What ends trials early that do worse than others did: `median` or `successive_halving`, with its parameters; left out, none.
+        "pruner" pruner: Option<Component>,
+        /// No trials are begun later than this after the beginning, such as `10m` or `1h30m`; earlier runs of the same sweep count.
+        "timeout" timeout: Option<Spanned<Length>>,
+        /// How many of the best trials of this model's last sweep are tried first; by default 0.
+        "warm_start" warm_start: Option<Spanned<u64>>,
         /// Which trial is best: exactly one of these keys.
         .. goal: Goal,
     }
@@ -146,6 +153,12 @@ impl Check for Sweep {
                 let message = format!("`{key}` must be between 1 and {MAX_TRIALS}");
                 cx.error("bad_count", message, count.span);
             }
+        }
+        if let Some(count) = self.warm_start
+            && count.value > MAX_TRIALS
+        {
+            let message = format!("`warm_start` must be at most {MAX_TRIALS}");
+            cx.error("bad_count", message, count.span);
         }
         if self.trials.is_none() && self.sampler.name.value != "grid" {
             cx.report(

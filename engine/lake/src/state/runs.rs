@@ -148,7 +148,7 @@ pub struct Run {
     pub pipeline: String,
 }
 
-const RUN_COLUMNS: &str = "run_id, run_name, kind, parent_run_id, status, start_time, end_time, \
+pub(super) const RUN_COLUMNS: &str = "run_id, run_name, kind, parent_run_id, status, start_time, end_time, \
      error, project, pipeline";
 
 impl State {
@@ -328,7 +328,7 @@ impl State {
         text.parse().map_err(|_| self.damaged(what, text))
     }
 
-    fn read_run(&self, row: &SqliteRow) -> Result<Run, StateError> {
+    pub(super) fn read_run(&self, row: &SqliteRow) -> Result<Run, StateError> {
         let read = || self.failed("read a run");
         let kind: String = row.try_get("kind").map_err(read())?;
         let status: String = row.try_get("status").map_err(read())?;

@@ -468,3 +468,66 @@ async fn datasets_artifacts_and_expectations_may_be_recorded_again() {
         .unwrap_err();
     assert!(matches!(error, StateError::UnknownRun { .. }));
 }
+
+#[tokio::test]
+async fn the_trials_of_a_search_are_read_again_to_the_bit() {
+    let folder = TempDir::new().unwrap();
+    let state = open(&folder).await;
+    let sweep = state
+        .start_run(new_run(RunKind::Sweep, None))
+        .await
+        .unwrap();
+    state.set_tag(&sweep, "sweep.key", "k1").await.unwrap();
+    let values = [0.1 + 0.2, 1.0 / 3.0, f64::INFINITY, f64::MIN_POSITIVE];
+    let trials: Vec<FinishedRun> = values
+        .iter()
+        .enumerate()
+        .map(|(number, value)| FinishedRun {
+            run_id: RunId::generate(),
+            run: new_run(RunKind::Trial, Some(&sweep)),
+            status: RunStatus::Finished,
+            error: None,
+            start_time_ms: 1,
+            end_time_ms: 2,
+            params: vec![("rate".to_owned(), value.to_string())],
+            metrics: vec![
+                metric("rounds.auc", 0, *value),
+                metric("rounds.auc", 1, f64::NAN),
+                metric("validation.auc", 0, -value),
+            ],
+            tags: vec![("trial.number".to_owned(), number.to_string())],
+        })
+        .collect();
+    state.record_runs(&trials).await.unwrap();
+
+    let read = state.logged_children(&sweep).await.unwrap();
+    assert_eq!(read.len(), trials.len());
+    for (number, (trial, value)) in read.iter().zip(values).enumerate() {
+        assert_eq!(trial.run.status, RunStatus::Finished);
+        assert_eq!(trial.params["rate"].parse::<f64>().unwrap(), value);
+        assert_eq!(trial.tags["trial.number"], number.to_string());
+        let [first, second, last] = &trial.metrics[..] else {
+            panic!("{:?}", trial.metrics);
+        };
+        assert_eq!(first.value.to_bits(), value.to_bits());
+        assert!(second.value.is_nan() && second.step == 1);
+        assert_eq!(last.value.to_bits(), (-value).to_bits());
+    }
+
+    let project = state.run(&sweep).await.unwrap().unwrap().project;
+    let found = async |project: &str, kind, value| -> Vec<RunId> {
+        let runs = state.tagged_runs(project, kind, "sweep.key", value).await;
+        runs.unwrap().into_iter().map(|run| run.run_id).collect()
+    };
+    let tagged = found(&project, RunKind::Sweep, "k1").await;
+    assert_eq!(tagged, std::slice::from_ref(&sweep));
+    let name = state.run(&sweep).await.unwrap().unwrap().name;
+    let named = state.named_runs(&project, RunKind::Sweep, &name).await;
+    assert_eq!(named.unwrap()[0].run_id, sweep);
+    let named = state.named_runs(&project, RunKind::Sweep, "another").await;
+    assert!(named.unwrap().is_empty());
+    assert_eq!(state.tags(&sweep).await.unwrap()["sweep.key"], "k1");
+    assert!(found(&project, RunKind::Sweep, "k2").await.is_empty());
+    assert!(found(&project, RunKind::Train, "k1").await.is_empty());
+    assert!(found("another", RunKind::Sweep, "k1").await.is_empty());
+}

@@ -240,17 +240,13 @@ impl GradientBoosting {
             .on_round(|eval: RoundEval<'_>| {
                 let value = eval.values().last().copied();
                 history.extend(value);
-                if let Some(tell) = options.on_round {
-                    tell(RoundScore {
-                        round: eval.iteration(),
-                        value,
-                    });
-                }
                 if options.cancel.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
+                    return ControlFlow::Break(());
                 }
+                let round = eval.iteration();
+                options.on_round.map_or(ControlFlow::Continue(()), |tell| {
+                    tell(RoundScore { round, value })
+                })
             })
             .train()?;
         Ok((result, history))

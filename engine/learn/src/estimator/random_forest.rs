@@ -236,7 +236,8 @@ impl Estimator for RandomForest {
             options.check_cancelled()?;
             let grown = self.grow(tree, data.train()).map_err(refused)?;
             if let Some(tell) = options.on_round {
-                tell(RoundScore {
+                // A forest is only whole with all of its trees.
+                let _ = tell(RoundScore {
                     round: tree,
                     value: None,
                 });

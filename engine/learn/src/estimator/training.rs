@@ -1,6 +1,7 @@
 //! What every fit takes and gives.
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,8 +33,8 @@ pub struct FitOptions<'a> {
     pub cancel: &'a AtomicBool,
     /// What early stopping watches on the validation split.
     pub metric: &'static Metric,
-    /// Told about each round.
-    pub on_round: Option<&'a (dyn Fn(RoundScore) + Send + Sync)>,
+    /// Told about each round; a break ends a boosting there with what it has.
+    pub on_round: Option<&'a (dyn Fn(RoundScore) -> ControlFlow<()> + Send + Sync)>,
 }
 
 impl FitOptions<'_> {

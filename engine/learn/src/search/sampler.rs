@@ -110,16 +110,13 @@ impl SamplerSpec {
                 nearest: nearest(name, sampler_names()),
                 known: sampler_names().collect(),
             })?;
-        let mut settings = Settings::new(entry, map);
+        let mut settings = Settings::new(entry.params, map);
         let kind = (entry.read)(&mut settings);
-        if settings.errors.is_empty() {
-            Ok(Self {
-                name: entry.name,
-                kind,
-            })
-        } else {
-            Err(LearnError::Params(settings.errors))
-        }
+        settings.finish()?;
+        Ok(Self {
+            name: entry.name,
+            kind,
+        })
     }
 
     /// The sampler's name.
@@ -165,27 +162,30 @@ impl SamplerSpec {
     }
 }
 
-/// Reads a sampler's parameters and gathers what is wrong with them.
-struct Settings<'m> {
+/// Reads the parameters of a sampler or a pruner and gathers what is wrong with them.
+pub(crate) struct Settings<'m> {
     given: Vec<(&'static str, &'m str, &'m Value)>,
     errors: Vec<ParamError>,
 }
 
 impl<'m> Settings<'m> {
-    fn new(entry: &Entry, map: &'m Map<String, Value>) -> Self {
+    /// Takes the parameters in `map` under their names and their aliases.
+    pub(crate) fn new(
+        known_params: &[(&'static str, &[&str])],
+        map: &'m Map<String, Value>,
+    ) -> Self {
         let mut settings = Self {
             given: Vec::new(),
             errors: Vec::new(),
         };
         for (written, value) in map {
-            let known = entry
-                .params
+            let known = known_params
                 .iter()
                 .find(|(name, aliases)| name == written || aliases.contains(&written.as_str()));
             match known {
                 Some((name, _)) => settings.given.push((name, written, value)),
                 None => {
-                    let names: Vec<&str> = entry.params.iter().map(|(name, _)| *name).collect();
+                    let names: Vec<&str> = known_params.iter().map(|(name, _)| *name).collect();
                     let error = ParamError::unknown(written, &names, names.iter().copied());
                     settings.errors.push(error);
                 }
@@ -194,7 +194,22 @@ impl<'m> Settings<'m> {
         settings
     }
 
-    fn whole(&mut self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+    /// All that is wrong, if anything is.
+    pub(crate) fn finish(self) -> Result<(), LearnError> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(LearnError::Params(self.errors))
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(
+        &mut self,
+        name: &str,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
         let Some((_, written, value)) = self.find(name) else {
             return default;
         };

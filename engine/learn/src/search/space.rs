@@ -149,6 +149,15 @@ impl SearchSpace {
         params
     }
 
+    /// The point with these values, as [`param_text`] writes them; `None` when the space does
+    /// not have it.
+    pub fn point<'t>(&self, text: impl Fn(&str) -> Option<&'t str>) -> Option<Point> {
+        self.dimensions
+            .iter()
+            .map(|dimension| dimension.range.coordinate(text(&dimension.param)?))
+            .collect()
+    }
+
     /// Points that between them show whether a parameter can take the values of its
     /// space: both ends and a place within that is no round number, or each choice.
     pub fn probes(&self) -> Vec<Point> {
@@ -181,6 +190,34 @@ impl Range {
         }
     }
 
+    /// The coordinate of a value, as [`param_text`] writes it, if it lies in the range.
+    pub fn coordinate(&self, text: &str) -> Option<Coordinate> {
+        let within = |low: f64, high: f64| {
+            let value = text.parse::<f64>().ok()?;
+            (low <= value && value <= high).then_some(Coordinate::Real(value))
+        };
+        match self {
+            Self::Int { low, high } => {
+                let value = text.parse::<i64>().ok()?;
+                (low..=high)
+                    .contains(&&value)
+                    .then_some(Coordinate::Whole(value))
+            }
+            Self::Float { low, high } | Self::Log { low, high } => within(*low, *high),
+            Self::Choice(values) => {
+                let place = values.iter().position(|value| param_text(value) == text)?;
+                i64::try_from(place).ok().map(Coordinate::Whole)
+            }
+            Self::Quantized { low, step, last } => {
+                let steps = (text.parse::<f64>().ok()? - low) / step;
+                let near = Coordinate::Whole(steps.round() as i64);
+                let on_grid = (-0.5..*last as f64 + 0.5).contains(&steps)
+                    && param_text(&self.value(near)) == text;
+                on_grid.then_some(near)
+            }
+        }
+    }
+
     fn probes(&self) -> Vec<Coordinate> {
         // The golden section: no ends' mean, geometric mean or simple fraction.
         const WITHIN: f64 = 0.381_966_011_250_105;
@@ -197,6 +234,15 @@ impl Range {
                 [0, *last, (*last).min(1)].map(Coordinate::Whole).to_vec()
             }
         }
+    }
+}
+
+/// A parameter's value as a run records it: text without quotes, all else as JSON. A number
+/// is written so that reading it gives the same number again.
+pub fn param_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -347,6 +393,56 @@ mod tests {
             whole.dimensions[0].range.value(Coordinate::Whole(3)),
             json!(10)
         );
+    }
+
+    #[test]
+    fn a_point_is_found_again_from_the_texts_of_its_values() {
+        let space = parse(json!({
+            "depth": {"int": [4, 100]},
+            "rate": {"log": [0.05, 1]},
+            "policy": {"choice": ["a", 7, null]},
+            "q": {"quniform": [0.1, 0.7, 0.1]},
+        }))
+        .unwrap();
+        let points = [
+            vec![
+                Coordinate::Whole(4),
+                Coordinate::Real(0.1 + 0.2),
+                Coordinate::Whole(0),
+                Coordinate::Whole(2),
+            ],
+            vec![
+                Coordinate::Whole(100),
+                Coordinate::Real(1.0 / 3.0),
+                Coordinate::Whole(2),
+                Coordinate::Whole(6),
+            ],
+        ];
+        for point in points {
+            let texts: std::collections::BTreeMap<String, String> = space
+                .varying(&point)
+                .iter()
+                .map(|(name, value)| (name.clone(), super::param_text(value)))
+                .collect();
+            let found = space.point(|name| texts.get(name).map(String::as_str));
+            assert_eq!(found, Some(point));
+        }
+        let found = |depth: &str, rate: &str, policy: &str, q: &str| {
+            space.point(|name| {
+                Some(match name {
+                    "depth" => depth,
+                    "rate" => rate,
+                    "policy" => policy,
+                    _ => q,
+                })
+            })
+        };
+        assert!(found("4", "0.5", "7", "0.3").is_some());
+        assert_eq!(found("3", "0.5", "7", "0.3"), None);
+        assert_eq!(found("4", "2", "7", "0.3"), None);
+        assert_eq!(found("4", "0.5", "b", "0.3"), None);
+        assert_eq!(found("4", "0.5", "7", "0.35"), None);
+        assert_eq!(space.point(|_| None), None);
     }
 
     #[test]

@@ -189,6 +189,7 @@ fn a_fit_can_be_cancelled_between_rounds() {
             if rounds.fetch_add(1, Ordering::Relaxed) == 2 {
                 cancel.store(true, Ordering::Relaxed);
             }
+            std::ops::ControlFlow::Continue(())
         };
         let options = FitOptions {
             threads: NonZeroUsize::MIN,

@@ -11,4 +11,5 @@ mod model;
 mod quality;
 mod samplers;
 mod sweep;
+mod sweep_resume;
 mod tables;

@@ -8,29 +8,49 @@ use serde_json::{Value, json};
 use sluice_learn::metric::Goal;
 use sluice_learn::search::SamplerSpec;
 use sluice_learn::sweep::{
-    Objective, SweepEvent, SweepOptions, SweepOutcome, SweepRequest, SweepSpec, own_param_name, run,
+    Before, Objective, PrunerSpec, SweepEvent, SweepOptions, SweepOutcome, SweepRequest, SweepSpec,
+    own_param_name, run,
 };
-use sluice_learn::{LearnError, Splits};
+use sluice_learn::{ComputeBudget, LearnError, Seat, Splits};
 
 use crate::tables::{Table, noisy_table, params, threads};
 
-fn sampler(name: &str, given: Value) -> SamplerSpec {
+pub(crate) fn sampler(name: &str, given: Value) -> SamplerSpec {
     SamplerSpec::parse(name, &params(given)).unwrap()
+}
+
+pub(crate) fn seat(count: usize) -> Seat {
+    ComputeBudget::new(threads(count)).join()
 }
 
 fn spec(estimator: &str, given: Value, trials: Option<usize>) -> Result<SweepSpec, LearnError> {
     let name = if trials.is_some() { "tpe" } else { "grid" };
     SweepSpec::new(&SweepRequest {
-        estimator,
-        params: &params(given),
         sampler: sampler(name, json!({})),
         trials,
-        batch: NonZeroUsize::new(4).unwrap(),
-        objective: Objective::parse("validation.auc", Goal::Maximize).unwrap(),
+        ..request(estimator, &params(given))
     })
 }
 
-fn boosting() -> Value {
+/// Three trials of random search, four in a round.
+pub(crate) fn request<'a>(
+    estimator: &'a str,
+    params: &'a serde_json::Map<String, Value>,
+) -> SweepRequest<'a> {
+    SweepRequest {
+        estimator,
+        params,
+        sampler: sampler("random", json!({})),
+        trials: Some(3),
+        batch: NonZeroUsize::new(4).unwrap(),
+        objective: Objective::parse("validation.auc", Goal::Maximize).unwrap(),
+        pruner: None,
+        timeout: None,
+        warm_start: 0,
+    }
+}
+
+pub(crate) fn boosting() -> Value {
     json!({
         "rounds": 30,
         "early_stopping_rounds": 5,
@@ -43,7 +63,8 @@ fn boosting() -> Value {
 
 fn run_quietly(spec: &SweepSpec, splits: &Splits, count: usize) -> SweepOutcome {
     let options = SweepOptions {
-        threads: threads(count),
+        compute: &seat(count),
+        before: &Before::default(),
         cancel: &AtomicBool::new(false),
         on_event: &|_| {},
     };
@@ -106,7 +127,8 @@ fn trials_end_in_order_and_a_grid_ends_by_itself() {
     assert_eq!(spec.trials(), 10);
     let ended = Mutex::new(Vec::new());
     let options = SweepOptions {
-        threads: threads(3),
+        compute: &seat(3),
+        before: &Before::default(),
         cancel: &AtomicBool::new(false),
         on_event: &|event| {
             if let SweepEvent::Finished(trial) = event {
@@ -125,7 +147,8 @@ fn a_sweep_can_be_cancelled() {
     let spec = spec("gradient_boosting", boosting(), Some(1000)).unwrap();
     let cancel = AtomicBool::new(false);
     let options = SweepOptions {
-        threads: threads(2),
+        compute: &seat(2),
+        before: &Before::default(),
         cancel: &cancel,
         on_event: &|event| {
             if let SweepEvent::Started { number: 7, .. } = event {
@@ -172,15 +195,24 @@ fn what_a_space_may_yield_is_checked_before_anything_is_fitted() {
     ] {
         assert!(message.contains(part), "{part:?} is not in {message:?}");
     }
-    let endless = SweepSpec::new(&SweepRequest {
-        estimator: "random_forest",
-        params: &params(json!({})),
-        sampler: sampler("random", json!({})),
+    let nothing = params(json!({}));
+    let refusal = |request: SweepRequest<'_>| SweepSpec::new(&request).unwrap_err().to_string();
+    let endless = refusal(SweepRequest {
         trials: None,
-        batch: NonZeroUsize::MIN,
-        objective: Objective::parse("validation.auc", Goal::Maximize).unwrap(),
+        ..request("random_forest", &nothing)
     });
-    assert!(endless.unwrap_err().to_string().contains("`trials: 96`"));
+    assert!(endless.contains("`trials: 96`"));
+    let whole = refusal(SweepRequest {
+        pruner: Some(PrunerSpec::parse("median", &nothing).unwrap()),
+        ..request("random_forest", &nothing)
+    });
+    assert!(whole.contains("`random_forest` is not fitted in rounds"));
+    let all_anyway = refusal(SweepRequest {
+        sampler: sampler("grid", json!({})),
+        warm_start: 2,
+        ..request("random_forest", &nothing)
+    });
+    assert!(all_anyway.contains("`grid` tries all of its points"));
 }
 
 #[test]
@@ -203,7 +235,8 @@ fn objectives_name_the_validation_split_and_the_right_direction() {
 fn a_sweep_without_a_figure_says_why() {
     let spec = spec("gradient_boosting", boosting(), Some(3)).unwrap();
     let options = SweepOptions {
-        threads: threads(1),
+        compute: &seat(1),
+        before: &Before::default(),
         cancel: &AtomicBool::new(false),
         on_event: &|_| {},
     };

@@ -88,6 +88,7 @@ async fn what_is_recorded_of_a_run() {
     +------------------------------+
     | key                          |
     +------------------------------+
+    | rounds.validation.auc        |
     | validation.accuracy          |
     | validation.auc               |
     | validation.average_precision |
@@ -111,13 +112,14 @@ async fn what_is_recorded_of_a_run() {
     insta::assert_snapshot!(
         sandbox.query("SELECT kind, path, bytes > 0 AS there FROM system.artifacts JOIN system.runs USING (run_id) ORDER BY path").await,
         @r"
-    +-------+-----------------+-------+
-    | kind  | path            | there |
-    +-------+-----------------+-------+
-    | sweep | evaluation.json | true  |
-    | sweep | importance.csv  | true  |
-    | sweep | leaderboard.csv | true  |
-    +-------+-----------------+-------+
+    +-------+--------------------------+-------+
+    | kind  | path                     | there |
+    +-------+--------------------------+-------+
+    | sweep | evaluation.json          | true  |
+    | sweep | importance.csv           | true  |
+    | sweep | leaderboard.csv          | true  |
+    | sweep | parameter_importance.csv | true  |
+    +-------+--------------------------+-------+
     "
     );
     insta::assert_snapshot!(sandbox.query("SELECT name FROM system.models").await, @r"
