@@ -228,7 +228,7 @@ fn any_search() -> (Option<SamplerSpec>, Option<Objective>) {
     )
 }
 
-/// What identifies a model's definition: all that its making depends on, besides the data.
+/// What identifies a model's definition: all that its training depends on, besides the data.
 fn definition(model: &ModelSpec) -> serde_json::Value {
     let data = model.body.data();
     let names = |list: &[crate::source::Spanned<String>]| -> Vec<String> {
@@ -251,13 +251,6 @@ fn definition(model: &ModelSpec) -> serde_json::Value {
             "trials": sweep.trials.map(|trials| trials.value),
             "batch": sweep.batch_size(),
             "objective": sweep.goal.metric().value.to_string(),
-        });
-    }
-    if let Some(register) = &model.register {
-        definition["register"] = json!({
-            "as": register.name.as_str(),
-            "alias": register.alias.as_ref().map(|alias| alias.as_str()),
-            "when": register.when.as_ref().map(|when| when.text.value.as_str()),
         });
     }
     definition

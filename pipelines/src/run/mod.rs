@@ -13,12 +13,14 @@ mod files;
 mod model;
 mod pool;
 mod promote;
+mod reuse;
 mod rules;
 pub mod split;
 mod stage;
 mod table;
 mod tally;
 mod track;
+mod turns;
 mod wash;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ use crate::events::{EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, AssetBody, Plan};
 use context::RunContext;
 use tally::{Ended, Tally};
+use turns::Turns;
 
 /// How to run.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +142,7 @@ async fn run_locked(
         run_id,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
+        turns: Turns::default(),
         sink,
         cancel,
         threads: options.parallelism,

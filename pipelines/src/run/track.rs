@@ -15,6 +15,9 @@ use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
 use crate::plan::{Asset, ModelAsset};
 
+/// What the names of metrics after each round start with.
+pub(crate) const ROUNDS_PREFIX: &str = "rounds.";
+
 /// Starts the run of a model asset, below the run of the project.
 pub(crate) async fn start(
     run: &RunContext,
@@ -66,7 +69,7 @@ pub(crate) fn metrics(
         timestamp_ms,
     });
     let rounds = history.iter().zip(0_i64..).map(|(value, step)| Metric {
-        key: format!("rounds.{watched}"),
+        key: format!("{ROUNDS_PREFIX}{watched}"),
         value: *value,
         step,
         timestamp_ms,

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use crate::state::StateError;
 
+use super::uri::moment_text;
+
 /// A failure of the registry. The text says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,6 +65,36 @@ pub enum RegistryError {
         nearest: Option<String>,
         /// All aliases of the model.
         known: Vec<String>,
+    },
+
+    /// An alias that named no version yet at the moment that was asked for.
+    #[error(
+        "the alias `{alias}` of `{name}` named no version at {}; its first move was at {}",
+        moment_text(*time_ms), moment_text(*first_ms)
+    )]
+    NoVersionThen {
+        /// The model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The moment, in milliseconds since 1970 UTC.
+        time_ms: i64,
+        /// When the alias was set first, in milliseconds since 1970 UTC.
+        first_ms: i64,
+    },
+
+    /// A moment that is still to come: what an alias will name then is not known.
+    #[error(
+        "what the alias `{alias}` of `{name}` names at {} is not known yet; leave `as_of` out for what it names now",
+        moment_text(*time_ms)
+    )]
+    Future {
+        /// The model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The moment, in milliseconds since 1970 UTC.
+        time_ms: i64,
     },
 
     /// A version that the model does not have.

@@ -21,6 +21,8 @@ use super::{RegistryError, TableVersion, durable, uri::check_name};
 pub(super) const METADATA_FILE: &str = "metadata.json";
 pub(super) const METRICS_FILE: &str = "metrics.json";
 pub(super) const MLMODEL_FILE: &str = "MLmodel";
+/// Stands in a version's folder once the version is retired.
+pub(super) const RETIRED_FILE: &str = "retired.json";
 pub(super) const STAGING_FOLDER: &str = ".staging";
 
 /// What a version's folder says about the version.
@@ -109,6 +111,12 @@ impl Staging {
         })
     }
 
+    /// The same folder, for a model that another run than the one that stages it trained.
+    pub fn trained_by(mut self, run: &RunId) -> Self {
+        self.run_id = run.clone();
+        self
+    }
+
     /// Where the trainer leaves its files.
     pub fn path(&self) -> &Path {
         &self.path
@@ -137,6 +145,20 @@ impl Drop for Staging {
             tracing::debug!(path = %self.path.display(), "a staging folder stays behind");
         }
     }
+}
+
+/// Copies a model's files without those that the registry writes itself.
+pub(super) fn copy_model(from: &Path, to: &Path) -> Result<(), RegistryError> {
+    for path in durable::read_folder(from)? {
+        let name = path.file_name().unwrap_or_default();
+        let own = [MLMODEL_FILE, METADATA_FILE, METRICS_FILE, RETIRED_FILE];
+        if !path.is_file() || own.iter().any(|file| name == *file) {
+            continue;
+        }
+        let target = to.join(name);
+        fs::copy(&path, &target).map_err(durable::failed("write", &target))?;
+    }
+    Ok(())
 }
 
 fn folder_size(folder: &Path) -> io::Result<u64> {

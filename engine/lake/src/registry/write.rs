@@ -24,7 +24,7 @@ pub struct NewVersion {
     pub project: String,
     /// The model asset that was trained.
     pub asset: String,
-    /// The asset's key.
+    /// The training's key: hash of what is trained, on which data, from which seed.
     pub key: String,
     /// How the model is stored.
     pub format: ModelFormat,

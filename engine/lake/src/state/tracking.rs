@@ -212,6 +212,25 @@ impl State {
         self.commit(tx, action).await
     }
 
+    /// The latest run that ended well and has a tag of this value.
+    pub async fn finished_run_with_tag(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> Result<Option<RunId>, StateError> {
+        let run: Option<String> = sqlx::query_scalar(
+            "SELECT tags.run_id FROM tags JOIN runs ON runs.run_id = tags.run_id \
+             WHERE key = $1 AND value = $2 AND status = 'FINISHED' \
+             ORDER BY tags.run_id DESC LIMIT 1",
+        )
+        .bind(key)
+        .bind(value)
+        .fetch_optional(self.pool())
+        .await
+        .map_err(self.failed("look for a run by its tag"))?;
+        Ok(run.map(RunId::from))
+    }
+
     /// Records runs that have ended, with all they logged, as one transaction:
     /// the trials of a round. Their parents must be in the store, or stand
     /// earlier in the list.

@@ -340,15 +340,10 @@ async fn a_version_that_was_made_before_the_crash_is_found_by_its_key() {
     let registry = open(folder.path()).await;
     let first = train(&registry, "wine_quality", "k1").await;
     train(&registry, "wine_quality", "k2").await;
-    let find = async |asset: &str, key: &str| {
-        registry
-            .version_for_key("wine_quality", PROJECT, asset, key)
-            .await
-            .unwrap()
-    };
-    assert_eq!(find("wine_search", "k1").await, Some(first));
-    assert_eq!(find("wine_search", "k9").await, None);
-    assert_eq!(find("wine_baseline", "k1").await, None);
+    let other = train(&registry, "grape_quality", "k1").await;
+    let find = async |key: &str| registry.versions_for_key(key).await.unwrap();
+    assert_eq!(find("k1").await, [other, first]);
+    assert_eq!(find("k9").await, []);
 }
 
 #[tokio::test]
@@ -441,6 +436,6 @@ async fn a_damaged_version_is_named_and_stops_nothing_else() {
     assert_eq!(entries(&model.join("aliases")), [] as [&str; 0]);
     let next = train(&registry, "wine_quality", "k3").await;
     assert_eq!(next.version, 3, "the number 2 is taken");
-    let found = registry.version_for_key("wine_quality", PROJECT, "wine_search", "k3");
-    assert_eq!(found.await.unwrap(), Some(next));
+    let found = registry.versions_for_key("k3");
+    assert_eq!(found.await.unwrap(), [next]);
 }
