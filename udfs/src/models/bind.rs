@@ -46,11 +46,9 @@ pub fn model_addresses(
             if let Some(value) = as_of_argument(argument) {
                 let place = SqlSpan::of(statement.text(), value.span()).or(call.span);
                 if as_of_ms.is_some() {
-                    return Err(SqlError::new(
-                        SqlErrorKind::Planning,
-                        "`as_of` is given twice",
-                    )
-                    .at(place));
+                    return Err(
+                        SqlError::new(SqlErrorKind::Planning, "`as_of` is given twice").at(place),
+                    );
                 }
                 as_of_ms = Some(moment(value).ok_or_else(|| no_moment(value, place))?);
             }
@@ -113,7 +111,9 @@ fn bind_call(
         return Err(no_address(place));
     };
     // DataFusion knows no named arguments of functions that take any number.
-    let as_of_ms = args.iter().find_map(|argument| moment(as_of_argument(argument)?));
+    let as_of_ms = args
+        .iter()
+        .find_map(|argument| moment(as_of_argument(argument)?));
     args.retain(|argument| as_of_argument(argument).is_none());
     let Some((first, given)) = args.split_first_mut() else {
         return Err(no_address(place));

@@ -124,6 +124,30 @@ pub enum RegistryError {
         found: Option<i64>,
     },
 
+    /// A version that an alias cannot move to.
+    #[error("version {version} of `{name}` is retired: no alias moves to it")]
+    Retired {
+        /// The model.
+        name: String,
+        /// The version.
+        version: i64,
+    },
+
+    /// A version that something uses and that was to go.
+    #[error("version {version} of `{name}` cannot be {wanted}: {by}; {advice}")]
+    InUse {
+        /// The model.
+        name: String,
+        /// The version.
+        version: i64,
+        /// `retired` or `deleted`.
+        wanted: &'static str,
+        /// What uses it, in words.
+        by: String,
+        /// What to do.
+        advice: &'static str,
+    },
+
     /// A file of the model that the trainer did not write.
     #[error("cannot register `{name}`: the file {} is missing", path.display())]
     MissingFile {
@@ -173,6 +197,22 @@ impl RegistryError {
             Self::State(error) => error.is_transient(),
             _ => false,
         }
+    }
+
+    /// Whether what was asked for is wrong, rather than the registry or its surroundings.
+    pub fn is_wrong_request(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidUri { .. }
+                | Self::InvalidName { .. }
+                | Self::UnknownModel { .. }
+                | Self::UnknownAlias { .. }
+                | Self::UnknownVersion { .. }
+                | Self::NoVersionThen { .. }
+                | Self::Future { .. }
+                | Self::Retired { .. }
+                | Self::InUse { .. }
+        )
     }
 
     /// Whether what was read is not what this program writes.

@@ -3,6 +3,7 @@
 //! ```text
 //! _models/<name>/<version>/   MLmodel, model.json, features.json, metrics.json, metadata.json
 //! _models/<name>/aliases/     a file for each move of an alias
+//! _models/<name>/deleted/     a file for each version that was deleted
 //! _models/.staging/           versions that are being written
 //! ```
 
@@ -72,7 +73,7 @@ pub(super) fn read_version(folder: &Path) -> Result<(Metadata, Metrics), Registr
     ))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RegistryError> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RegistryError> {
     let bytes = fs::read(path).map_err(durable::failed("read", path))?;
     serde_json::from_slice(&bytes).map_err(|error| RegistryError::Damaged {
         path: path.to_owned(),

@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod mlmodel;
 mod reconcile;
+mod retire;
 mod signature;
 mod uri;
 mod write;
@@ -21,6 +22,7 @@ pub use error::RegistryError;
 pub use folder::Staging;
 pub use mlmodel::ModelFormat;
 pub use reconcile::Reconciled;
+pub use retire::Retirement;
 pub use signature::{ColumnType, Signature, SignatureColumn};
 pub use uri::{ModelUri, VersionSpec, check_name, moment_text};
 pub use write::{AliasChange, MoveAlias, NewVersion};
@@ -68,6 +70,8 @@ pub struct ModelVersion {
     pub inputs: Vec<TableVersion>,
     /// Metrics by name; NaN where a value is not defined.
     pub metrics: BTreeMap<String, f64>,
+    /// That it was retired, if it was: no alias moves to it.
+    pub retired: Option<Retirement>,
     /// Its folder.
     pub path: PathBuf,
 }
@@ -76,6 +80,14 @@ impl ModelVersion {
     /// `models:/name/3`
     pub fn uri(&self) -> ModelUri {
         ModelUri::number(&self.name, self.version)
+    }
+
+    /// `READY` or `RETIRED`.
+    pub fn status(&self) -> &'static str {
+        match self.retired {
+            None => "READY",
+            Some(_) => "RETIRED",
+        }
     }
 }
 
@@ -271,15 +283,14 @@ fn named_by(model: &Path, name: &str, alias: String) -> Result<i64, RegistryErro
 }
 
 /// The version that an alias named at a moment.
-fn named_then(
-    model: &Path,
-    name: &str,
-    alias: String,
-    time_ms: i64,
-) -> Result<i64, RegistryError> {
+fn named_then(model: &Path, name: &str, alias: String, time_ms: i64) -> Result<i64, RegistryError> {
     let name = name.to_owned();
     if time_ms > now_ms() {
-        return Err(RegistryError::Future { name, alias, time_ms });
+        return Err(RegistryError::Future {
+            name,
+            alias,
+            time_ms,
+        });
     }
     let moves = alias_log::read_moves(model)?;
     let mut moves = moves.iter().filter(|found| found.alias == alias).peekable();
@@ -321,6 +332,7 @@ fn version_at(root: &Path, name: &str, version: i64) -> Result<ModelVersion, Reg
             .into_iter()
             .map(|(key, value)| (key, value.unwrap_or(f64::NAN)))
             .collect(),
+        retired: retire::retirement(&path)?,
         path,
     })
 }

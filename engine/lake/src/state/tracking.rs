@@ -137,6 +137,15 @@ impl State {
             .collect())
     }
 
+    /// The parameters of a run, by name.
+    pub async fn params(&self, run: &RunId) -> Result<Vec<(String, String)>, StateError> {
+        sqlx::query_as("SELECT key, value FROM params WHERE run_id = $1 ORDER BY key")
+            .bind(run.as_str())
+            .fetch_all(self.pool())
+            .await
+            .map_err(self.failed("read parameters"))
+    }
+
     /// Sets a tag of a run, replacing its value.
     ///
     /// # Errors
