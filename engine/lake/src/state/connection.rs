@@ -71,11 +71,11 @@ impl State {
     /// [`State::open`].
     pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Option<Self>, StateError> {
         let path = path.as_ref();
-        let bytes = match std::fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
+        match std::fs::metadata(path) {
+            Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(open_failed(path)(sqlx::Error::Io(error))),
-        };
+        }
         let options = connect_options(path).read_only(true);
         let (pool, found) = match read_tables(path, options.clone()).await {
             // In a folder that cannot be written, SQLite cannot make the files
@@ -89,8 +89,7 @@ impl State {
         };
         match found {
             Currency::Current => Ok(Some(Self::new(pool, path, false))),
-            // A process that was stopped while it created the store left this.
-            Currency::Outdated if bytes == 0 => Ok(None),
+            Currency::Empty => Ok(None),
             Currency::Outdated => Err(StateError::Outdated {
                 path: path.to_owned(),
             }),

@@ -39,8 +39,10 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 pub(super) enum Currency {
     /// All migrations have run.
     Current,
-    /// Some migrations have not run, perhaps none has.
+    /// Some migrations have not run.
     Outdated,
+    /// There is no table at all: a process was stopped while it created the store.
+    Empty,
 }
 
 /// Runs the missing migrations, as one transaction.
@@ -72,13 +74,15 @@ pub(super) async fn currency(
         action: "read its migrations",
         source,
     };
-    let known: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(query)?;
-    if known == 0 {
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(query)?;
+    if tables.is_empty() {
+        return Ok(Currency::Empty);
+    }
+    if !tables.iter().any(|table| table == "_sqlx_migrations") {
         return Ok(Currency::Outdated);
     }
     let applied: Vec<(i64, Vec<u8>)> =
