@@ -132,7 +132,7 @@ impl Arrivals {
         let mut records: Vec<FileRecord> = found.iter().map(record).collect();
         let stored = stored.filter(|stored| {
             let has = |column: &&str| stored.schema.field_with_name(column).is_ok();
-            !gone.is_empty() && ADDED.iter().all(|column| has(&column))
+            !gone.is_empty() && ADDED.iter().all(has)
         });
         let (rows, lost) = match stored {
             Some(stored) => {

@@ -50,14 +50,14 @@ impl Sandbox {
 
     /// Writes the pipeline anew.
     pub(crate) fn pipeline(&self, pipeline: &str) {
-        self.write("pipeline.yaml", &format!("pipeline: p\n{pipeline}"));
+        self.write("pipeline.yaml", format!("pipeline: p\n{pipeline}"));
     }
 
     /// Replaces a piece of the pipeline, which must be there.
     pub(crate) fn edit(&self, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.path("pipeline.yaml")).unwrap();
         assert!(text.contains(from), "{from} is not in {text}");
-        self.write("pipeline.yaml", &text.replace(from, to));
+        self.write("pipeline.yaml", text.replace(from, to));
     }
 
     /// Writes a file of the project.

@@ -298,7 +298,7 @@ fn named_then(model: &Path, name: &str, alias: String, time_ms: i64) -> Result<i
         // It tells what aliases there are.
         return named_by(model, &name, alias);
     };
-    let then = moves.filter(|found| found.timestamp_ms <= time_ms).last();
+    let then = moves.rfind(|found| found.timestamp_ms <= time_ms);
     then.map(|found| found.version)
         .ok_or(RegistryError::NoVersionThen {
             name,
