@@ -82,6 +82,7 @@ impl CliError {
         match self {
             Self::Wrong(_) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
+            Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
             Self::Query(_) | Self::Result(WriteError::Value(_)) => Exit::Failed,
             Self::Result(error) if error.is_closed_pipe() => Exit::Ok,
             Self::Cancelled => Exit::Cancelled,

@@ -2,10 +2,12 @@
 
 mod check;
 mod error;
+mod models;
 mod plan;
 mod project;
 mod prompt;
 mod run;
+mod runs;
 mod session;
 mod signal;
 mod sql;
@@ -62,6 +64,10 @@ enum Command {
     Run(run::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
+    /// Lists and searches runs, trainings and trials
+    Runs(runs::Options),
+    /// Lists, shows, compares, names, retires and deletes registered models
+    Models(models::Options),
 }
 
 /// Runs the command that the process was called with.
@@ -86,6 +92,8 @@ impl Command {
             Self::Check(options) => runtime.block_on(check::check(options, global)),
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
+            Self::Runs(options) => runtime.block_on(runs::runs(options, global)),
+            Self::Models(options) => runtime.block_on(models::models(options, global)),
             Self::Sql(options) => sql::sql(options, global, runtime),
         }
     }

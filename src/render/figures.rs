@@ -52,6 +52,40 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// How many a second, `1,234`; none before there is something to tell.
+pub(crate) fn rate(done: u64, seconds: f64) -> Option<String> {
+    /// Less than this says nothing about the pace, in seconds.
+    const SOON: f64 = 0.1;
+    if done == 0 || seconds < SOON {
+        return None;
+    }
+    let rate = done as f64 / seconds;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "finite and positive; a float casts to an integer by saturating"
+    )]
+    Some(match rate < 10.0 {
+        true => significant(rate, 2),
+        false => count(rate.round() as u64),
+    })
+}
+
+/// A duration that is guessed, without the figures that a guess has not: `7 s`, `2 min`.
+pub(crate) fn duration_roughly(seconds: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float casts to an integer by saturating; NaN gives 0"
+    )]
+    let whole = seconds.ceil() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min", whole.div_ceil(60)),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
 /// A metric: four decimals, as leaderboards show them.
 pub(crate) fn metric(value: f64) -> String {
     if value.is_finite() && (value.abs() >= 100_000.0 || (value != 0.0 && value.abs() < 0.0001)) {

@@ -24,9 +24,19 @@ const BAR_NEEDS_WIDTH: usize = 60;
 pub(crate) struct Live<W> {
     out: W,
     bars: MultiProgress,
-    running: HashMap<String, ProgressBar>,
+    running: HashMap<String, Running>,
     screen: Screen,
     summary: Summary,
+}
+
+/// The display of a stage under way.
+#[derive(Debug)]
+struct Running {
+    bar: ProgressBar,
+    /// When it began, in milliseconds since 1970 UTC.
+    started_ms: i64,
+    /// The best value of its trials.
+    best: Option<f64>,
 }
 
 impl<W: Write> Live<W> {
@@ -41,36 +51,38 @@ impl<W: Write> Live<W> {
         }
     }
 
-    fn begin(&mut self, asset: &str, kind: &str) {
+    fn begin(&mut self, asset: &str, kind: &str, started_ms: i64) {
         let bar = self.bars.add(ProgressBar::new_spinner());
         bar.set_style(spinner(self.screen));
         bar.set_prefix(asset.to_owned());
         bar.set_message(kind.to_owned());
         bar.enable_steady_tick(TICK);
-        self.running.insert(asset.to_owned(), bar);
+        let running = Running {
+            bar,
+            started_ms,
+            best: None,
+        };
+        self.running.insert(asset.to_owned(), running);
     }
 
-    fn progress(&self, asset: &str, done: u64, total: Option<u64>, unit: &str) {
-        let Some(bar) = self.running.get(asset) else {
+    fn progress(&self, asset: &str, time_ms: i64, done: u64, total: Option<u64>, unit: &str) {
+        let Some(running) = self.running.get(asset) else {
             return;
         };
-        match total {
-            Some(total) => {
-                if bar.length() != Some(total) {
-                    bar.set_style(measured(self.screen));
-                    bar.set_length(total);
-                    if !bar.message().starts_with("best") {
-                        bar.set_message(unit.to_owned());
-                    }
-                }
-                bar.set_position(done);
+        let seconds = (time_ms - running.started_ms) as f64 / 1000.0;
+        let bar = &running.bar;
+        if let Some(total) = total {
+            if bar.length() != Some(total) {
+                bar.set_style(measured(self.screen));
+                bar.set_length(total);
             }
-            None => bar.set_message(figures::counted(done, unit)),
+            bar.set_position(done);
         }
+        bar.set_message(words(done, total, unit, seconds, running.best));
     }
 
     fn end(&mut self, asset: &str) {
-        if let Some(bar) = self.running.remove(asset) {
+        if let Some(Running { bar, .. }) = self.running.remove(asset) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
@@ -82,7 +94,7 @@ impl<W: Write> Consumer for Live<W> {
         self.summary.observe(&event.kind);
         match &event.kind {
             EventKind::StageStarted { asset, kind } => {
-                self.begin(asset, kind);
+                self.begin(asset, kind, event.time_ms);
                 return Ok(());
             }
             EventKind::StageProgress {
@@ -90,9 +102,9 @@ impl<W: Write> Consumer for Live<W> {
                 done,
                 total,
                 unit,
-            } => self.progress(asset, *done, *total, unit),
+            } => self.progress(asset, event.time_ms, *done, *total, unit),
             EventKind::SweepResumed { asset, done, total } => {
-                self.progress(asset, *done, Some(*total), "trials");
+                self.progress(asset, event.time_ms, *done, Some(*total), "trials");
             }
             EventKind::Trial {
                 asset,
@@ -101,10 +113,10 @@ impl<W: Write> Consumer for Live<W> {
                 best,
                 ..
             } => {
-                self.progress(asset, *number, Some(*total), "trials");
-                if let (Some(bar), Some(best)) = (self.running.get(asset), best) {
-                    bar.set_message(format!("best {}", figures::metric(*best)));
+                if let Some(running) = self.running.get_mut(asset) {
+                    running.best = *best;
                 }
+                self.progress(asset, event.time_ms, *number, Some(*total), "trials");
             }
             EventKind::StageSkipped { asset, .. }
             | EventKind::StageFinished { asset, .. }
@@ -123,8 +135,8 @@ impl<W: Write> Consumer for Live<W> {
     }
 
     fn abandon(&mut self) -> io::Result<()> {
-        for (_, bar) in self.running.drain() {
-            bar.finish_and_clear();
+        for (_, running) in self.running.drain() {
+            running.bar.finish_and_clear();
         }
         self.bars.clear()
     }
@@ -138,6 +150,29 @@ impl<W: Write> Consumer for Live<W> {
         }
         self.out.flush()
     }
+}
+
+/// What stands behind a stage's bar: how much, how fast, how good, how long still. The most
+/// telling comes first, since narrow terminals cut it off.
+fn words(done: u64, total: Option<u64>, unit: &str, seconds: f64, best: Option<f64>) -> String {
+    let mut parts = Vec::new();
+    parts.extend(best.map(|best| format!("best {}", figures::metric(best))));
+    if total.is_none() {
+        parts.push(figures::counted(done, unit));
+    }
+    if let Some(rate) = figures::rate(done, seconds) {
+        match total {
+            None => parts.push(format!("{rate} {unit}/s")),
+            Some(total) => {
+                let left = seconds / done as f64 * total.saturating_sub(done) as f64;
+                parts.push(format!("{} left", figures::duration_roughly(left)));
+                parts.push(unit.to_owned());
+            }
+        }
+    } else if total.is_some() {
+        parts.push(unit.to_owned());
+    }
+    parts.join(", ")
 }
 
 fn spinner(screen: Screen) -> ProgressStyle {
@@ -182,6 +217,50 @@ mod tests {
             "{spinner:.green} {prefix} [{bar:20.green}] {pos}/{len} {wide_msg} {elapsed}",
         ] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn how_fast_and_how_long() {
+        let cases = [
+            words(0, None, "rows", 0.0, None),
+            words(8_192, None, "rows", 0.05, None),
+            words(1_234_567, None, "rows", 2.5, None),
+            words(50, Some(1000), "rounds", 4.0, None),
+            words(1, Some(96), "trials", 0.01, None),
+            words(12, Some(96), "trials", 33.0, Some(0.912_34)),
+            words(96, Some(96), "trials", 264.0, Some(0.95)),
+        ];
+        insta::assert_snapshot!(cases.join("\n"), @r"
+        0 rows
+        8,192 rows
+        1,234,567 rows, 493,827 rows/s
+        2 min left, rounds
+        trials
+        best 0.9123, 4 min left, trials
+        best 0.9500, 0 s left, trials
+        ");
+    }
+
+    /// What a stage under way shows, whatever the width; `NO_COLOR` leaves no escape in it.
+    #[test]
+    fn a_sweep_under_way_tells_its_best() {
+        for width in [40, 120] {
+            let screen = Screen {
+                width,
+                ..Screen::plain()
+            };
+            let mut live = Live::new(Vec::new(), screen, ProgressDrawTarget::hidden());
+            let mut told = 0;
+            for event in &fixture::wine() {
+                live.event(event).unwrap();
+                for running in live.running.values() {
+                    let message = running.bar.message();
+                    assert!(!message.contains('\u{1b}'), "{message:?}");
+                    told += usize::from(message.starts_with("best"));
+                }
+            }
+            assert!(told > 0);
         }
     }
 

@@ -10,6 +10,7 @@ mod interrupted;
 mod journey;
 mod layering;
 mod outcome;
+mod registry;
 mod sandbox;
 mod slt;
 mod sweeps;

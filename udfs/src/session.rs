@@ -16,7 +16,7 @@ use sluice_lake::state::State;
 use sluice_lake::system::SystemSchema;
 
 use crate::models::{
-    BoundModel, LoadedModel, ModelError, ModelSet, Predictor, bind, model_addresses,
+    BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind, model_addresses,
 };
 
 /// Why a statement cannot be planned.
@@ -82,14 +82,30 @@ impl LakeSession {
     /// # Errors
     /// The first mistake in the SQL, models and their columns included; a registry or a
     /// model that cannot be read.
-    pub async fn plan(&self, mut statement: Statement) -> Result<LogicalPlan, QueryError> {
+    pub async fn plan(&self, statement: Statement) -> Result<LogicalPlan, QueryError> {
+        self.plan_with(statement, &BTreeMap::new()).await
+    }
+
+    /// Plans a statement whose model versions are settled: `versions` has their numbers by
+    /// the text of their [`ModelAddress`]; what is not there is bound as in
+    /// [`LakeSession::plan`].
+    ///
+    /// # Errors
+    /// As [`LakeSession::plan`].
+    pub async fn plan_with(
+        &self,
+        mut statement: Statement,
+        versions: &BTreeMap<String, i64>,
+    ) -> Result<LogicalPlan, QueryError> {
         sql::read_only(&statement)?;
         let addresses = model_addresses(&statement)?;
         if !addresses.is_empty() {
             let mut bound = BTreeMap::new();
             for (address, place) in addresses {
-                if let Entry::Vacant(free) = bound.entry(address) {
-                    let model = self.load(free.key(), place).await?;
+                let text = address.to_string();
+                if let Entry::Vacant(free) = bound.entry(text) {
+                    let settled = versions.get(free.key()).copied();
+                    let model = self.load(&address, settled, place).await?;
                     free.insert(model);
                 }
             }
@@ -99,9 +115,19 @@ impl LakeSession {
         Ok(sql::plan(&self.ctx, statement).await?)
     }
 
-    /// The version that an address names now, loaded once for all sessions of a set.
-    async fn load(&self, address: &str, place: Option<SqlSpan>) -> Result<BoundModel, QueryError> {
-        let version = match address.parse::<ModelUri>() {
+    /// The version that is settled, else the one that the address names; loaded once for all
+    /// sessions of a set.
+    async fn load(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+        place: Option<SqlSpan>,
+    ) -> Result<BoundModel, QueryError> {
+        let uri = address.uri().map(|uri| match settled {
+            Some(version) => ModelUri::number(uri.name, version),
+            None => uri,
+        });
+        let version = match uri {
             Ok(uri) => self.registry.resolve(&uri).await,
             Err(error) => Err(error),
         };
@@ -136,6 +162,8 @@ fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
         | RegistryError::InvalidName { .. }
         | RegistryError::UnknownModel { .. }
         | RegistryError::UnknownAlias { .. }
+        | RegistryError::NoVersionThen { .. }
+        | RegistryError::Future { .. }
         | RegistryError::UnknownVersion { .. } => {
             SqlError::new(SqlErrorKind::Planning, error.to_string())
                 .at(place)

@@ -5,6 +5,7 @@
 //! [`delta`] reads and writes them, [`ingest`] turns files into streams of
 //! batches, [`catalog`] shows the tables to DataFusion at pinned versions.
 
+mod artifacts;
 pub mod catalog;
 pub mod delta;
 pub mod error;

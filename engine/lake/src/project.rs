@@ -150,7 +150,7 @@ fn read_project(path: &Path) -> Result<Option<Uuid>, LakeError> {
 
 /// Writes a file so that a reader sees all of it or nothing, even after a crash:
 /// a temporary neighbour, synced, then renamed over `path`, then the folder synced.
-fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", Uuid::now_v7().simple()));
     let written = File::create_new(&temporary).and_then(|mut file| {
         file.write_all(content)?;

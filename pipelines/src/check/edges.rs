@@ -7,7 +7,7 @@ use std::path::Path;
 use sluice_lake::TableName;
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
-use sluice_udfs::models::model_addresses;
+use sluice_udfs::models::{ModelAddress, model_addresses};
 
 use super::{Checker, Declared, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
@@ -86,9 +86,9 @@ async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
     }
     match model_addresses(&statement) {
         Ok(addresses) => {
-            for (written, span) in addresses {
+            for (address, span) in addresses {
                 let at = sql.to_source(span.map_or(0..0, |span| span.range()));
-                apply_model(checker, &written, at, found).await;
+                apply_model(checker, &address, at, found).await;
             }
         }
         Err(error) => {
@@ -211,8 +211,14 @@ fn sorted(names: &[String]) -> Vec<&str> {
 
 /// Finds the model that a call of `predict` names: versions that the project registers, else
 /// what is in the registry.
-async fn apply_model(checker: &mut Checker<'_>, written: &str, at: Location, found: &mut Found) {
-    let uri = match written.parse::<ModelUri>() {
+async fn apply_model(
+    checker: &mut Checker<'_>,
+    address: &ModelAddress,
+    at: Location,
+    found: &mut Found,
+) {
+    let written = address.to_string();
+    let uri = match address.uri() {
         Ok(uri) => uri,
         Err(error) => {
             let diagnostic =
@@ -229,7 +235,7 @@ async fn apply_model(checker: &mut Checker<'_>, written: &str, at: Location, fou
         return;
     }
     if makers.is_empty()
-        && let Err(words) = stored_model(checker, written, &uri).await
+        && let Err(words) = stored_model(checker, &written, &uri).await
     {
         let diagnostic = unknown_model(checker, &uri, words).at_location(at);
         checker.diagnostics.push(diagnostic);
@@ -239,10 +245,7 @@ async fn apply_model(checker: &mut Checker<'_>, written: &str, at: Location, fou
     for to in makers {
         found.edges.push(Edge { to, at: at.clone() });
     }
-    let applied = Applied {
-        written: written.to_owned(),
-        uri,
-    };
+    let applied = Applied { written, uri };
     if !found.applies.contains(&applied) {
         found.applies.push(applied);
     }
@@ -285,6 +288,8 @@ fn unknown_model(checker: &Checker<'_>, uri: &ModelUri, words: String) -> Diagno
         VersionSpec::Number(number) => {
             (format!("`{}` has no version {number} yet", uri.name), None)
         }
+        // The past of an alias is the registry's alone.
+        VersionSpec::AliasAsOf { .. } => return Diagnostic::error("unknown_model", words),
     };
     let listed = || {
         aliases

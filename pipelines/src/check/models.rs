@@ -267,7 +267,7 @@ fn report_sweep(checker: &mut Checker<'_>, sweep: &Sweep, error: &LearnError) {
     }
 }
 
-/// What identifies a model's definition: all that its making depends on, besides the data.
+/// What identifies a model's definition: all that its training depends on, besides the data.
 fn definition(model: &ModelSpec) -> serde_json::Value {
     let data = model.body.data();
     let names = |list: &[crate::source::Spanned<String>]| -> Vec<String> {
@@ -302,13 +302,6 @@ fn definition(model: &ModelSpec) -> serde_json::Value {
         if let Some(count) = sweep.warm_start {
             definition["sweep"]["warm_start"] = count.value.into();
         }
-    }
-    if let Some(register) = &model.register {
-        definition["register"] = json!({
-            "as": register.name.as_str(),
-            "alias": register.alias.as_ref().map(|alias| alias.as_str()),
-            "when": register.when.as_ref().map(|when| when.text.value.as_str()),
-        });
     }
     definition
 }

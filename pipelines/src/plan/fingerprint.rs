@@ -25,11 +25,28 @@ pub struct Fingerprint {
     pub tables: BTreeMap<String, String>,
     /// The models applied: address as written to the version that it named.
     pub models: BTreeMap<String, String>,
+    /// What a model's definition says, setting by setting: to tell which one changed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// What is decided about a model once it is trained: where it is registered, and when
+    /// an alias moves to it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub decided: BTreeMap<String, String>,
 }
 
 impl Fingerprint {
     /// A short name of the whole: equal for equal fingerprints, and only for those.
     pub fn key(&self) -> String {
+        self.hashed(&[&self.tables, &self.models, &self.decided])
+    }
+
+    /// A short name of what is made, whatever is decided about it afterwards: two models
+    /// of one training key are the same model.
+    pub fn training_key(&self) -> String {
+        self.hashed(&[&self.tables, &self.models])
+    }
+
+    fn hashed(&self, maps: &[&BTreeMap<String, String>]) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut put = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
@@ -38,14 +55,22 @@ impl Fingerprint {
         put(&self.kind);
         put(&self.semantics.to_string());
         put(&self.definition);
-        for map in [&self.tables, &self.models] {
+        for map in maps {
             put(&map.len().to_string());
-            for (name, value) in map {
+            for (name, value) in *map {
                 put(name);
                 put(value);
             }
         }
         hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// The number of the version of each model applied, by the address as written.
+    pub fn model_versions(&self) -> BTreeMap<String, i64> {
+        let numbers = self.models.iter();
+        numbers
+            .filter_map(|(address, version)| Some((address.clone(), version.parse().ok()?)))
+            .collect()
     }
 
     /// Why an asset that was made from `earlier` is not up to date, in words; `None` when
@@ -58,7 +83,8 @@ impl Fingerprint {
             return Some("this release makes it differently".to_owned());
         }
         if self.definition != earlier.definition {
-            return Some("its definition changed".to_owned());
+            let setting = setting_change(&self.settings, &earlier.settings);
+            return Some(setting.unwrap_or_else(|| "its definition changed".to_owned()));
         }
         let table = difference(&self.tables, &earlier.tables).map(|name| {
             let versions = (
@@ -74,7 +100,7 @@ impl Fingerprint {
                 (None, _) => format!("it no longer reads {name}"),
             }
         });
-        table.or_else(|| {
+        let model = || {
             difference(&self.models, &earlier.models).map(|uri| {
                 match (self.models.get(&uri), earlier.models.get(&uri)) {
                     (Some(new), Some(old)) => format!("{uri} is now version {new} (was {old})"),
@@ -82,7 +108,52 @@ impl Fingerprint {
                     (None, _) => format!("it no longer applies {uri}"),
                 }
             })
-        })
+        };
+        table
+            .or_else(model)
+            .or_else(|| setting_change(&self.decided, &earlier.decided))
+    }
+}
+
+/// The first setting that changed, with its values.
+fn setting_change(
+    new: &BTreeMap<String, String>,
+    old: &BTreeMap<String, String>,
+) -> Option<String> {
+    let name = difference(new, old)?;
+    Some(match (new.get(&name), old.get(&name)) {
+        (Some(new), Some(old)) => format!("`{name}` is {new} (was {old})"),
+        (Some(new), None) => format!("`{name}` is {new} (was not there)"),
+        (None, _) => format!("`{name}` is not there any more"),
+    })
+}
+
+/// The values of a JSON object by their paths: `{"a": {"b": 1}}` gives `a.b` and `1`.
+pub(crate) fn settings(definition: &serde_json::Value) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    flatten(String::new(), definition, &mut settings);
+    settings
+}
+
+fn flatten(path: String, value: &serde_json::Value, settings: &mut BTreeMap<String, String>) {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) if !map.is_empty() || path.is_empty() => {
+            for (key, value) in map {
+                let path = match path.as_str() {
+                    "" => key.clone(),
+                    path => format!("{path}.{key}"),
+                };
+                flatten(path, value, settings);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => {
+            settings.insert(path, text.clone());
+        }
+        other => {
+            settings.insert(path, other.to_string());
+        }
     }
 }
 
@@ -109,6 +180,7 @@ mod tests {
             definition: "d".to_owned(),
             tables: BTreeMap::from([("bronze.wine".to_owned(), "t1@3".to_owned())]),
             models: BTreeMap::from([("models:/wine@production".to_owned(), "1".to_owned())]),
+            ..Fingerprint::default()
         }
     }
 
@@ -116,6 +188,27 @@ mod tests {
         let mut new = base();
         change(&mut new);
         (new.key() != base().key(), new.change_since(&base()))
+    }
+
+    #[test]
+    fn what_is_decided_about_a_model_does_not_train_it_again() {
+        let model = |definition: serde_json::Value, when: &str| Fingerprint {
+            kind: "train".to_owned(),
+            definition: definition.to_string(),
+            settings: settings(&definition),
+            decided: settings(&serde_json::json!({"register": {"as": "wine", "when": when}})),
+            ..Fingerprint::default()
+        };
+        let forest = |seed: u64| serde_json::json!({"estimator": {"forest": {"seed": seed}}});
+        let (first, judged) = (model(forest(1), "no champion"), model(forest(1), "always"));
+        assert_eq!(first.training_key(), judged.training_key());
+        assert_ne!(first.key(), judged.key());
+        let why = judged.change_since(&first).unwrap();
+        assert_eq!(why, "`register.when` is always (was no champion)");
+        let seeded = model(forest(2), "no champion");
+        assert_ne!(first.training_key(), seeded.training_key());
+        let why = seeded.change_since(&first).unwrap();
+        assert_eq!(why, "`estimator.forest.seed` is 2 (was 1)");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::ingest::{self, SourceFile};
@@ -9,7 +10,8 @@ use sluice_lake::registry::Registry;
 use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LedgerFile, State};
 
-use super::fingerprint::{Fingerprint, METADATA_KEY};
+use super::fingerprint::{Fingerprint, METADATA_KEY, settings};
+use super::training::Trained;
 use super::{Applied, Asset, AssetBody, RowPlan};
 use crate::run::error::StageError;
 
@@ -75,12 +77,35 @@ impl Lookup<'_> {
                     .await?
             }
         };
+        let verdict = match verdict {
+            Verdict::Stale { reason, anew } => {
+                let reason = match self.trained(asset, &fingerprint).await? {
+                    Some(trained) => format!("{reason}; {}", trained.why_not_again()),
+                    None => reason,
+                };
+                Verdict::Stale { reason, anew }
+            }
+            fresh => fresh,
+        };
         Ok(Freshness {
             fingerprint,
             verdict,
             files,
             ledger,
         })
+    }
+
+    /// The same training, if it was done before.
+    async fn trained(
+        &self,
+        asset: &Asset,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Trained>, StageError> {
+        let AssetBody::Model(model) = &asset.body else {
+            return Ok(None);
+        };
+        let (lakehouse, key) = (self.catalog.lakehouse(), fingerprint.training_key());
+        Trained::find(lakehouse, self.registry, self.state, model, &key).await
     }
 
     async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
@@ -111,23 +136,22 @@ impl Lookup<'_> {
         files: &[SourceFile],
         ledger: &BTreeMap<String, LedgerFile>,
     ) -> Result<Verdict, StageError> {
-        let version = stored
-            .outcome
-            .get("version")
-            .and_then(serde_json::Value::as_i64);
+        let version = stored.outcome.get("version").and_then(Value::as_i64);
         if let AssetBody::Sql(sql) = &asset.body
             && let Some(why) = &sql.volatile
         {
             return Ok(Verdict::anew(format!("it always runs: {why}")));
         }
-        if let Some(reason) = self.lost(asset, version).await? {
+        let earlier = stored.outcome.get(METADATA_KEY);
+        let earlier: Option<Fingerprint> =
+            earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
+        let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
+        let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
+        if !elsewhere && let Some(reason) = self.lost(asset, version).await? {
             return Ok(Verdict::anew(reason));
         }
         if fingerprint.key() != stored.key {
-            let earlier = stored.outcome.get(METADATA_KEY);
-            let earlier = earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
-            let reason =
-                earlier.and_then(|earlier: Fingerprint| fingerprint.change_since(&earlier));
+            let reason = earlier.and_then(|earlier| fingerprint.change_since(&earlier));
             return Ok(Verdict::anew(
                 reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
             ));
@@ -198,7 +222,11 @@ impl Lookup<'_> {
                     self.put_model(&mut fingerprint, applied).await?;
                 }
             }
-            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
+            AssetBody::Model(model) => {
+                self.put_table(&mut fingerprint, &model.from).await?;
+                fingerprint.settings = settings(&model.definition);
+                fingerprint.decided = settings(&decided(asset));
+            }
         }
         Ok(fingerprint)
     }
@@ -263,15 +291,30 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
     }
 }
 
+/// The setting that names the registered model.
+const REGISTERED_AS: &str = "register.as";
+
+/// What is decided about a model once it is trained.
+fn decided(asset: &Asset) -> Value {
+    match asset.registers() {
+        None => json!({}),
+        Some(register) => json!({"register": {
+            "as": register.name.as_str(),
+            "alias": register.alias.as_ref().map(|alias| alias.as_str()),
+            "when": register.when.as_ref().map(|when| when.text.value.as_str()),
+        }}),
+    }
+}
+
 /// The hash of an asset's normalised definition.
 fn definition(asset: &Asset) -> String {
     let text = match &asset.body {
-        AssetBody::Ingest(ingest) => serde_json::json!({
+        AssetBody::Ingest(ingest) => json!({
             "files": ingest.patterns,
             "csv": format!("{:?}", ingest.options),
             "rows": rows(&ingest.rows),
         }),
-        AssetBody::Sql(sql) => serde_json::json!({
+        AssetBody::Sql(sql) => json!({
             "sql": normalise(&sql.statement),
             "rows": rows(&sql.rows),
         }),
@@ -282,9 +325,9 @@ fn definition(asset: &Asset) -> String {
         .to_string()
 }
 
-fn rows(rows: &RowPlan) -> serde_json::Value {
+fn rows(rows: &RowPlan) -> Value {
     let rules = rows.rules.iter().map(|rule| {
-        serde_json::json!([
+        json!([
             rule.name,
             normalise_expression(&rule.that),
             rule.otherwise.name()
@@ -293,12 +336,12 @@ fn rows(rows: &RowPlan) -> serde_json::Value {
     let unique = rows
         .unique
         .iter()
-        .map(|rule| serde_json::json!([rule.name, rule.columns, rule.otherwise.name()]));
+        .map(|rule| json!([rule.name, rule.columns, rule.otherwise.name()]));
     let split = rows
         .split
         .as_ref()
-        .map(|split| serde_json::json!([split.parts, split.seed, split.by]));
-    serde_json::json!({
+        .map(|split| json!([split.parts, split.seed, split.by]));
+    json!({
         "rules": rules.collect::<Vec<_>>(),
         "unique": unique.collect::<Vec<_>>(),
         "split": split,

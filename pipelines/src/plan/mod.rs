@@ -7,6 +7,7 @@
 pub mod fingerprint;
 pub(crate) mod freshness;
 pub mod preview;
+pub(crate) mod training;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -160,7 +161,7 @@ pub struct SqlAsset {
 /// A model that a query applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The address as written.
+    /// The address as written, with the moment at which it is read if one is given.
     pub written: String,
     /// The same, parsed.
     pub uri: ModelUri,
@@ -221,7 +222,8 @@ pub struct ModelAsset {
     pub fit: Fit,
     /// Where the model goes.
     pub register: Option<Register>,
-    /// The definition as JSON, without comments and edges: what identifies it.
+    /// The definition as JSON, without comments, edges and `register:`: what identifies
+    /// the training.
     pub definition: serde_json::Value,
 }
 

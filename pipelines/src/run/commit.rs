@@ -11,13 +11,13 @@ use std::time::Duration;
 use datafusion::execution::SendableRecordBatchStream;
 use sluice_lake::TableName;
 use sluice_lake::delta::{CommitInfo, WriteMode, Written};
-use sluice_lake::state::{CommitRecord, FileRecord};
+use sluice_lake::state::{AppliedModel, CommitRecord, FileRecord};
 
 use super::context::RunContext;
 use super::error::StageError;
 use crate::events::EventKind;
-use crate::plan::Asset;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+use crate::plan::{Asset, AssetBody};
 
 /// How often a writing stage says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -40,6 +40,7 @@ pub(crate) async fn commit(
         semantics: i64::from(asset.semantics()),
         overwrite: mode == WriteMode::Overwrite,
         files,
+        models: applied(asset, fingerprint),
         outcome: serde_json::Map::from_iter([(
             METADATA_KEY.to_owned(),
             serde_json::to_value(fingerprint).unwrap_or_default(),
@@ -75,6 +76,22 @@ pub(crate) async fn commit(
             Err(error.into())
         }
     }
+}
+
+/// The model versions that make the rows of a table.
+fn applied(asset: &Asset, fingerprint: &Fingerprint) -> Vec<AppliedModel> {
+    let AssetBody::Sql(sql) = &asset.body else {
+        return Vec::new();
+    };
+    let versions = fingerprint.model_versions();
+    let applied = sql.applies.iter().filter_map(|applied| {
+        Some(AppliedModel {
+            address: applied.written.clone(),
+            name: applied.uri.name.clone(),
+            version: *versions.get(&applied.written)?,
+        })
+    });
+    applied.collect()
 }
 
 /// Tells the rows that have been written, again and again; never ends.

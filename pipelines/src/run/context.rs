@@ -14,6 +14,7 @@ use sluice_udfs::session::LakeSession;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{StageError, blocking};
+use super::turns::Turns;
 use crate::check::World;
 use crate::events::{Event, EventKind, EventSink};
 use crate::plan::Plan;
@@ -29,6 +30,8 @@ pub(crate) struct RunContext {
     /// The tables, at the versions that this run sees.
     pub(crate) catalog: LakeCatalog,
     pub(crate) models: Arc<ModelSet>,
+    /// Keeps two stages from doing the same training side by side.
+    pub(crate) turns: Turns,
     pub(crate) sink: EventSink,
     pub(crate) cancel: CancellationToken,
     /// Threads that one query may use.

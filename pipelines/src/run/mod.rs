@@ -14,6 +14,7 @@ mod model;
 mod pool;
 mod promote;
 pub(crate) mod resume;
+mod reuse;
 mod rules;
 mod search;
 pub mod split;
@@ -21,6 +22,7 @@ mod stage;
 mod table;
 mod tally;
 mod track;
+mod turns;
 mod wash;
 
 use std::collections::BTreeMap;
@@ -45,6 +47,7 @@ use crate::events::{EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, AssetBody, Plan};
 use context::RunContext;
 use tally::{Ended, Tally};
+use turns::Turns;
 
 /// How to run.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +146,7 @@ async fn run_locked(
         run_id,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
+        turns: Turns::default(),
         sink,
         cancel,
         threads: options.parallelism,

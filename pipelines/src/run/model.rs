@@ -9,16 +9,17 @@ use sluice_lake::registry::{
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
 use sluice_learn::metric::{Metric, evaluate};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Seat, Split, Splits};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::promote::{Decision, decide};
 use super::search::search;
-use super::{data, resume, track};
+use super::{data, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+use crate::plan::training::{MODEL_FOLDER, TRAINING_TAG, Trained};
 use crate::plan::{Asset, Fit, ModelAsset};
 
 /// The tag that MLflow shows as a run's description.
@@ -30,33 +31,25 @@ pub(crate) struct Made {
     pub(crate) metrics: BTreeMap<String, f64>,
 }
 
-/// Makes a model asset: fits it, unless a version of the same fingerprint is there from a run
-/// that was cut off, then decides about its alias.
+/// Makes a model asset: fits it, unless the very same training was done before, then decides
+/// about its alias.
 pub(crate) async fn make(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
     fingerprint: &Fingerprint,
 ) -> Result<Made, StageError> {
-    let key = fingerprint.key();
-    let existing = match &model.register {
-        Some(register) => {
-            let registry = &run.world.registry;
-            registry
-                .version_for_key(register.name.as_str(), &run.project, &asset.name, &key)
-                .await?
-        }
-        None => None,
-    };
-    let adopted = existing.is_some();
-    let (run_id, version, metrics) = match existing {
-        Some(version) => (
-            version.run_id.clone(),
-            Some(version.clone()),
-            version.metrics,
-        ),
+    let training = fingerprint.training_key();
+    // Of two assets with the same training one trains, and the other waits for it.
+    let turn = run.turns.take(&training).await;
+    let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
+    let trained = Trained::find(lakehouse, registry, Some(&run.state), model, &training).await?;
+    let adopted = matches!(trained, Some(Trained::Here(_)));
+    let (run_id, version, metrics) = match trained {
+        Some(trained) => reuse::take(run, asset, model, trained, &training).await?,
         None => fit_and_register(run, asset, model, fingerprint).await?,
     };
+    drop(turn);
     let decision = match &version {
         Some(version) => {
             let known = run.state.asset_key(&run.project, &asset.name).await?;
@@ -78,7 +71,7 @@ pub(crate) async fn make(
         outcome.insert("reason".to_owned(), decision.reason.clone().into());
     }
     let record = AssetKey {
-        key,
+        key: fingerprint.key(),
         semantics: i64::from(asset.semantics()),
         outcome: Value::Object(outcome),
         run_id: run.run_id.clone(),
@@ -92,7 +85,8 @@ pub(crate) async fn make(
     })
 }
 
-type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
+/// The run that trained a model, its version if it is registered, and its metrics.
+pub(crate) type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
 
 /// Fits within a run of its own, which ends as the fit does.
 async fn fit_and_register(
@@ -107,6 +101,10 @@ async fn fit_and_register(
     };
     let run_id = track::start(run, asset, kind).await?;
     let outcome = fit_in(run, asset, model, fingerprint, &run_id).await;
+    if outcome.is_ok() {
+        let training = fingerprint.training_key();
+        run.state.set_tag(&run_id, TRAINING_TAG, &training).await?;
+    }
     let (status, error) = match &outcome {
         Ok(_) => (RunStatus::Finished, None),
         Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
@@ -161,7 +159,7 @@ async fn fit_in(
         run,
         asset,
         model,
-        &fingerprint.key(),
+        &fingerprint.training_key(),
         run_id,
         fitted,
         &figures,
@@ -279,7 +277,7 @@ async fn register(
             .world
             .lakehouse
             .artifacts_path(run_id.as_str())
-            .join("model");
+            .join(MODEL_FOLDER);
         blocking(move || {
             std::fs::create_dir_all(&folder).map_err(|source| StageError::Write {
                 path: folder.display().to_string(),
@@ -293,10 +291,23 @@ async fn register(
     let registry = &run.world.registry;
     let staging = registry.stage(register.name.as_str(), run_id).await?;
     let folder = staging.path().to_owned();
-    let signature = signature(&fitted);
+    let signature = signature(&fitted.model);
     blocking(move || Ok(fitted.model.save(&folder)?)).await?;
+    let new = new_version(run, asset, model, key, signature, figures);
+    Ok(Some(registry.create_version(staging, new).await?))
+}
+
+/// What the registry is told of a version besides its files.
+pub(crate) fn new_version(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    key: &str,
+    signature: Signature,
+    figures: &BTreeMap<String, f64>,
+) -> NewVersion {
     let dataset = track::dataset(run, model);
-    let new = NewVersion {
+    NewVersion {
         project: run.project.clone(),
         asset: asset.name.clone(),
         key: key.to_owned(),
@@ -307,11 +318,11 @@ async fn register(
             name: dataset.name,
             version: dataset.version,
         }],
-    };
-    Ok(Some(registry.create_version(staging, new).await?))
+    }
 }
 
-fn signature(fitted: &Fitted) -> Signature {
+/// What goes into a model and what comes out.
+pub(crate) fn signature(model: &Model) -> Signature {
     let column_type = |word: &str| match word {
         "boolean" => ColumnType::Boolean,
         "integer" => ColumnType::Integer,
@@ -320,7 +331,7 @@ fn signature(fitted: &Fitted) -> Signature {
         "string" => ColumnType::String,
         _ => ColumnType::Double,
     };
-    let features = fitted.model.plan().features.iter();
+    let features = model.plan().features.iter();
     Signature {
         inputs: features
             .map(|feature| SignatureColumn {

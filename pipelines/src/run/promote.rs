@@ -67,6 +67,12 @@ pub(crate) async fn decide(
             "{alias} names this version already"
         )));
     }
+    if version.retired.is_some() {
+        return Ok(Decision::stays(format!(
+            "version {} is retired",
+            version.version
+        )));
+    }
     if known_before && was_named(run, version, alias.as_str()).await? {
         return Ok(Decision::stays(format!(
             "{alias} named this version before, and was moved on"

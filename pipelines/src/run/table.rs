@@ -29,7 +29,8 @@ pub(crate) async fn from_query(
     fingerprint: &Fingerprint,
 ) -> Result<Written, StageError> {
     let ctx = run.session()?;
-    let plan = ctx.plan(sql.statement.clone()).await?;
+    let versions = fingerprint.model_versions();
+    let plan = ctx.plan_with(sql.statement.clone(), &versions).await?;
     let rows = DataFrame::new(ctx.context().state(), plan);
     write(
         run,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use sluice_lake::state::{
@@ -16,6 +15,9 @@ use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
 use super::resume::{BEST_ITERATION_TAG, ITERATIONS_TAG, KEY_TAG, NUMBER_TAG, STATE_TAG};
 use crate::plan::{Asset, ModelAsset};
+
+/// What the names of metrics after each round start with.
+pub(crate) const ROUNDS_PREFIX: &str = "rounds.";
 
 /// Starts the run of a model asset, below the run of the project.
 pub(crate) async fn start(
@@ -65,7 +67,7 @@ pub(crate) fn metrics(
         timestamp_ms,
     });
     let rounds = history.iter().zip(0_i64..).map(|(value, step)| Metric {
-        key: format!("rounds.{watched}"),
+        key: format!("{ROUNDS_PREFIX}{watched}"),
         value: *value,
         step,
         timestamp_ms,
@@ -123,30 +125,23 @@ pub(crate) fn trial(
     }
 }
 
-/// Writes text files into a run's artifact folder and records them.
+/// Keeps text files as artifacts of a run, and records them.
 pub(crate) async fn artifacts(
     run: &RunContext,
     run_id: &RunId,
     files: Vec<(&'static str, String)>,
 ) -> Result<(), StageError> {
-    let folder: PathBuf = run.world.lakehouse.artifacts_path(run_id.as_str());
+    let (lakehouse, id) = (run.world.lakehouse.clone(), run_id.clone());
     let recorded = blocking(move || {
-        let failed = |path: &std::path::Path, source| StageError::Write {
-            path: path.display().to_string(),
-            source,
-        };
-        std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
-        let mut recorded = Vec::with_capacity(files.len());
-        for (name, text) in files {
-            let path = folder.join(name);
-            std::fs::write(&path, &text).map_err(|error| failed(&path, error))?;
-            recorded.push(Artifact {
-                path: name.to_owned(),
-                hash: blake3::hash(text.as_bytes()).to_hex().to_string(),
+        let kept = files.iter().map(|(name, text)| {
+            let kept = lakehouse.put_artifact(id.as_str(), name, text.as_bytes())?;
+            Ok(Artifact {
+                path: (*name).to_owned(),
+                hash: kept,
                 bytes: text.len() as u64,
-            });
-        }
-        Ok(recorded)
+            })
+        });
+        kept.collect::<Result<Vec<_>, StageError>>()
     })
     .await?;
     Ok(run.state.log_artifacts(run_id, &recorded).await?)

@@ -268,7 +268,7 @@ async fn models_and_what_applies_them() {
     sandbox.edit("n_estimators: 2", "n_estimators: 3");
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  gold.wine: query and inputs are unchanged since version 0
-    run   forest: its definition changed
+    run   forest: `estimator.random_forest.n_estimators` is 3 (was 2)
     maybe gold.scored: forest may move models:/wine@production
     ");
     sandbox.run_well().await;
@@ -294,7 +294,7 @@ async fn models_and_what_applies_them() {
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  gold.wine: query and inputs are unchanged since version 0
     skip  gold.scored: query and inputs are unchanged since version 3
-    run   forest: its definition changed
+    run   forest: `estimator.random_forest.n_estimators` is 4 (was 3)
     ");
 
     // A version that is gone is made again.
@@ -318,7 +318,7 @@ async fn what_may_be_made_hands_on() {
     sandbox.edit("n_estimators: 2", "n_estimators: 3");
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  gold.wine: query and inputs are unchanged since version 0
-    run   forest: its definition changed
+    run   forest: `estimator.random_forest.n_estimators` is 3 (was 2)
     maybe gold.scored: forest may move models:/wine@production
     maybe gold.top: gold.scored may be made
     ");

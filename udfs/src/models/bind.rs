@@ -17,6 +17,7 @@ use sluice_lake::sql::{
 };
 use sluice_learn::features::Feature;
 
+use super::address::{ModelAddress, as_of_argument, moment};
 use super::predict;
 
 /// What a model's address as written stands for.
@@ -28,22 +29,53 @@ pub struct BoundModel {
     pub features: Vec<Feature>,
 }
 
-/// The models that a statement applies: the address as written, and where it stands.
+/// The models that a statement applies, and where their addresses stand.
 ///
 /// # Errors
-/// A call whose first argument is not a text.
-pub fn model_addresses(statement: &Statement) -> Result<Vec<(String, Option<SqlSpan>)>, SqlError> {
-    function_calls(statement, predict::NAME)
-        .into_iter()
-        .map(|call| match call.literal(0) {
-            Some(address) => Ok((address.value.clone(), address.span)),
-            None => Err(no_address(call.span)),
-        })
-        .collect()
+/// A call whose first argument is not a text, or whose `as_of` is not a moment.
+pub fn model_addresses(
+    statement: &Statement,
+) -> Result<Vec<(ModelAddress, Option<SqlSpan>)>, SqlError> {
+    let mut addresses = Vec::new();
+    for call in function_calls(statement, predict::NAME) {
+        let Some(written) = call.literal(0) else {
+            return Err(no_address(call.span));
+        };
+        let mut as_of_ms = None;
+        for argument in &call.arguments {
+            if let Some(value) = as_of_argument(argument) {
+                let place = SqlSpan::of(statement.text(), value.span()).or(call.span);
+                if as_of_ms.is_some() {
+                    return Err(
+                        SqlError::new(SqlErrorKind::Planning, "`as_of` is given twice").at(place),
+                    );
+                }
+                as_of_ms = Some(moment(value).ok_or_else(|| no_moment(value, place))?);
+            }
+        }
+        let address = ModelAddress {
+            written: written.value.clone(),
+            as_of_ms,
+        };
+        addresses.push((address, written.span));
+    }
+    Ok(addresses)
+}
+
+fn no_moment(value: &Expr, place: Option<SqlSpan>) -> SqlError {
+    SqlError::new(
+        SqlErrorKind::Planning,
+        format!("`as_of` must be a moment that is written out, not {value}"),
+    )
+    .at(place)
+    .with_help(Some(
+        "write as_of => TIMESTAMP '2026-03-01 12:00:00' (UTC), or with an offset: '2026-03-01T12:00:00+02:00'"
+            .to_owned(),
+    ))
 }
 
 /// Rewrites every call of `predict` to the versions in `models`, which has an entry for
-/// each of the statement's [`model_addresses`].
+/// each of the statement's [`model_addresses`], by its text.
 ///
 /// # Errors
 /// A call whose columns do not fit its model: all those that are missing, the first that
@@ -78,10 +110,16 @@ fn bind_call(
     let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else {
         return Err(no_address(place));
     };
+    // DataFusion knows no named arguments of functions that take any number.
+    let as_of_ms = args
+        .iter()
+        .find_map(|argument| moment(as_of_argument(argument)?));
+    args.retain(|argument| as_of_argument(argument).is_none());
     let Some((first, given)) = args.split_first_mut() else {
         return Err(no_address(place));
     };
-    let (address, literal) = address_of(first).ok_or_else(|| no_address(place))?;
+    let (written, literal) = address_of(first).ok_or_else(|| no_address(place))?;
+    let address = ModelAddress { written, as_of_ms }.to_string();
     let Some(model) = models.get(&address) else {
         return Err(SqlError::new(
             SqlErrorKind::Planning,

@@ -4,6 +4,7 @@
 //! (`models:/wine_quality/3`). [`bind`] settles the calls of a statement; [`predict`]
 //! executes them.
 
+mod address;
 mod bind;
 mod loaded;
 pub mod predict;
@@ -15,6 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arrow::array::ArrayRef;
 use sluice_learn::features::Feature;
 
+pub use address::ModelAddress;
 pub use bind::{BoundModel, bind, model_addresses};
 pub use loaded::{Declared, LoadedModel};
 

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use crate::state::StateError;
 
+use super::uri::moment_text;
+
 /// A failure of the registry. The text says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,6 +67,36 @@ pub enum RegistryError {
         known: Vec<String>,
     },
 
+    /// An alias that named no version yet at the moment that was asked for.
+    #[error(
+        "the alias `{alias}` of `{name}` named no version at {}; its first move was at {}",
+        moment_text(*time_ms), moment_text(*first_ms)
+    )]
+    NoVersionThen {
+        /// The model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The moment, in milliseconds since 1970 UTC.
+        time_ms: i64,
+        /// When the alias was set first, in milliseconds since 1970 UTC.
+        first_ms: i64,
+    },
+
+    /// A moment that is still to come: what an alias will name then is not known.
+    #[error(
+        "what the alias `{alias}` of `{name}` names at {} is not known yet; leave `as_of` out for what it names now",
+        moment_text(*time_ms)
+    )]
+    Future {
+        /// The model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The moment, in milliseconds since 1970 UTC.
+        time_ms: i64,
+    },
+
     /// A version that the model does not have.
     #[error("the model `{name}` has no version {version}{}", versions_text(known))]
     UnknownVersion {
@@ -90,6 +122,30 @@ pub enum RegistryError {
         expected: Option<i64>,
         /// The version it names.
         found: Option<i64>,
+    },
+
+    /// A version that an alias cannot move to.
+    #[error("version {version} of `{name}` is retired: no alias moves to it")]
+    Retired {
+        /// The model.
+        name: String,
+        /// The version.
+        version: i64,
+    },
+
+    /// A version that something uses and that was to go.
+    #[error("version {version} of `{name}` cannot be {wanted}: {by}; {advice}")]
+    InUse {
+        /// The model.
+        name: String,
+        /// The version.
+        version: i64,
+        /// `retired` or `deleted`.
+        wanted: &'static str,
+        /// What uses it, in words.
+        by: String,
+        /// What to do.
+        advice: &'static str,
     },
 
     /// A file of the model that the trainer did not write.
@@ -141,6 +197,22 @@ impl RegistryError {
             Self::State(error) => error.is_transient(),
             _ => false,
         }
+    }
+
+    /// Whether what was asked for is wrong, rather than the registry or its surroundings.
+    pub fn is_wrong_request(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidUri { .. }
+                | Self::InvalidName { .. }
+                | Self::UnknownModel { .. }
+                | Self::UnknownAlias { .. }
+                | Self::UnknownVersion { .. }
+                | Self::NoVersionThen { .. }
+                | Self::Future { .. }
+                | Self::Retired { .. }
+                | Self::InUse { .. }
+        )
     }
 
     /// Whether what was read is not what this program writes.

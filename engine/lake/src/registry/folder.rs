@@ -3,6 +3,7 @@
 //! ```text
 //! _models/<name>/<version>/   MLmodel, model.json, features.json, metrics.json, metadata.json
 //! _models/<name>/aliases/     a file for each move of an alias
+//! _models/<name>/deleted/     a file for each version that was deleted
 //! _models/.staging/           versions that are being written
 //! ```
 
@@ -21,6 +22,8 @@ use super::{RegistryError, TableVersion, durable, uri::check_name};
 pub(super) const METADATA_FILE: &str = "metadata.json";
 pub(super) const METRICS_FILE: &str = "metrics.json";
 pub(super) const MLMODEL_FILE: &str = "MLmodel";
+/// Stands in a version's folder once the version is retired.
+pub(super) const RETIRED_FILE: &str = "retired.json";
 pub(super) const STAGING_FOLDER: &str = ".staging";
 
 /// What a version's folder says about the version.
@@ -70,7 +73,7 @@ pub(super) fn read_version(folder: &Path) -> Result<(Metadata, Metrics), Registr
     ))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RegistryError> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RegistryError> {
     let bytes = fs::read(path).map_err(durable::failed("read", path))?;
     serde_json::from_slice(&bytes).map_err(|error| RegistryError::Damaged {
         path: path.to_owned(),
@@ -109,6 +112,12 @@ impl Staging {
         })
     }
 
+    /// The same folder, for a model that another run than the one that stages it trained.
+    pub fn trained_by(mut self, run: &RunId) -> Self {
+        self.run_id = run.clone();
+        self
+    }
+
     /// Where the trainer leaves its files.
     pub fn path(&self) -> &Path {
         &self.path
@@ -137,6 +146,20 @@ impl Drop for Staging {
             tracing::debug!(path = %self.path.display(), "a staging folder stays behind");
         }
     }
+}
+
+/// Copies a model's files without those that the registry writes itself.
+pub(super) fn copy_model(from: &Path, to: &Path) -> Result<(), RegistryError> {
+    for path in durable::read_folder(from)? {
+        let name = path.file_name().unwrap_or_default();
+        let own = [MLMODEL_FILE, METADATA_FILE, METRICS_FILE, RETIRED_FILE];
+        if !path.is_file() || own.iter().any(|file| name == *file) {
+            continue;
+        }
+        let target = to.join(name);
+        fs::copy(&path, &target).map_err(durable::failed("write", &target))?;
+    }
+    Ok(())
 }
 
 fn folder_size(folder: &Path) -> io::Result<u64> {

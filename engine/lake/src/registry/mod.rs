@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod mlmodel;
 mod reconcile;
+mod retire;
 mod signature;
 mod uri;
 mod write;
@@ -21,8 +22,9 @@ pub use error::RegistryError;
 pub use folder::Staging;
 pub use mlmodel::ModelFormat;
 pub use reconcile::Reconciled;
+pub use retire::Retirement;
 pub use signature::{ColumnType, Signature, SignatureColumn};
-pub use uri::{ModelUri, VersionSpec, check_name};
+pub use uri::{ModelUri, VersionSpec, check_name, moment_text};
 pub use write::{AliasChange, MoveAlias, NewVersion};
 
 use std::{
@@ -35,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     nearest::nearest,
-    state::{RunId, State},
+    state::{RunId, State, now_ms},
 };
 
 /// A table at the version that a model saw.
@@ -60,7 +62,7 @@ pub struct ModelVersion {
     pub project: String,
     /// The model asset that it was trained for.
     pub asset: String,
-    /// The asset's key: the same key was trained the same way.
+    /// The training's key: the same key was trained the same way on the same data.
     pub key: String,
     /// Milliseconds since 1970 UTC.
     pub creation_time_ms: i64,
@@ -68,6 +70,8 @@ pub struct ModelVersion {
     pub inputs: Vec<TableVersion>,
     /// Metrics by name; NaN where a value is not defined.
     pub metrics: BTreeMap<String, f64>,
+    /// That it was retired, if it was: no alias moves to it.
+    pub retired: Option<Retirement>,
     /// Its folder.
     pub path: PathBuf,
 }
@@ -76,6 +80,14 @@ impl ModelVersion {
     /// `models:/name/3`
     pub fn uri(&self) -> ModelUri {
         ModelUri::number(&self.name, self.version)
+    }
+
+    /// `READY` or `RETIRED`.
+    pub fn status(&self) -> &'static str {
+        match self.retired {
+            None => "READY",
+            Some(_) => "RETIRED",
+        }
     }
 }
 
@@ -133,6 +145,9 @@ impl Registry {
             let version = match uri.version {
                 VersionSpec::Number(version) => version,
                 VersionSpec::Alias(alias) => named_by(&root.join(&uri.name), &uri.name, alias)?,
+                VersionSpec::AliasAsOf { alias, time_ms } => {
+                    named_then(&root.join(&uri.name), &uri.name, alias, time_ms)?
+                }
             };
             version_at(root, &uri.name, version)
         })
@@ -154,34 +169,26 @@ impl Registry {
         }
     }
 
-    /// The latest version that was made for this asset with this key: after a
-    /// crash there may be one that no asset key in the state store tells of.
-    pub async fn version_for_key(
-        &self,
-        name: &str,
-        project: &str,
-        asset: &str,
-        key: &str,
-    ) -> Result<Option<ModelVersion>, RegistryError> {
-        check_name("model", name)?;
-        let owned = name.to_owned();
-        let versions = self
-            .blocking(move |root| {
-                let mut versions = Vec::new();
-                for number in folder::version_numbers(&root.join(&owned))? {
-                    match version_at(root, &owned, number) {
-                        Ok(version) => versions.push(version),
+    /// The versions of all models that were trained with this key: by model, then lowest
+    /// first. After a crash there may be one that nothing in the state store tells of.
+    pub async fn versions_for_key(&self, key: &str) -> Result<Vec<ModelVersion>, RegistryError> {
+        let key = key.to_owned();
+        self.blocking(move |root| {
+            let mut versions = Vec::new();
+            for name in folder::model_names(root)? {
+                for number in folder::version_numbers(&root.join(&name))? {
+                    match version_at(root, &name, number) {
+                        Ok(version) if version.key == key => versions.push(version),
+                        Ok(_) => {}
                         // Some other version; it is told of when it is asked for.
                         Err(error) if error.is_damage() => {}
                         Err(error) => return Err(error),
                     }
                 }
-                Ok(versions)
-            })
-            .await?;
-        Ok(versions.into_iter().rev().find(|version| {
-            version.project == project && version.asset == asset && version.key == key
-        }))
+            }
+            Ok(versions)
+        })
+        .await
     }
 
     /// All models, by name.
@@ -221,6 +228,16 @@ impl Registry {
         let name = name.to_owned();
         self.blocking(move |root| alias_log::read_moves(&root.join(name)))
             .await
+    }
+
+    /// Copies the files that the trainer left of a model into a staged folder: all but those
+    /// that the registry adds itself.
+    ///
+    /// # Errors
+    /// [`RegistryError::Io`] when a file cannot be read or written.
+    pub async fn copy_model(&self, from: &Path, to: &Staging) -> Result<(), RegistryError> {
+        let (from, to) = (from.to_owned(), to.path().to_owned());
+        self.blocking(move |_| folder::copy_model(&from, &to)).await
     }
 
     /// Runs file work where it does not hold up the runtime.
@@ -265,6 +282,32 @@ fn named_by(model: &Path, name: &str, alias: String) -> Result<i64, RegistryErro
     })
 }
 
+/// The version that an alias named at a moment.
+fn named_then(model: &Path, name: &str, alias: String, time_ms: i64) -> Result<i64, RegistryError> {
+    let name = name.to_owned();
+    if time_ms > now_ms() {
+        return Err(RegistryError::Future {
+            name,
+            alias,
+            time_ms,
+        });
+    }
+    let moves = alias_log::read_moves(model)?;
+    let mut moves = moves.iter().filter(|found| found.alias == alias).peekable();
+    let Some(first_ms) = moves.peek().map(|first| first.timestamp_ms) else {
+        // It tells what aliases there are.
+        return named_by(model, &name, alias);
+    };
+    let then = moves.rfind(|found| found.timestamp_ms <= time_ms);
+    then.map(|found| found.version)
+        .ok_or(RegistryError::NoVersionThen {
+            name,
+            alias,
+            time_ms,
+            first_ms,
+        })
+}
+
 fn version_at(root: &Path, name: &str, version: i64) -> Result<ModelVersion, RegistryError> {
     let model = root.join(name);
     let path = model.join(version.to_string());
@@ -289,6 +332,7 @@ fn version_at(root: &Path, name: &str, version: i64) -> Result<ModelVersion, Reg
             .into_iter()
             .map(|(key, value)| (key, value.unwrap_or(f64::NAN)))
             .collect(),
+        retired: retire::retirement(&path)?,
         path,
     })
 }

@@ -166,6 +166,7 @@ pub(super) fn version_row(version: &ModelVersion) -> VersionRow {
         version: version.version,
         run_id: version.run_id.to_string(),
         creation_time_ms: version.creation_time_ms,
+        status: version.status(),
         source: format!("_models/{}/{}", version.name, version.version),
         project: version.project.clone(),
         asset: version.asset.clone(),

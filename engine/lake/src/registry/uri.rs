@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use arrow::temporal_conversions::timestamp_ms_to_datetime;
+
 use super::RegistryError;
 
 /// The longest name of a model or alias: file systems allow 255 bytes.
@@ -21,6 +23,13 @@ pub struct ModelUri {
 pub enum VersionSpec {
     /// The version that an alias names.
     Alias(String),
+    /// The version that an alias named at a moment.
+    AliasAsOf {
+        /// The alias.
+        alias: String,
+        /// Milliseconds since 1970 UTC.
+        time_ms: i64,
+    },
     /// The version of this number, from 1.
     Number(i64),
 }
@@ -41,12 +50,44 @@ impl ModelUri {
             version: VersionSpec::Number(version),
         }
     }
+
+    /// The same address, read as it was at a moment.
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidUri`] for a numbered version, which is the same at all times.
+    pub fn as_of(self, time_ms: i64) -> Result<Self, RegistryError> {
+        match self.version {
+            VersionSpec::Alias(alias) | VersionSpec::AliasAsOf { alias, .. } => Ok(Self {
+                name: self.name,
+                version: VersionSpec::AliasAsOf { alias, time_ms },
+            }),
+            VersionSpec::Number(version) => Err(RegistryError::InvalidUri {
+                text: format!("models:/{}/{version}", self.name),
+                reason: "it names a version, which no moment changes; `as_of` goes with an alias"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+/// A moment as it is shown: `2026-03-01T12:00:00.000Z`.
+pub fn moment_text(time_ms: i64) -> String {
+    match timestamp_ms_to_datetime(time_ms) {
+        Some(time) => time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        None => format!("{time_ms} ms since 1970"),
+    }
 }
 
 impl fmt::Display for ModelUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.version {
             VersionSpec::Alias(alias) => write!(f, "models:/{}@{alias}", self.name),
+            VersionSpec::AliasAsOf { alias, time_ms } => write!(
+                f,
+                "models:/{}@{alias} as of {}",
+                self.name,
+                moment_text(*time_ms)
+            ),
             VersionSpec::Number(version) => write!(f, "models:/{}/{version}", self.name),
         }
     }

@@ -12,7 +12,7 @@ use super::{
     check_name, durable, folder,
     folder::{METADATA_FILE, METRICS_FILE, MLMODEL_FILE, Metadata},
     mlmodel::{ModelFormat, mlmodel_text},
-    named_by, reconcile,
+    named_by, reconcile, retire,
     signature::Signature,
     version_at,
 };
@@ -24,7 +24,7 @@ pub struct NewVersion {
     pub project: String,
     /// The model asset that was trained.
     pub asset: String,
-    /// The asset's key.
+    /// The training's key: hash of what is trained, on which data, from which seed.
     pub key: String,
     /// How the model is stored.
     pub format: ModelFormat,
@@ -197,7 +197,9 @@ fn highest_known(model: &Path) -> Result<i64, RegistryError> {
     let folders = folder::version_numbers(model)?;
     let moves = alias_log::read_moves(model)?;
     let named = moves.iter().map(|alias_move| alias_move.version);
-    Ok(folders.into_iter().chain(named).max().unwrap_or(0))
+    let deleted = retire::deleted_numbers(model)?;
+    let numbers = folders.into_iter().chain(named).chain(deleted);
+    Ok(numbers.max().unwrap_or(0))
 }
 
 fn append_move(
@@ -206,7 +208,7 @@ fn append_move(
     known_moves: i64,
 ) -> Result<AliasChange, RegistryError> {
     let model = root.join(&request.name);
-    version_at(root, &request.name, request.version)?;
+    let version = version_at(root, &request.name, request.version)?;
     let previous = match named_by(&model, &request.name, request.alias.clone()) {
         Ok(version) => Some(version),
         Err(RegistryError::UnknownAlias { .. }) => None,
@@ -214,6 +216,12 @@ fn append_move(
     };
     if previous == Some(request.version) {
         return Ok(AliasChange::Unchanged);
+    }
+    if version.retired.is_some() {
+        return Err(RegistryError::Retired {
+            name: request.name,
+            version: request.version,
+        });
     }
     if let Some(expected) = request.expected.filter(|&expected| expected != previous) {
         return Err(RegistryError::AliasMoved {

@@ -42,7 +42,7 @@ impl SqlSpan {
     }
 
     /// The place of a parsed node.
-    pub(crate) fn of(text: &str, span: Span) -> Option<Self> {
+    pub fn of(text: &str, span: Span) -> Option<Self> {
         Self::between(text, span.start, span.end)
     }
 

@@ -80,6 +80,8 @@ pub struct FunctionCall {
     pub args: usize,
     /// The arguments that are string literals.
     pub literals: Vec<LiteralArg>,
+    /// All arguments, as they were parsed.
+    pub arguments: Vec<FunctionArg>,
 }
 
 impl FunctionCall {
@@ -163,6 +165,7 @@ fn describe(function: &Function, text: &str) -> FunctionCall {
         span: SqlSpan::of(text, function.name.span()),
         args: args.len(),
         literals: literals.collect(),
+        arguments: args.to_vec(),
     }
 }
 

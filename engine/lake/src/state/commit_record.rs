@@ -17,6 +17,17 @@ pub struct FileRecord {
     pub bytes: u64,
 }
 
+/// A model that made rows of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedModel {
+    /// The address in the query: `models:/wine_quality@production`.
+    pub address: String,
+    /// The registered model.
+    pub name: String,
+    /// The version that the address named.
+    pub version: i64,
+}
+
 /// The record of one commit: who made it, from what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitRecord {
@@ -35,6 +46,9 @@ pub struct CommitRecord {
     /// The files whose rows this commit wrote; empty for a table made by SQL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileRecord>,
+    /// The models that made the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<AppliedModel>,
     /// What else the runner wants to find in the asset's outcome.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub outcome: Map<String, Value>,

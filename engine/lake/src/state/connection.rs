@@ -89,8 +89,7 @@ impl State {
         };
         match found {
             Currency::Current => Ok(Some(Self::new(pool, path, false))),
-            // A process that was stopped while it created the store left this.
-            Currency::Blank => Ok(None),
+            Currency::Empty => Ok(None),
             Currency::Outdated => Err(StateError::Outdated {
                 path: path.to_owned(),
             }),

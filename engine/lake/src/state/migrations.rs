@@ -13,8 +13,14 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "state", include_str!("../../migrations/0001_state.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "state", include_str!("../../migrations/0001_state.sql")),
+    (
+        2,
+        "table versions",
+        include_str!("../../migrations/0002_table_versions.sql"),
+    ),
+];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(
@@ -33,10 +39,10 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 pub(super) enum Currency {
     /// All migrations have run.
     Current,
-    /// There is no table at all: whoever created the file did not get further.
-    Blank,
     /// Some migrations have not run.
     Outdated,
+    /// There is no table at all: a process was stopped while it created the store.
+    Empty,
 }
 
 /// Runs the missing migrations, as one transaction.
@@ -74,7 +80,7 @@ pub(super) async fn currency(
             .await
             .map_err(query)?;
     if tables.is_empty() {
-        return Ok(Currency::Blank);
+        return Ok(Currency::Empty);
     }
     if !tables.iter().any(|table| table == "_sqlx_migrations") {
         return Ok(Currency::Outdated);

@@ -19,11 +19,12 @@ mod rebuild;
 pub(crate) mod registered;
 mod runs;
 mod stages;
+mod table_versions;
 mod tracking;
 mod txns;
 
 pub use asset_keys::AssetKey;
-pub use commit_record::{CommitRecord, FileRecord};
+pub use commit_record::{AppliedModel, CommitRecord, FileRecord};
 pub use connection::State;
 pub(crate) use connection::WriteTx;
 pub use error::StateError;

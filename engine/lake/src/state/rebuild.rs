@@ -37,8 +37,13 @@ impl Rebuilt {
     }
 }
 
-/// A commit that the store does not know: its transaction, version and record.
-type News = (i64, i64, CommitRecord);
+/// A commit that the store does not know.
+struct News {
+    txn: i64,
+    version: i64,
+    time_ms: i64,
+    record: CommitRecord,
+}
 
 impl State {
     /// Tells the store what the commits of the project's tables say and it does
@@ -99,8 +104,14 @@ impl State {
             self.forget_table(tx.connection(), project, asset).await?;
             rebuilt.went_back.push(asset.to_owned());
         }
-        for (txn, version, record) in &news {
-            self.apply_commit(tx.connection(), record, *txn, *version)
+        for News {
+            txn,
+            version,
+            time_ms,
+            record,
+        } in &news
+        {
+            self.apply_commit(tx.connection(), record, *txn, *version, *time_ms)
                 .await?;
             rebuilt.commits += 1;
             let run: Option<i64> = sqlx::query_scalar("SELECT 1 FROM runs WHERE run_id = $1")
@@ -133,6 +144,7 @@ impl State {
         asset: &str,
     ) -> Result<(), StateError> {
         let action = "forget a table";
+        self.forget_table_versions(connection, asset).await?;
         sqlx::query(
             "UPDATE txns SET state = 'ABANDONED', table_version = NULL \
              WHERE app_id = $1 AND state = 'COMMITTED'",
@@ -166,9 +178,14 @@ fn news(app_id: &str, known: Option<i64>, commits: &[Commit]) -> Vec<News> {
             let ours = writer == app_id && known.is_none_or(|known| *txn > known);
             let record = CommitRecord::from_metadata(&commit.metadata)?;
             let version = i64::try_from(commit.version).ok()?;
-            ours.then_some((*txn, version, record))
+            ours.then_some(News {
+                txn: *txn,
+                version,
+                time_ms: commit.timestamp_ms.unwrap_or_default(),
+                record,
+            })
         })
         .collect();
-    news.sort_by_key(|&(txn, version, _)| (txn, version));
+    news.sort_by_key(|news| (news.txn, news.version));
     news
 }

@@ -15,6 +15,7 @@ pub(crate) struct VersionRow {
     pub(crate) run_id: String,
     pub(crate) creation_time_ms: i64,
     pub(crate) source: String,
+    pub(crate) status: &'static str,
     pub(crate) project: String,
     pub(crate) asset: String,
     pub(crate) key: String,
@@ -126,7 +127,7 @@ impl State {
             .expect("a map from strings to numbers has a JSON form");
         sqlx::query(
             "INSERT INTO model_versions (name, version, run_id, creation_time, source, status, \
-             project, asset, key, metrics) VALUES ($1, $2, $3, $4, $5, 'READY', $6, $7, $8, $9) \
+             project, asset, key, metrics) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
              ON CONFLICT (name, version) DO NOTHING",
         )
         .bind(&row.name)
@@ -134,6 +135,7 @@ impl State {
         .bind(&row.run_id)
         .bind(row.creation_time_ms)
         .bind(&row.source)
+        .bind(row.status)
         .bind(&row.project)
         .bind(&row.asset)
         .bind(&row.key)
@@ -141,6 +143,24 @@ impl State {
         .execute(connection)
         .await
         .map_err(self.failed("record a model version"))?;
+        Ok(())
+    }
+
+    /// Records that a version was retired or deleted.
+    pub(crate) async fn put_version_status(
+        &self,
+        connection: &mut SqliteConnection,
+        name: &str,
+        version: i64,
+        status: &str,
+    ) -> Result<(), StateError> {
+        sqlx::query("UPDATE model_versions SET status = $1 WHERE name = $2 AND version = $3")
+            .bind(status)
+            .bind(name)
+            .bind(version)
+            .execute(connection)
+            .await
+            .map_err(self.failed("record the status of a model version"))?;
         Ok(())
     }
 

@@ -137,6 +137,15 @@ impl State {
             .collect())
     }
 
+    /// The parameters of a run, by name.
+    pub async fn params(&self, run: &RunId) -> Result<Vec<(String, String)>, StateError> {
+        sqlx::query_as("SELECT key, value FROM params WHERE run_id = $1 ORDER BY key")
+            .bind(run.as_str())
+            .fetch_all(self.pool())
+            .await
+            .map_err(self.failed("read parameters"))
+    }
+
     /// Sets a tag of a run, replacing its value.
     ///
     /// # Errors
@@ -210,6 +219,25 @@ impl State {
             .map_err(self.failed_of_run(action, run))?;
         }
         self.commit(tx, action).await
+    }
+
+    /// The latest run that ended well and has a tag of this value.
+    pub async fn finished_run_with_tag(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> Result<Option<RunId>, StateError> {
+        let run: Option<String> = sqlx::query_scalar(
+            "SELECT tags.run_id FROM tags JOIN runs ON runs.run_id = tags.run_id \
+             WHERE key = $1 AND value = $2 AND status = 'FINISHED' \
+             ORDER BY tags.run_id DESC LIMIT 1",
+        )
+        .bind(key)
+        .bind(value)
+        .fetch_optional(self.pool())
+        .await
+        .map_err(self.failed("look for a run by its tag"))?;
+        Ok(run.map(RunId::from))
     }
 
     /// Records runs that have ended, with all they logged, as one transaction:

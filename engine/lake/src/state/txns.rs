@@ -88,7 +88,7 @@ impl State {
         if let Some(rows) = rows {
             record.outcome.insert("rows".to_owned(), rows.into());
         }
-        self.apply_commit(tx.connection(), &record, txn, table_version)
+        self.apply_commit(tx.connection(), &record, txn, table_version, now_ms())
             .await?;
         self.commit(tx, action).await
     }
@@ -143,13 +143,15 @@ impl State {
         .map_err(self.failed("read the transaction counter"))
     }
 
-    /// Brings counter, ledger and key to what they are after a commit.
+    /// Brings counter, ledger, lineage and key to what they are after a commit, which was
+    /// made at `time_ms` (milliseconds since 1970 UTC).
     pub(super) async fn apply_commit(
         &self,
         connection: &mut SqliteConnection,
         record: &CommitRecord,
         txn: i64,
         table_version: i64,
+        time_ms: i64,
     ) -> Result<(), StateError> {
         self.write_txn(
             connection,
@@ -167,6 +169,8 @@ impl State {
             .await
             .map_err(self.failed("confirm a transaction"))?;
         self.apply_files(connection, record, table_version).await?;
+        self.write_table_version(connection, record, table_version, time_ms)
+            .await?;
         let mut outcome = record.outcome.clone();
         outcome.insert("version".to_owned(), table_version.into());
         let key = AssetKey {

@@ -253,6 +253,32 @@ pub(super) static TABLES: &[Table] = &[
         key: &["run_id", "asset"],
     },
     Table {
+        name: "table_models",
+        stored: "table_models",
+        columns: &[
+            text("table_name"),
+            int("version"),
+            text("address"),
+            text("model_name"),
+            int("model_version"),
+        ],
+        key: &["table_name", "version", "address"],
+    },
+    Table {
+        name: "table_versions",
+        stored: "table_versions",
+        columns: &[
+            text("table_name"),
+            int("version"),
+            text("run_id"),
+            time("timestamp"),
+            maybe(int("rows")),
+            text("project"),
+            text("key"),
+        ],
+        key: &["table_name", "version"],
+    },
+    Table {
         name: "tags",
         stored: "tags",
         columns: &[text("run_id"), text("key"), text("value")],

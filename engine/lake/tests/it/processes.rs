@@ -250,7 +250,7 @@ fn futures_can_be_spawned() {
     fn of_registry<'a>(registry: &'a Registry, uri: &'a ModelUri, run: &'a RunId) {
         sendable(registry.resolve(uri));
         sendable(registry.champion("m", "a"));
-        sendable(registry.version_for_key("m", "p", "a", "k"));
+        sendable(registry.versions_for_key("k"));
         sendable(registry.list());
         sendable(registry.versions("m"));
         sendable(registry.alias_history("m"));

@@ -7,7 +7,7 @@ use sluice_lake::{
         AliasChange, ColumnType, ModelFormat, ModelUri, ModelVersion, MoveAlias, NewVersion,
         Registry, RegistryError, Signature, SignatureColumn, Staging, TableVersion,
     },
-    state::{RunId, RunKind, RunStatus, State},
+    state::{RunId, RunKind, RunStatus, State, now_ms},
 };
 use tempfile::TempDir;
 
@@ -340,15 +340,10 @@ async fn a_version_that_was_made_before_the_crash_is_found_by_its_key() {
     let registry = open(folder.path()).await;
     let first = train(&registry, "wine_quality", "k1").await;
     train(&registry, "wine_quality", "k2").await;
-    let find = async |asset: &str, key: &str| {
-        registry
-            .version_for_key("wine_quality", PROJECT, asset, key)
-            .await
-            .unwrap()
-    };
-    assert_eq!(find("wine_search", "k1").await, Some(first));
-    assert_eq!(find("wine_search", "k9").await, None);
-    assert_eq!(find("wine_baseline", "k1").await, None);
+    let other = train(&registry, "grape_quality", "k1").await;
+    let find = async |key: &str| registry.versions_for_key(key).await.unwrap();
+    assert_eq!(find("k1").await, [other, first]);
+    assert_eq!(find("k9").await, []);
 }
 
 #[tokio::test]
@@ -441,6 +436,90 @@ async fn a_damaged_version_is_named_and_stops_nothing_else() {
     assert_eq!(entries(&model.join("aliases")), [] as [&str; 0]);
     let next = train(&registry, "wine_quality", "k3").await;
     assert_eq!(next.version, 3, "the number 2 is taken");
-    let found = registry.version_for_key("wine_quality", PROJECT, "wine_search", "k3");
-    assert_eq!(found.await.unwrap(), Some(next));
+    let found = registry.versions_for_key("k3");
+    assert_eq!(found.await.unwrap(), [next]);
+}
+
+#[tokio::test]
+async fn an_alias_is_read_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let registry = open(folder.path()).await;
+    for key in ["k1", "k2"] {
+        train(&registry, "wine_quality", key).await;
+    }
+    let mut times = Vec::new();
+    for version in [1, 2, 1] {
+        let moved = move_alias(&registry, "wine_quality", version)
+            .await
+            .unwrap();
+        let AliasChange::Moved(moved) = moved else {
+            panic!("{moved:?}")
+        };
+        times.push(moved.timestamp_ms);
+        while now_ms() == moved.timestamp_ms {
+            tokio::task::yield_now().await;
+        }
+    }
+    let then = async |time_ms: i64| {
+        let uri = ModelUri::alias("wine_quality", "production");
+        registry.resolve(&uri.as_of(time_ms).unwrap()).await
+    };
+    for (time_ms, version) in times.iter().zip([1, 2, 1]) {
+        assert_eq!(then(*time_ms).await.unwrap().version, version);
+    }
+    assert_eq!(then(times[1] - 1).await.unwrap().version, 1);
+    let error = then(times[0] - 1).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::NoVersionThen { first_ms, .. } if first_ms == times[0]),
+        "{error}"
+    );
+    let error = then(now_ms() + 60_000).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Future { .. }), "{error}");
+    let other = ModelUri::alias("wine_quality", "staging").as_of(times[0]);
+    let error = registry.resolve(&other.unwrap()).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::UnknownAlias { .. }),
+        "{error}"
+    );
+    let error = ModelUri::number("wine_quality", 1).as_of(0).unwrap_err();
+    assert!(matches!(error, RegistryError::InvalidUri { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_used_does_not_go() {
+    let folder = TempDir::new().unwrap();
+    let registry = open(folder.path()).await;
+    for key in ["k1", "k2", "k3"] {
+        train(&registry, "wine_quality", key).await;
+    }
+    move_alias(&registry, "wine_quality", 1).await.unwrap();
+    for error in [
+        registry.retire("wine_quality", 1, "").await.unwrap_err(),
+        registry.delete("wine_quality", 1, "").await.unwrap_err(),
+    ] {
+        assert!(matches!(error, RegistryError::InUse { .. }), "{error}");
+    }
+    let retired = registry.retire("wine_quality", 2, "worse").await.unwrap();
+    assert_eq!(retired.status(), "RETIRED");
+    let again = registry.retire("wine_quality", 2, "other").await.unwrap();
+    assert_eq!(again.retired, retired.retired, "the first reason stays");
+    let error = move_alias(&registry, "wine_quality", 2).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::Retired { version: 2, .. }),
+        "{error}"
+    );
+
+    // The highest number goes, and is not given again, even when the store is lost.
+    registry.delete("wine_quality", 3, "").await.unwrap();
+    let gone = registry.resolve(&ModelUri::number("wine_quality", 3)).await;
+    assert!(matches!(gone, Err(RegistryError::UnknownVersion { .. })));
+    let state = State::open(folder.path().join("new.db")).await.unwrap();
+    let anew = Registry::new(folder.path().join("_models"), Some(state));
+    anew.reconcile().await.unwrap();
+    assert_eq!(train(&anew, "wine_quality", "k4").await.version, 4);
+    let error = anew.delete("wine", 1, "").await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::UnknownModel { .. }),
+        "{error}"
+    );
 }

@@ -50,6 +50,7 @@ pub(crate) fn record(run: &RunId, key: &str, files: &[(&str, &str)]) -> CommitRe
                 bytes: 10,
             })
             .collect(),
+        models: Vec::new(),
         outcome: Map::new(),
     }
 }

@@ -10,8 +10,8 @@ use datafusion::{
 use sluice_lake::{
     registry::Registry,
     state::{
-        Artifact, DatasetUse, ExpectationResult, Metric, NewStage, RunId, RunKind, StageEnd,
-        StageStatus, State,
+        AppliedModel, Artifact, DatasetUse, ExpectationResult, Metric, NewStage, RunId, RunKind,
+        StageEnd, StageStatus, State,
     },
     system::SystemSchema,
 };
@@ -101,7 +101,12 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         .record_expectations(&run, &[expectation])
         .await
         .unwrap();
-    let record = record(&run, "k", &[("red.csv", "h")]);
+    let mut record = record(&run, "k", &[("red.csv", "h")]);
+    record.models.push(AppliedModel {
+        address: "models:/wine_quality@production".to_owned(),
+        name: "wine_quality".to_owned(),
+        version: 1,
+    });
     let txn = state.next_txn(&record, None).await.unwrap();
     state
         .confirm_txn(&record.app_id(), txn, 0, None)
@@ -122,7 +127,7 @@ async fn every_table_has_the_same_columns_with_and_without_a_store() {
     let full = session(Some(state.clone()));
     let schema = SystemSchema::new(Some(state)).unwrap();
     let names = schema.table_names();
-    assert_eq!(names.len(), 14, "{names:?}");
+    assert_eq!(names.len(), 16, "{names:?}");
     for name in names {
         let sql = format!("SELECT * FROM system.{name}");
         let some = full.sql(&sql).await.unwrap();

@@ -29,7 +29,7 @@ fn project(models: &[String]) -> Sandbox {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_a_model_goes() {
     let sandbox = project(&[
-        forest("unregistered", 2, ""),
+        forest("unregistered", 5, ""),
         forest("without_alias", 2, "    register: {as: plain}\n"),
         forest("always", 2, "    register: {as: always, alias: live}\n"),
         forest(
