@@ -137,7 +137,11 @@ fn the_time_of_earlier_attempts_counts() {
 
     // However long the machine took, five minutes are more.
     let longer = format!("trials: {}\n      timeout: 5m", made + 2);
-    sandbox.edit("pipeline.yaml", "trials: 400000\n      timeout: 1s", &longer);
+    sandbox.edit(
+        "pipeline.yaml",
+        "trials: 400000\n      timeout: 1s",
+        &longer,
+    );
     let made = made as u64;
     assert_eq!(trials(&sandbox.run()), [made + 1, made + 2]);
 }
