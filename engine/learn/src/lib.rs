@@ -9,7 +9,8 @@
 //! 3. [`estimator`]: names and parameters as users write them become a checked
 //!    [`estimator::EstimatorSpec`], which fits a [`model::Model`].
 //! 4. [`metric`]: scikit-learn's definitions, in one registry.
-//! 5. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
+//! 5. [`judged`]: a model's figures on rows of any table.
+//! 6. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
@@ -17,6 +18,7 @@ pub mod dataset;
 pub mod error;
 pub mod estimator;
 pub mod features;
+pub mod judged;
 pub mod metric;
 pub mod model;
 pub mod search;
@@ -29,5 +31,5 @@ mod random;
 pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, Split, Splits};
 pub use error::{LearnError, ParamError};
 pub use estimator::{EstimatorSpec, FitOptions, Fitted};
-pub use features::FeaturePlan;
+pub use features::{FeaturePlan, Task};
 pub use model::Model;

@@ -9,9 +9,10 @@ use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
+use sluice_learn::features::LabelType;
 use sluice_learn::metric::{Metric, evaluate};
 use sluice_learn::sweep::{self, SweepEvent, SweepOptions, SweepSpec, Trial};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Split, Splits};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Split, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
@@ -139,8 +140,8 @@ async fn fit_in(
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
     let (fitted, watched) = match &model.fit {
         Fit::Train(spec) => (
-            train(run, asset, spec, &splits, run_id).await?,
-            DEFAULT_METRIC,
+            train(run, asset, (spec, model.task), &splits, run_id).await?,
+            model.task.default_metric(),
         ),
         Fit::Sweep(spec) => (
             search(run, asset, spec, &splits, run_id).await?,
@@ -160,9 +161,6 @@ async fn fit_in(
     Ok((version, figures))
 }
 
-/// What a single fit watches on the validation rows.
-const DEFAULT_METRIC: &str = "auc";
-
 /// The seed of the estimator, which also orders the rows.
 fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
@@ -175,7 +173,7 @@ fn seed(model: &ModelAsset) -> u64 {
 async fn train(
     run: &RunContext,
     asset: &Asset,
-    spec: &EstimatorSpec,
+    (spec, task): (&EstimatorSpec, Task),
     splits: &Arc<Splits>,
     run_id: &RunId,
 ) -> Result<Fitted, StageError> {
@@ -205,7 +203,7 @@ async fn train(
         let options = FitOptions {
             threads,
             cancel,
-            metric: Metric::find(DEFAULT_METRIC)?,
+            metric: Metric::find(task.default_metric())?,
             on_round: Some(&on_round),
         };
         let validation = (!splits.validation.is_empty()).then_some(&splits.validation);
@@ -312,21 +310,19 @@ async fn figures(
             if data.is_empty() {
                 continue;
             }
-            let evaluation = evaluate(data.labels(), &fitted.model.predict(data)?);
-            let confusion = evaluation.confusion;
-            report.insert(
-                split.to_string(),
-                json!({
-                    "rows": evaluation.rows,
-                    "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
-                    "confusion_matrix": {
-                        "true_negatives": confusion.true_negatives,
-                        "false_positives": confusion.false_positives,
-                        "false_negatives": confusion.false_negatives,
-                        "true_positives": confusion.true_positives,
-                    },
-                }),
-            );
+            let scores = fitted.model.predict(data)?;
+            let evaluation = evaluate(data.task(), data.labels(), &scores);
+            let mut part = json!({
+                "rows": evaluation.rows,
+                "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
+            });
+            if let Some(confusion) = &evaluation.confusion {
+                part["confusion_matrix"] = json!(confusion);
+            }
+            if data.task() == Task::Multiclass {
+                part["classes"] = json!(data.plan().label.classes);
+            }
+            report.insert(split.to_string(), part);
             for (name, value) in evaluation.metrics {
                 figures.insert(format!("{split}.{name}"), value);
             }
@@ -392,6 +388,7 @@ fn signature(fitted: &Fitted) -> Signature {
         "string" => ColumnType::String,
         _ => ColumnType::Double,
     };
+    let label = &fitted.model.plan().label;
     let features = fitted.model.plan().features.iter();
     Signature {
         inputs: features
@@ -403,7 +400,12 @@ fn signature(fitted: &Fitted) -> Signature {
             .collect(),
         outputs: vec![SignatureColumn {
             name: None,
-            column_type: ColumnType::Double,
+            column_type: match (label.task, label.label_type) {
+                (Task::Binary | Task::Regression, _) | (_, LabelType::Float) => ColumnType::Double,
+                (_, LabelType::Boolean) => ColumnType::Boolean,
+                (_, LabelType::Integer) => ColumnType::Long,
+                (_, LabelType::Text) => ColumnType::String,
+            },
             required: true,
         }],
     }

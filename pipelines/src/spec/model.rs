@@ -1,12 +1,18 @@
 //! `models:`.
 
 use super::component::Component;
-use super::decode::{Check, Context, Fields, choice, record};
+use serde_json::{Value as Json, json};
+use sluice_learn::Task;
+
+use super::decode::{Check, Context, Decode, Fields, choice, record};
 use super::metric::Metric;
 use super::name::{AliasNames, Name, RegisteredNames};
+use super::scalar::word;
+use super::schema::Definitions;
 use super::when::When;
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
+use crate::yaml::Node;
 
 record! {
     /// A model that the pipeline fits.
@@ -61,6 +67,10 @@ record! {
         "from" from: Spanned<String>,
         /// The column to predict.
         "label" label: Spanned<String>,
+        /// What is asked of the label: `binary` (the probability of the positive one of two classes), `multiclass` (one of several classes) or `regression` (a number); by default `multiclass` for text, else `binary`.
+        "task" task: Option<Spanned<Task>>,
+        /// A column that says how much each row counts in the fit; it is no feature.
+        "weight" weight: Option<Spanned<String>>,
         /// Columns that are no features.
         "exclude" exclude: Vec<Spanned<String>>,
         /// Text columns that are features, each value a category.
@@ -71,12 +81,13 @@ record! {
 impl Check for TrainingData {
     fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         let before = cx.diagnostics.len();
-        for column in self.exclude.iter().chain(&self.categorical) {
+        let lists = self.exclude.iter().chain(&self.categorical);
+        for column in lists.chain(&self.weight) {
             if column.eq_ignore_ascii_case(&self.label) {
                 let message = format!("`{column}` is the label");
                 cx.report(
                     Diagnostic::error("conflicting_keys", message)
-                        .help("the label is never a feature; take it out of this list"),
+                        .help("the label is never a feature or a weight; name another column"),
                     column.span,
                 );
             }
@@ -89,6 +100,22 @@ impl Check for TrainingData {
             }
         }
         cx.diagnostics.len() == before
+    }
+}
+
+const TASKS: &[(&str, Task)] = &[
+    ("binary", Task::Binary),
+    ("multiclass", Task::Multiclass),
+    ("regression", Task::Regression),
+];
+
+impl Decode for Task {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        word("task", TASKS, node, cx)
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"enum": TASKS.iter().map(|(word, _)| word).collect::<Vec<_>>()})
     }
 }
 

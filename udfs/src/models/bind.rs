@@ -17,7 +17,7 @@ use sluice_lake::sql::{
 };
 use sluice_learn::features::Feature;
 
-use super::predict;
+use super::Answer;
 
 /// What a model's address as written stands for.
 #[derive(Debug, Clone)]
@@ -33,8 +33,9 @@ pub struct BoundModel {
 /// # Errors
 /// A call whose first argument is not a text.
 pub fn model_addresses(statement: &Statement) -> Result<Vec<(String, Option<SqlSpan>)>, SqlError> {
-    function_calls(statement, predict::NAME)
+    Answer::ALL
         .into_iter()
+        .flat_map(|answer| function_calls(statement, answer.function()))
         .map(|call| match call.literal(0) {
             Some(address) => Ok((address.value.clone(), address.span)),
             None => Err(no_address(call.span)),
@@ -42,7 +43,7 @@ pub fn model_addresses(statement: &Statement) -> Result<Vec<(String, Option<SqlS
         .collect()
 }
 
-/// Rewrites every call of `predict` to the versions in `models`, which has an entry for
+/// Rewrites every call of `predict`, `predict_label` and `predict_scores` to the versions in `models`, which has an entry for
 /// each of the statement's [`model_addresses`].
 ///
 /// # Errors
@@ -53,9 +54,15 @@ pub fn bind(
     schemas: &TableSchemas,
     models: &BTreeMap<String, BoundModel>,
 ) -> Result<(), SqlError> {
-    visit_calls_mut(statement, predict::NAME, schemas, &mut |function, scope| {
-        bind_call(function, scope, models)
-    })
+    for answer in Answer::ALL {
+        visit_calls_mut(
+            statement,
+            answer.function(),
+            schemas,
+            &mut |function, scope| bind_call(function, scope, models),
+        )?;
+    }
+    Ok(())
 }
 
 fn no_address(span: Option<SqlSpan>) -> SqlError {

@@ -4,6 +4,7 @@
 //! (`models:/wine_quality/3`). [`bind`] settles the calls of a statement; [`predict`]
 //! executes them.
 
+mod answer;
 mod bind;
 mod loaded;
 pub mod predict;
@@ -13,8 +14,9 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::ArrayRef;
-use sluice_learn::features::Feature;
+use sluice_learn::features::{Feature, Target};
 
+pub use answer::Answer;
 pub use bind::{BoundModel, bind, model_addresses};
 pub use loaded::{Declared, LoadedModel};
 
@@ -26,11 +28,20 @@ pub trait Predictor: fmt::Debug + Send + Sync {
     /// The columns it takes, in order.
     fn features(&self) -> &[Feature];
 
-    /// One value a row, from one array a feature, each of `rows` values.
+    /// What it predicts.
+    fn target(&self) -> Target;
+
+    /// One value a row of the answer's type, from one array a feature, each of `rows`
+    /// values.
     ///
     /// # Errors
     /// Values that the model cannot take, or a model that has not been trained yet.
-    fn predict(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<f64>, ModelError>;
+    fn predict(
+        &self,
+        answer: Answer,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<ArrayRef, ModelError>;
 }
 
 /// The models that a session applies: loaded once, shared by all queries and partitions.

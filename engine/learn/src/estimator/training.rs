@@ -98,8 +98,12 @@ impl TrainingSet {
         let validation = validation.filter(|data| !data.is_empty());
         Ok(Self {
             plan: Arc::clone(train.plan()),
-            train: matrix(train).map_err(refused)?,
-            validation: validation.map(matrix).transpose().map_err(refused)?,
+            train: matrix(train, train.weights()).map_err(refused)?,
+            // Metrics count all rows alike.
+            validation: validation
+                .map(|data| matrix(data, None))
+                .transpose()
+                .map_err(refused)?,
         })
     }
 
@@ -116,7 +120,7 @@ impl TrainingSet {
     }
 }
 
-fn matrix(data: &Dataset) -> Result<DMatrix, HessboostError> {
+fn matrix(data: &Dataset, weights: Option<&[f32]>) -> Result<DMatrix, HessboostError> {
     let types: Vec<FeatureType> = data
         .plan()
         .features
@@ -126,12 +130,16 @@ fn matrix(data: &Dataset) -> Result<DMatrix, HessboostError> {
             FeatureKind::Number | FeatureKind::Boolean => FeatureType::Numerical,
         })
         .collect();
-    DMatrix::from_dense_shared(
+    let matrix = DMatrix::from_dense_shared(
         data.shared_values(),
         data.rows(),
         data.plan().features.len(),
         f32::NAN,
     )?
     .with_labels(data.labels())?
-    .with_feature_types(&types)
+    .with_feature_types(&types)?;
+    match weights {
+        Some(weights) => matrix.with_weights(weights),
+        None => Ok(matrix),
+    }
 }

@@ -12,3 +12,4 @@ mod quality;
 mod samplers;
 mod sweep;
 mod tables;
+mod tasks;

@@ -10,7 +10,7 @@ use sluice_learn::search::SamplerSpec;
 use sluice_learn::sweep::{
     Objective, SweepEvent, SweepOptions, SweepOutcome, SweepRequest, SweepSpec, own_param_name, run,
 };
-use sluice_learn::{LearnError, Splits};
+use sluice_learn::{LearnError, Splits, Task};
 
 use crate::tables::{Table, noisy_table, params, threads};
 
@@ -87,7 +87,7 @@ fn the_winner_is_the_best_trial_and_trials_are_ranked() {
     let ours = spec
         .objective()
         .metric
-        .compute(splits.validation.labels(), &scores);
+        .compute(Task::Binary, splits.validation.labels(), &scores);
     assert_eq!(best.value, Some(ours));
     assert_eq!(best.evaluation.as_ref().unwrap().get("auc"), best.value);
     assert!(best.chosen.contains_key("max_depth") && !best.chosen.contains_key("rounds"));
