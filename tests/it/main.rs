@@ -12,4 +12,5 @@ mod layering;
 mod outcome;
 mod sandbox;
 mod slt;
+mod tasks;
 mod wine;

@@ -82,15 +82,21 @@ impl Check for TrainingData {
     fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         let before = cx.diagnostics.len();
         let lists = self.exclude.iter().chain(&self.categorical);
-        for column in lists.chain(&self.weight) {
+        for column in lists {
             if column.eq_ignore_ascii_case(&self.label) {
                 let message = format!("`{column}` is the label");
                 cx.report(
                     Diagnostic::error("conflicting_keys", message)
-                        .help("the label is never a feature or a weight; name another column"),
+                        .help("the label is never a feature; take it out of this list"),
                     column.span,
                 );
             }
+        }
+        if let Some(weight) = &self.weight
+            && weight.eq_ignore_ascii_case(&self.label)
+        {
+            let message = format!("`{weight}` is the label");
+            cx.error("conflicting_keys", message, weight.span);
         }
         for column in &self.categorical {
             let excluded = |other: &&Spanned<String>| other.eq_ignore_ascii_case(column);
