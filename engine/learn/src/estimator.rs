@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub(crate) use training::feature_types;
 pub use training::{FeatureImportance, FitOptions, Fitted, RoundScore, TrainingSet};
 
 use crate::dataset::Dataset;

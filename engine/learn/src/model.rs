@@ -145,6 +145,16 @@ impl Model {
         }
     }
 
+    /// Nodes of all trees.
+    pub(crate) fn nodes(&self) -> usize {
+        let trees = self.booster.trees().iter();
+        trees.map(|tree| tree.num_nodes()).sum()
+    }
+
+    pub(crate) fn booster(&self) -> &BoostedModel {
+        &self.booster
+    }
+
     /// What each feature contributed, the most important first, ties by position.
     pub fn importance(&self) -> Vec<FeatureImportance> {
         let gains = self.booster.feature_importance(ImportanceType::TotalGain);

@@ -10,6 +10,7 @@ mod context;
 mod data;
 pub(crate) mod error;
 mod files;
+mod evidence;
 mod model;
 mod pool;
 mod promote;

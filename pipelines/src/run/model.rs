@@ -17,7 +17,7 @@ use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Split, Splits, Task};
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::promote::{Decision, decide};
-use super::{data, track};
+use super::{data, evidence, track};
 use crate::check::error_chain;
 use crate::events::{EventKind, LeaderboardRow};
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -148,14 +148,20 @@ async fn fit_in(
             spec.objective().metric.name,
         ),
     };
-    let (fitted, figures, report) = figures(fitted, splits).await?;
+    let (fitted, figures, report) = figures(fitted, Arc::clone(&splits)).await?;
     let watched = format!("validation.{watched}");
     let metrics = track::metrics(&figures, &fitted.history, &watched);
     run.state.log_metrics(run_id, &metrics).await?;
-    let files = vec![
+    let mut files = vec![
         ("importance.csv", track::importance_csv(&fitted)),
         ("evaluation.json", report),
     ];
+    let (fitted, more) = blocking(move || {
+        let more = evidence::files(&fitted.model, &splits)?;
+        Ok((fitted, more))
+    })
+    .await?;
+    files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(run, asset, model, key, run_id, fitted, &figures).await?;
     Ok((version, figures))

@@ -188,7 +188,7 @@ pub(crate) fn leaderboard_csv(trials: &[&Trial], objective: &str) -> String {
 }
 
 /// A field of a CSV line.
-fn quoted(field: &str) -> String {
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

@@ -120,16 +120,18 @@ impl TrainingSet {
     }
 }
 
-fn matrix(data: &Dataset, weights: Option<&[f32]>) -> Result<DMatrix, HessboostError> {
-    let types: Vec<FeatureType> = data
-        .plan()
-        .features
-        .iter()
+/// Which features are categories, for the learner.
+pub(crate) fn feature_types(plan: &FeaturePlan) -> Vec<FeatureType> {
+    let features = plan.features.iter();
+    features
         .map(|feature| match feature.kind {
             FeatureKind::Category { .. } => FeatureType::Categorical,
             FeatureKind::Number | FeatureKind::Boolean => FeatureType::Numerical,
         })
-        .collect();
+        .collect()
+}
+
+fn matrix(data: &Dataset, weights: Option<&[f32]>) -> Result<DMatrix, HessboostError> {
     let matrix = DMatrix::from_dense_shared(
         data.shared_values(),
         data.rows(),
@@ -137,7 +139,7 @@ fn matrix(data: &Dataset, weights: Option<&[f32]>) -> Result<DMatrix, HessboostE
         f32::NAN,
     )?
     .with_labels(data.labels())?
-    .with_feature_types(&types)?;
+    .with_feature_types(&feature_types(data.plan()))?;
     match weights {
         Some(weights) => matrix.with_weights(weights),
         None => Ok(matrix),

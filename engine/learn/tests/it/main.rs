@@ -4,6 +4,7 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod curves;
 mod dataset;
 mod estimators;
 mod metrics;
