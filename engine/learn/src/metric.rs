@@ -51,6 +51,11 @@ impl Goal {
     }
 }
 
+/// Of labels `[rows]` and one score a row.
+type OfRows = fn(&[f32], &[f64]) -> f64;
+/// Of labels `[rows]` and a score for each class.
+type OfClasses = fn(&[f32], ClassScores<'_>) -> f64;
+
 /// A figure that compares predictions with labels. What it takes depends on the task: the
 /// probabilities of the positive class, of each class (row-major), or numbers.
 #[derive(Debug)]
@@ -59,9 +64,9 @@ pub struct Metric {
     pub name: &'static str,
     /// Which values are better.
     pub goal: Goal,
-    binary: Option<fn(&[f32], &[f64]) -> f64>,
-    multiclass: Option<fn(&[f32], ClassScores<'_>) -> f64>,
-    regression: Option<fn(&[f32], &[f64]) -> f64>,
+    binary: Option<OfRows>,
+    multiclass: Option<OfClasses>,
+    regression: Option<OfRows>,
 }
 
 /// All metrics.
@@ -122,21 +127,21 @@ const fn smaller(name: &'static str) -> Metric {
 }
 
 impl Metric {
-    const fn binary(self, compute: fn(&[f32], &[f64]) -> f64) -> Self {
+    const fn binary(self, compute: OfRows) -> Self {
         Self {
             binary: Some(compute),
             ..self
         }
     }
 
-    const fn multiclass(self, compute: fn(&[f32], ClassScores<'_>) -> f64) -> Self {
+    const fn multiclass(self, compute: OfClasses) -> Self {
         Self {
             multiclass: Some(compute),
             ..self
         }
     }
 
-    const fn regression(self, compute: fn(&[f32], &[f64]) -> f64) -> Self {
+    const fn regression(self, compute: OfRows) -> Self {
         Self {
             regression: Some(compute),
             ..self
