@@ -49,8 +49,8 @@ impl Loss {
         let mut words = vec![AUTO];
         words.extend(LOSSES.iter().map(|(name, _)| *name));
         let own = OWN.iter().map(|(param, _)| *param);
-        Self {
-            written: own.filter(|param| params.value(param).is_some()).collect(),
+        let written: Vec<&str> = own.filter(|param| params.value(param).is_some()).collect();
+        let loss = Self {
             name: params.word("objective", AUTO, &words),
             scale_pos_weight: params.real("scale_pos_weight", 1.0, Bounds::Positive),
             huber_slope: params.real("huber_slope", 1.0, Bounds::Positive),
@@ -60,7 +60,16 @@ impl Loss {
                 1.5,
                 Bounds::Inside(1.0, 2.0),
             ),
+            written,
+        };
+        // What another loss would take is not worth recording.
+        for (param, of) in OWN {
+            let usual = loss.name == AUTO && *of == LOSSES[0].0;
+            if !loss.written.contains(param) && loss.name != *of && !usual {
+                params.forget(param);
+            }
         }
+        loss
     }
 
     fn of_task(&self, task: Task) -> &'static str {

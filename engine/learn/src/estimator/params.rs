@@ -152,6 +152,11 @@ impl<'m> Params<'m> {
         self.resolved.insert(name.to_owned(), value.into());
     }
 
+    /// Takes a parameter off the record.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.resolved.remove(name);
+    }
+
     /// Records that a parameter, as the user wrote its name, cannot be used.
     pub(super) fn reject(&mut self, name: &'static str, needs: &str) {
         let given = self.given.iter().find(|given| given.name == name);
