@@ -14,4 +14,5 @@ mod registry;
 mod sandbox;
 mod slt;
 mod sweeps;
+mod tasks;
 mod wine;

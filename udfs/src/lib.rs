@@ -15,7 +15,8 @@ use datafusion::prelude::SessionContext;
 use crate::models::{ModelSet, predict};
 
 /// Every function: a new one is a line here.
-const FUNCTIONS: &[fn(&Arc<ModelSet>) -> ScalarUDF] = &[predict::udf];
+const FUNCTIONS: &[fn(&Arc<ModelSet>) -> ScalarUDF] =
+    &[predict::value, predict::label, predict::scores];
 
 /// Registers all functions; they find models in `models`.
 pub fn register(ctx: &SessionContext, models: &Arc<ModelSet>) {

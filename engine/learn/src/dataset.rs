@@ -6,6 +6,7 @@
 //! partitions nor the order of arrival can change what is learned.
 
 mod builder;
+mod label;
 mod order;
 mod spec;
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use builder::DatasetBuilder;
 pub use spec::DatasetSpec;
 
-use crate::features::FeaturePlan;
+use crate::features::{FeaturePlan, Task};
 
 /// The column that says which split a row belongs to.
 pub const SPLIT_COLUMN: &str = "_split";
@@ -59,22 +60,31 @@ impl fmt::Display for Split {
     }
 }
 
-/// One split: features `[rows, features]` and binary labels `[rows]`.
+/// One split: features `[rows, features]`, labels `[rows]` and, if the table has them,
+/// weights `[rows]`.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     plan: Arc<FeaturePlan>,
     values: Arc<Vec<f32>>,
     labels: Arc<Vec<f32>>,
+    weights: Option<Arc<Vec<f32>>>,
 }
 
 impl Dataset {
-    /// A data set of a row-major matrix `[rows, features]` and one 0/1 label a row.
-    fn new(plan: Arc<FeaturePlan>, values: Vec<f32>, labels: Vec<f32>) -> Self {
+    /// A data set of a row-major matrix `[rows, features]`, and one label and perhaps one
+    /// weight a row.
+    fn new(
+        plan: Arc<FeaturePlan>,
+        values: Vec<f32>,
+        labels: Vec<f32>,
+        weights: Option<Vec<f32>>,
+    ) -> Self {
         debug_assert_eq!(values.len(), labels.len() * plan.features.len());
         Self {
             plan,
             values: Arc::new(values),
             labels: Arc::new(labels),
+            weights: weights.map(Arc::new),
         }
     }
 
@@ -93,7 +103,7 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// Rows of the positive class.
+    /// Rows of the second class: of two, the positive one.
     pub fn positives(&self) -> usize {
         self.labels.iter().filter(|&&label| label == 1.0).count()
     }
@@ -108,9 +118,20 @@ impl Dataset {
         Arc::clone(&self.values)
     }
 
-    /// The labels `[rows]`: 1 for the positive class, else 0.
+    /// The labels `[rows]`: the number to predict, or the position of the row's class
+    /// among those of the plan's label (of two, 1 is the positive one).
     pub fn labels(&self) -> &[f32] {
         &self.labels
+    }
+
+    /// How much each row counts in a fit `[rows]`, where the table says so.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_ref().map(|weights| weights.as_slice())
+    }
+
+    /// The kind of question that the label asks.
+    pub fn task(&self) -> Task {
+        self.plan.label.task
     }
 
     /// One row's features.
@@ -134,7 +155,7 @@ pub struct Straddling {
 /// train.
 #[derive(Debug, Clone)]
 pub struct Splits {
-    /// What models are fitted on; both classes occur.
+    /// What models are fitted on; every class occurs.
     pub train: Dataset,
     /// What early stopping and searches look at.
     pub validation: Dataset,

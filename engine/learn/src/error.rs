@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use arrow::datatypes::DataType;
 
 use crate::dataset::Split;
+use crate::features::Task;
 use crate::nearest::{hint, nearest};
 
 /// One parameter of an estimator, a sampler or a search space that cannot be used.
@@ -144,15 +145,40 @@ pub enum LearnError {
         /// What needs it and what to do.
         need: &'static str,
     },
-    /// The label's type cannot be learned.
+    /// The label's type does not go with the task.
     #[error(
-        "label `{column}` is of type {data_type}: a label is a boolean or a number with two values; write one in the table's SQL, for example `{column} = 'yes' AS {column}_yes`"
+        "label `{column}` is of type {data_type}: {}",
+        match .task {
+            Task::Binary => "for `task: binary` it is a boolean or a number with two values; write a boolean in the table's SQL, or `task: multiclass`",
+            Task::Multiclass => "for `task: multiclass` it is text, a number or a boolean; cast it in the table's SQL",
+            Task::Regression => "for `task: regression` it is a number; cast it in the table's SQL",
+        }
     )]
     LabelType {
         /// The label.
         column: String,
         /// Its Arrow type.
         data_type: DataType,
+        /// The task.
+        task: Task,
+    },
+    /// The weight's type is no number.
+    #[error("`weight:` names column `{column}` of type {data_type}: a weight is a number")]
+    WeightType {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// A row's weight cannot be used.
+    #[error(
+        "weight `{column}` is {value} in some row: a weight is a number from 0 up; mend it in the table's SQL"
+    )]
+    BadWeight {
+        /// The column.
+        column: String,
+        /// The value as text.
+        value: String,
     },
     /// Rows without a label.
     #[error(
@@ -166,16 +192,35 @@ pub enum LearnError {
         /// All rows.
         of: usize,
     },
-    /// More than two different label values.
+    /// More different label values than the task takes.
     #[error(
-        "label `{column}` has more than two values ({}, ...): only binary classification is supported so far; write a boolean in the table's SQL, for example `{column} >= {}`",
-        examples.join(", "), examples.last().map_or("1", String::as_str)
+        "label `{column}` has more than {} values ({}, ...): {}",
+        .most, examples.join(", "),
+        if *.most == 2 {
+            format!("write `task: multiclass` or `task: regression`, or a boolean in the table's SQL, for example `{column} >= {}`", examples.last().map_or("1", String::as_str))
+        } else {
+            "a number to predict is `task: regression`; else merge rare classes in the table's SQL".to_owned()
+        }
     )]
     TooManyClasses {
         /// The label.
         column: String,
+        /// How many it may have.
+        most: usize,
         /// Some of the values, ascending.
         examples: Vec<String>,
+    },
+    /// A class that no training row has.
+    #[error(
+        "label `{column}` is {value} in {rows} rows, none of them in the train split: it cannot be learned; filter such rows out or merge rare classes in the table's SQL, or split otherwise"
+    )]
+    UnseenClass {
+        /// The label.
+        column: String,
+        /// The class.
+        value: String,
+        /// Rows of the class.
+        rows: usize,
     },
     /// Fewer than two different label values.
     #[error(

@@ -3,7 +3,10 @@
 //! Adding an estimator is one file that exports an [`Entry`], and one line in
 //! [`ESTIMATORS`].
 
+mod class_weight;
+mod constraints;
 mod gradient_boosting;
+mod objective;
 mod params;
 mod random_forest;
 mod training;
@@ -13,10 +16,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub(crate) use training::feature_types;
 pub use training::{FeatureImportance, FitOptions, Fitted, RoundScore, TrainingSet};
 
 use crate::dataset::Dataset;
 use crate::error::{LearnError, ParamError};
+use crate::features::{Feature, Target};
 use crate::nearest::nearest;
 use crate::parallel::thread_pool;
 pub use params::Param;
@@ -31,6 +36,9 @@ pub trait Estimator: fmt::Debug + Send + Sync {
     ///
     /// A refused parameter or data set, a missing validation split, cancellation.
     fn fit(&self, data: &TrainingSet, options: &FitOptions<'_>) -> Result<Fitted, LearnError>;
+
+    /// The parameters that do not go with what a model takes and gives.
+    fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError>;
 
     /// Whether it stops early and therefore cannot do without a validation split.
     fn needs_validation(&self) -> bool {
@@ -82,6 +90,8 @@ impl Entry {
 pub struct EstimatorSpec {
     entry: &'static Entry,
     params: Map<String, Value>,
+    /// The parameters that the user gave: own name, written name.
+    written: Vec<(&'static str, String)>,
     estimator: Arc<dyn Estimator>,
 }
 
@@ -97,10 +107,12 @@ impl EstimatorSpec {
         let entry = Entry::find(name)?;
         let mut params = Params::new(map, entry.params);
         let estimator = (entry.build)(&mut params);
+        let written = params.written();
         let params = params.finish().map_err(LearnError::Params)?;
         Ok(Self {
             entry,
             params,
+            written,
             estimator: Arc::from(estimator),
         })
     }
@@ -113,6 +125,26 @@ impl EstimatorSpec {
     /// All parameters under their own names, defaults included: what a run records.
     pub fn params(&self) -> &Map<String, Value> {
         &self.params
+    }
+
+    /// Checks the parameters against what a model will take and give.
+    ///
+    /// # Errors
+    ///
+    /// Every parameter that does not go with it, under the name that the user wrote.
+    pub fn check(&self, features: &[Feature], target: Target) -> Result<(), LearnError> {
+        let mut errors = self.estimator.check(features, target);
+        for error in &mut errors {
+            let written = self.written.iter().find(|(own, _)| *own == error.param);
+            if let Some((_, written)) = written {
+                error.param.clone_from(written);
+            }
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(LearnError::Params(errors))
+        }
     }
 
     /// Whether fitting needs a validation split.
@@ -146,6 +178,8 @@ impl EstimatorSpec {
         data: &TrainingSet,
         options: &FitOptions<'_>,
     ) -> Result<Fitted, LearnError> {
+        let plan = data.plan();
+        self.check(&plan.features, plan.label.target())?;
         self.estimator.fit(data, options)
     }
 }

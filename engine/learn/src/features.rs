@@ -5,6 +5,7 @@
 //! is applied, so that training, SQL and HTTP cannot disagree.
 
 mod columns;
+mod label;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Schema};
@@ -14,6 +15,7 @@ use crate::error::{BindError, LearnError, Mistyped};
 use crate::nearest::nearest;
 
 pub(crate) use columns::{category_texts, numbers};
+pub use label::{Class, Interface, Label, LabelType, Target, Task};
 
 /// How a feature's values become numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,35 +106,6 @@ pub(crate) fn is_text(data_type: &DataType) -> bool {
 /// Whether `categorical:` may name a column of this type.
 pub(crate) fn is_category(data_type: &DataType) -> bool {
     is_text(data_type) || data_type.is_integer()
-}
-
-/// A class as the label column spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Class {
-    /// A value of a boolean label.
-    Boolean(bool),
-    /// A value of a numeric label.
-    Number(f64),
-}
-
-impl std::fmt::Display for Class {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Boolean(value) => write!(out, "{value}"),
-            Self::Number(value) => write!(out, "{value}"),
-        }
-    }
-}
-
-/// What a model predicts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Label {
-    /// The label's column.
-    pub name: String,
-    /// The classes: the negative one, then the positive one, whose probability is
-    /// predicted (TRUE, or the larger number).
-    pub classes: [Class; 2],
 }
 
 /// The ordered, typed inputs of a model, and what it predicts.

@@ -8,17 +8,22 @@
 //!    inside the model, so that training, SQL and HTTP share one code path.
 //! 3. [`estimator`]: names and parameters as users write them become a checked
 //!    [`estimator::EstimatorSpec`], which fits a [`model::Model`].
-//! 4. [`metric`]: scikit-learn's definitions, in one registry.
-//! 5. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
-//! 6. [`compute`]: the threads that all of them share.
+//! 4. [`metric`], [`curves`] and [`explain`]: scikit-learn's definitions, in one registry;
+//!    the curves behind them; and SHAP values.
+//! 5. [`judged`]: a model's figures on rows of any table.
+//! 6. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
+//! 7. [`compute`]: the threads that all of them share.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
 pub mod compute;
+pub mod curves;
 pub mod dataset;
 pub mod error;
 pub mod estimator;
+pub mod explain;
 pub mod features;
+pub mod judged;
 pub mod metric;
 pub mod model;
 pub mod search;
@@ -32,5 +37,5 @@ pub use compute::{ComputeBudget, Seat};
 pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, Split, Splits};
 pub use error::{LearnError, ParamError};
 pub use estimator::{EstimatorSpec, FitOptions, Fitted};
-pub use features::FeaturePlan;
+pub use features::{FeaturePlan, Task};
 pub use model::Model;

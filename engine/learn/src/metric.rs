@@ -1,15 +1,21 @@
-//! Metrics of binary classification, with scikit-learn's definitions.
+//! Metrics of classes and of numbers, with scikit-learn's definitions.
 //!
 //! Adding a metric is one function and one line in [`METRICS`].
 
+mod multiclass;
 mod ranking;
+mod regression;
 mod threshold;
 
 use serde::{Deserialize, Serialize};
 
+use multiclass::ClassScores;
+pub(crate) use multiclass::most_probable;
+pub(crate) use ranking::cumulative_counts;
 pub use threshold::Confusion;
 
 use crate::error::LearnError;
+use crate::features::Task;
 use crate::nearest::nearest;
 
 /// Which values of a metric are better.
@@ -45,40 +51,103 @@ impl Goal {
     }
 }
 
-/// A figure that compares probabilities of the positive class with 0/1 labels.
+/// Of labels `[rows]` and one score a row.
+type OfRows = fn(&[f32], &[f64]) -> f64;
+/// Of labels `[rows]` and a score for each class.
+type OfClasses = fn(&[f32], ClassScores<'_>) -> f64;
+
+/// A figure that compares predictions with labels. What it takes depends on the task: the
+/// probabilities of the positive class, of each class (row-major), or numbers.
 #[derive(Debug)]
 pub struct Metric {
     /// Its name, as after the dot of `validation.auc`.
     pub name: &'static str,
     /// Which values are better.
     pub goal: Goal,
-    compute: fn(&[f32], &[f64]) -> f64,
+    binary: Option<OfRows>,
+    multiclass: Option<OfClasses>,
+    regression: Option<OfRows>,
 }
 
 /// All metrics.
 pub static METRICS: &[Metric] = &[
-    metric("auc", Goal::Maximize, ranking::auc),
-    metric(
-        "average_precision",
-        Goal::Maximize,
-        ranking::average_precision,
-    ),
-    metric("log_loss", Goal::Minimize, threshold::log_loss),
-    metric("accuracy", Goal::Maximize, threshold::accuracy),
-    metric("precision", Goal::Maximize, threshold::precision),
-    metric("recall", Goal::Maximize, threshold::recall),
-    metric("f1", Goal::Maximize, threshold::f1),
+    larger("auc")
+        .binary(ranking::auc)
+        .multiclass(multiclass::auc),
+    larger("average_precision").binary(ranking::average_precision),
+    smaller("log_loss")
+        .binary(threshold::log_loss)
+        .multiclass(multiclass::log_loss),
+    larger("accuracy")
+        .binary(threshold::accuracy)
+        .multiclass(multiclass::accuracy),
+    larger("precision")
+        .binary(threshold::precision)
+        .multiclass(multiclass::precision),
+    larger("recall")
+        .binary(threshold::recall)
+        .multiclass(multiclass::recall),
+    larger("f1")
+        .binary(threshold::f1)
+        .multiclass(multiclass::f1),
+    larger("f1_weighted").multiclass(multiclass::f1_weighted),
+    larger("balanced_accuracy")
+        .binary(threshold::balanced_accuracy)
+        .multiclass(multiclass::balanced_accuracy),
+    larger("mcc")
+        .binary(threshold::mcc)
+        .multiclass(multiclass::mcc),
+    smaller("brier")
+        .binary(threshold::brier)
+        .multiclass(multiclass::brier),
+    smaller("rmse").regression(regression::rmse),
+    smaller("mae").regression(regression::mae),
+    larger("r2").regression(regression::r2),
+    smaller("mape").regression(regression::mape),
+    smaller("median_absolute_error").regression(regression::median_absolute_error),
+    smaller("max_error").regression(regression::max_error),
+    larger("explained_variance").regression(regression::explained_variance),
 ];
 
-const fn metric(name: &'static str, goal: Goal, compute: fn(&[f32], &[f64]) -> f64) -> Metric {
+const fn larger(name: &'static str) -> Metric {
     Metric {
         name,
-        goal,
-        compute,
+        goal: Goal::Maximize,
+        binary: None,
+        multiclass: None,
+        regression: None,
+    }
+}
+
+const fn smaller(name: &'static str) -> Metric {
+    Metric {
+        goal: Goal::Minimize,
+        ..larger(name)
     }
 }
 
 impl Metric {
+    const fn binary(self, compute: OfRows) -> Self {
+        Self {
+            binary: Some(compute),
+            ..self
+        }
+    }
+
+    const fn multiclass(self, compute: OfClasses) -> Self {
+        Self {
+            multiclass: Some(compute),
+            ..self
+        }
+    }
+
+    const fn regression(self, compute: OfRows) -> Self {
+        Self {
+            regression: Some(compute),
+            ..self
+        }
+    }
+
     /// The metric called `name`.
     ///
     /// # Errors
@@ -95,17 +164,35 @@ impl Metric {
             })
     }
 
-    /// The metric over 0/1 labels `[rows]` and probabilities of the positive class
-    /// `[rows]`. NaN where it is not defined: no row, a NaN among the scores, or one class
-    /// where two are needed.
-    pub fn compute(&self, labels: &[f32], scores: &[f64]) -> f64 {
-        if labels.is_empty()
-            || labels.len() != scores.len()
+    /// Whether the metric is defined for a task.
+    pub fn judges(&self, task: Task) -> bool {
+        match task {
+            Task::Binary => self.binary.is_some(),
+            Task::Multiclass => self.multiclass.is_some(),
+            Task::Regression => self.regression.is_some(),
+        }
+    }
+
+    /// The metric over labels `[rows]` and predictions `[rows]`, or `[rows, classes]`
+    /// row-major for several classes. NaN where it is not defined: for another task, no
+    /// row, a NaN among the predictions, or one class where more are needed.
+    pub fn compute(&self, task: Task, labels: &[f32], scores: &[f64]) -> f64 {
+        let width = scores.len().checked_div(labels.len()).unwrap_or(0);
+        if width == 0
+            || scores.len() != labels.len() * width
+            || (task != Task::Multiclass && width != 1)
             || scores.iter().any(|score| score.is_nan())
         {
             return f64::NAN;
         }
-        (self.compute)(labels, scores)
+        let value = match task {
+            Task::Binary => self.binary.map(|compute| compute(labels, scores)),
+            Task::Multiclass => self
+                .multiclass
+                .map(|compute| compute(labels, ClassScores::new(scores, width))),
+            Task::Regression => self.regression.map(|compute| compute(labels, scores)),
+        };
+        value.unwrap_or(f64::NAN)
     }
 }
 
@@ -120,15 +207,33 @@ pub fn metric_names() -> impl Iterator<Item = &'static str> {
     METRICS.iter().map(|metric| metric.name)
 }
 
-/// All metrics of one split, and the confusion matrix at probability 0.5.
+/// The names of the metrics of a task.
+pub fn metrics_of(task: Task) -> impl Iterator<Item = &'static str> {
+    METRICS
+        .iter()
+        .filter(move |metric| metric.judges(task))
+        .map(|metric| metric.name)
+}
+
+/// Counts of predicted against actual classes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ConfusionMatrix {
+    /// Of two classes, at probability 0.5.
+    Binary(Confusion),
+    /// Of several: a row of counts for each actual class, a count for each predicted one.
+    Classes(Vec<Vec<u64>>),
+}
+
+/// All metrics of one split, and the confusion matrix.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Rows that were looked at.
     pub rows: usize,
-    /// Each metric by name, in the registry's order.
+    /// Each metric of the task by name, in the registry's order.
     pub metrics: Vec<(&'static str, f64)>,
-    /// Counts of predicted against actual classes.
-    pub confusion: Confusion,
+    /// Counts of predicted against actual classes; none for a regression.
+    pub confusion: Option<ConfusionMatrix>,
 }
 
 impl Evaluation {
@@ -139,34 +244,58 @@ impl Evaluation {
     }
 }
 
-/// All metrics over 0/1 labels `[rows]` and probabilities of the positive class `[rows]`.
-pub fn evaluate(labels: &[f32], scores: &[f64]) -> Evaluation {
+/// All metrics of a task over labels `[rows]` and predictions as [`Metric::compute`] takes
+/// them. Rows count alike, whatever weight they had in the fit.
+pub fn evaluate(task: Task, labels: &[f32], scores: &[f64]) -> Evaluation {
+    let width = scores.len().checked_div(labels.len()).unwrap_or(0);
     Evaluation {
         rows: labels.len(),
         metrics: METRICS
             .iter()
-            .map(|metric| (metric.name, metric.compute(labels, scores)))
+            .filter(|metric| metric.judges(task))
+            .map(|metric| (metric.name, metric.compute(task, labels, scores)))
             .collect(),
-        confusion: Confusion::of(labels, scores),
+        confusion: match task {
+            Task::Binary => Some(ConfusionMatrix::Binary(Confusion::of(labels, scores))),
+            Task::Multiclass => Some(ConfusionMatrix::Classes(
+                ClassScores::new(scores, width.max(1)).confusion(labels),
+            )),
+            Task::Regression => None,
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Goal, METRICS, Metric, evaluate};
+    use super::{ConfusionMatrix, Goal, METRICS, Metric, Task, evaluate};
 
     #[test]
     fn undefined_is_nan_and_never_better() {
         for metric in METRICS {
-            assert!(metric.compute(&[], &[]).is_nan(), "{}", metric.name);
-            assert!(metric.compute(&[1.0, 0.0], &[f64::NAN, 0.5]).is_nan());
+            for task in Task::ALL {
+                assert!(metric.compute(task, &[], &[]).is_nan(), "{}", metric.name);
+                let scores = [f64::NAN, 0.5];
+                assert!(metric.compute(task, &[1.0, 0.0], &scores).is_nan());
+                assert!(metric.compute(task, &[1.0, 0.0], &[0.5; 3]).is_nan());
+            }
         }
         let auc = Metric::find("auc").unwrap();
-        assert!(auc.compute(&[1.0, 1.0], &[0.1, 0.2]).is_nan(), "one class");
+        let one_class = auc.compute(Task::Binary, &[1.0, 1.0], &[0.1, 0.2]);
+        assert!(one_class.is_nan());
+        let other_task = auc.compute(Task::Regression, &[1.0, 0.0], &[0.1, 0.2]);
+        assert!(other_task.is_nan());
         assert!(!Goal::Maximize.better(f64::NAN, 0.1));
         assert!(Goal::Maximize.better(0.1, f64::NAN));
         assert!(Goal::Minimize.better(0.1, 0.2));
         assert!(!Goal::Minimize.better(0.2, 0.2), "a tie is not better");
+    }
+
+    #[test]
+    fn every_task_has_its_default_metric() {
+        for task in Task::ALL {
+            let metric = Metric::find(task.default_metric()).unwrap();
+            assert!(metric.judges(task), "{task}");
+        }
     }
 
     #[test]
@@ -177,9 +306,12 @@ mod tests {
 
     #[test]
     fn a_probability_of_one_half_is_negative() {
-        let evaluation = evaluate(&[1.0, 0.0], &[0.5, 0.5]);
-        assert_eq!(evaluation.confusion.true_negatives, 1);
-        assert_eq!(evaluation.confusion.false_negatives, 1);
+        let evaluation = evaluate(Task::Binary, &[1.0, 0.0], &[0.5, 0.5]);
+        let Some(ConfusionMatrix::Binary(confusion)) = evaluation.confusion else {
+            panic!("{evaluation:?}");
+        };
+        assert_eq!(confusion.true_negatives, 1);
+        assert_eq!(confusion.false_negatives, 1);
         assert_eq!(evaluation.get("precision"), Some(0.0));
     }
 }

@@ -15,14 +15,17 @@ use serde_json::{Value, json};
 use crate::dataset::Dataset;
 use crate::error::LearnError;
 use crate::estimator::FeatureImportance;
-use crate::features::{FeatureKind, FeaturePlan};
+use crate::features::{FeatureKind, FeaturePlan, Task};
+use crate::metric::most_probable;
 
 /// The trees, in XGBoost's JSON format.
 pub const MODEL_FILE: &str = "model.json";
 /// The feature plan.
 pub const FEATURES_FILE: &str = "features.json";
 /// The version of the layout of [`FEATURES_FILE`].
-const FEATURES_FORMAT: u32 = 1;
+///
+/// 1: binary labels only, without their type. 2: any label.
+const FEATURES_FORMAT: u32 = 2;
 
 /// A fitted model. Cheap to clone and safe to share between threads.
 #[derive(Debug, Clone)]
@@ -70,18 +73,20 @@ impl Model {
         self.booster.num_trees()
     }
 
-    /// The probability of the positive class for each row of columns in the plan's order
-    /// (see [`FeaturePlan::bind`]); always within `[0, 1]`.
+    /// The predictions for each row of columns in the plan's order (see
+    /// [`FeaturePlan::bind`]): the probability of the positive class, the number, or of
+    /// several classes the probability of each, row-major `[rows, classes]`. Probabilities
+    /// are within `[0, 1]`, and those of several classes sum to 1.
     ///
     /// # Errors
     ///
     /// Columns of the wrong number or type.
-    pub fn predict_proba(&self, columns: &[ArrayRef]) -> Result<Vec<f64>, LearnError> {
+    pub fn predict_columns(&self, columns: &[ArrayRef]) -> Result<Vec<f64>, LearnError> {
         self.predict_rows(&self.plan.matrix(columns)?)
     }
 
-    /// The probability of the positive class for each row of a row-major matrix
-    /// `[rows, features]`; NaN is missing.
+    /// The predictions for each row of a row-major matrix `[rows, features]`; NaN is
+    /// missing.
     ///
     /// # Errors
     ///
@@ -98,18 +103,56 @@ impl Model {
                 action: "predict",
                 source,
             })?;
+        let scores = scores.as_slice().iter().map(|&score| f64::from(score));
         // A forest's mean of f32 leaves may leave [0, 1] by a rounding error.
-        let clamp = |&score: &f32| f64::from(score).clamp(0.0, 1.0);
-        Ok(scores.as_slice().iter().map(clamp).collect())
+        Ok(match self.plan.label.task {
+            Task::Regression => scores.collect(),
+            Task::Binary => scores.map(|score| score.clamp(0.0, 1.0)).collect(),
+            Task::Multiclass => {
+                let mut scores: Vec<f64> = scores.map(|score| score.clamp(0.0, 1.0)).collect();
+                for row in scores.chunks_exact_mut(self.plan.label.outputs()) {
+                    let sum: f64 = row.iter().sum();
+                    row.iter_mut().for_each(|score| *score /= sum);
+                }
+                scores
+            }
+        })
     }
 
-    /// The probability of the positive class for each row of a data set.
+    /// The predictions for each row of a data set.
     ///
     /// # Errors
     ///
     /// As [`Self::predict_rows`].
     pub fn predict(&self, data: &Dataset) -> Result<Vec<f64>, LearnError> {
         self.predict_rows(data.values())
+    }
+
+    /// The class of each row of predictions, as a position among the label's classes: of
+    /// two, the positive one above a probability of 0.5; of several, the most probable one
+    /// (the first among equals). Nothing for a regression.
+    pub fn classes_of(&self, scores: &[f64]) -> Vec<usize> {
+        match self.plan.label.task {
+            Task::Regression => Vec::new(),
+            Task::Binary => scores
+                .iter()
+                .map(|&score| usize::from(score > 0.5))
+                .collect(),
+            Task::Multiclass => scores
+                .chunks_exact(self.plan.label.outputs())
+                .map(most_probable)
+                .collect(),
+        }
+    }
+
+    /// Nodes of all trees.
+    pub(crate) fn nodes(&self) -> usize {
+        let trees = self.booster.trees().iter();
+        trees.map(|tree| tree.num_nodes()).sum()
+    }
+
+    pub(crate) fn booster(&self) -> &BoostedModel {
+        &self.booster
     }
 
     /// What each feature contributed, the most important first, ties by position.
@@ -210,13 +253,23 @@ impl Model {
         };
         let file: FeaturesFile = serde_json::from_slice(&read(&features_path)?)
             .map_err(|error| wrong(&features_path, error.to_string()))?;
-        if file.format != FEATURES_FORMAT {
+        if !(1..=FEATURES_FORMAT).contains(&file.format) {
             let reason = format!(
-                "it has format {}, and this version reads {FEATURES_FORMAT}",
+                "it has format {}, and this version reads 1 to {FEATURES_FORMAT}",
                 file.format
             );
             return Err(wrong(&features_path, reason));
         }
+        let label = &file.plan.label;
+        if !label.is_sound() {
+            let reason = format!(
+                "its label has {} classes, which is not {}",
+                label.classes.len(),
+                label.task
+            );
+            return Err(wrong(&features_path, reason));
+        }
+        let outputs = label.outputs();
         let mut document: Value = serde_json::from_slice(&read(&model_path)?)
             .map_err(|error| wrong(&model_path, error.to_string()))?;
         // The learner reads the list form only.
@@ -225,9 +278,9 @@ impl Model {
         });
         let booster = BoostedModel::decode(document.to_string(), ModelFormat::XgboostJson)
             .map_err(|error| wrong(&model_path, error.to_string()))?;
-        if booster.n_features() != file.plan.features.len() || booster.n_outputs() != 1 {
+        if booster.n_features() != file.plan.features.len() || booster.n_outputs() != outputs {
             let reason = format!(
-                "it reads {} features and gives {} values, but {FEATURES_FILE} names {} features and one value",
+                "it reads {} features and gives {} values, but {FEATURES_FILE} names {} features and {outputs} values",
                 booster.n_features(),
                 booster.n_outputs(),
                 file.plan.features.len()

@@ -251,7 +251,7 @@ async fn apply_model(
     }
 }
 
-/// Remembers what a model of the registry takes.
+/// Remembers what a model of the registry takes and gives.
 async fn stored_model(
     checker: &mut Checker<'_>,
     written: &str,
@@ -259,8 +259,8 @@ async fn stored_model(
 ) -> Result<(), String> {
     let resolved = checker.world.registry.resolve(uri).await;
     let version = resolved.map_err(|error| super::world::error_chain(&error))?;
-    let features = super::tables::features_of_version(&version.path)?;
-    checker.stored_features.insert(written.to_owned(), features);
+    let interface = super::tables::interface_of_version(&version.path)?;
+    checker.stored_models.insert(written.to_owned(), interface);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
-use sluice_udfs::models::predict;
+use sluice_udfs::models::Answer;
 
 /// Whether a column of a stored table holds outputs of `predict`: told by the table's name
 /// as the plan has it, and the column's.
@@ -83,7 +83,7 @@ fn is_made_of(expr: &Expr, input: &LogicalPlan, below: &[bool]) -> bool {
     let mut found = false;
     let visited = expr.apply(|part| {
         found |= match part {
-            Expr::ScalarFunction(call) => call.name() == predict::NAME,
+            Expr::ScalarFunction(call) => Answer::is_function(call.name()),
             Expr::Column(column) => is_predicted(column, input, below),
             _ => false,
         };

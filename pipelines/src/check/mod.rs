@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
-use sluice_learn::features::Feature;
+use sluice_learn::features::Interface;
 pub use world::World;
 pub(crate) use world::error_chain;
 
@@ -65,7 +65,7 @@ pub(crate) struct Checker<'a> {
     pub(crate) assets: Vec<Declaration<'a>>,
     pub(crate) diagnostics: Diagnostics,
     /// Inputs of the models that only the registry has, by address as written.
-    pub(crate) stored_features: HashMap<String, Vec<Feature>>,
+    pub(crate) stored_models: HashMap<String, Interface>,
 }
 
 impl<'a> Checker<'a> {
@@ -113,7 +113,7 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
         world,
         assets: declarations(spec),
         diagnostics: Diagnostics::new(),
-        stored_features: HashMap::new(),
+        stored_models: HashMap::new(),
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);

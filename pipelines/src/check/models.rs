@@ -6,10 +6,11 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 use sluice_lake::TableName;
 use sluice_learn::error::ParamError;
-use sluice_learn::metric::Goal as Direction;
+use sluice_learn::features::Interface;
+use sluice_learn::metric::{Goal as Direction, Metric, metrics_of};
 use sluice_learn::search::{SamplerSpec, is_search_space};
 use sluice_learn::sweep::{Objective, PrunerSpec, SweepRequest, SweepSpec};
-use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError};
+use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError, Task};
 
 use super::edges::Found;
 use super::tables::Known;
@@ -42,8 +43,8 @@ pub(crate) fn check(
     let from = found.reads.first()?;
     let schema = known.tables.get(from)?.clone();
     let spec = dataset(known, data, from);
-    let features = match spec.features(&schema) {
-        Ok(features) => features,
+    let interface = match spec.interface(&schema) {
+        Ok(interface) => interface,
         Err(errors) => {
             for error in &errors {
                 report_data(checker, data, from, &schema, error);
@@ -51,14 +52,77 @@ pub(crate) fn check(
             return None;
         }
     };
-    known.features.insert(position, features);
+    let task = interface.target.task;
+    let fits = fit
+        .as_ref()
+        .is_some_and(|fit| goes_with(checker, model.body.estimator(), fit, &interface));
+    let judged = metrics_judge(checker, model, task);
+    known.interfaces.insert(position, interface);
+    if !fits || !judged {
+        return None;
+    }
     Some(AssetBody::Model(Box::new(ModelAsset {
         from: from.clone(),
         data: spec,
         fit: fit?,
+        task,
         register: model.register.clone(),
         definition: definition(model),
     })))
+}
+
+/// Whether an estimator's parameters go with the features and the label: at every probe of
+/// a search.
+fn goes_with(
+    checker: &mut Checker<'_>,
+    component: &Component,
+    fit: &Fit,
+    interface: &Interface,
+) -> bool {
+    let check = |spec: &EstimatorSpec| spec.check(&interface.features, interface.target);
+    let checked = match fit {
+        Fit::Train(spec) => check(spec),
+        Fit::Sweep(spec) => {
+            let space = spec.space();
+            let probes = space.probes().into_iter();
+            probes
+                .map(|probe| EstimatorSpec::parse(spec.estimator(), &space.params(&probe)))
+                .try_for_each(|spec| check(&spec?))
+        }
+    };
+    if let Err(error) = &checked {
+        report_component(checker, component, error);
+    }
+    checked.is_ok()
+}
+
+/// Whether all metrics that a model is chosen by are defined for its task.
+fn metrics_judge(checker: &mut Checker<'_>, model: &ModelSpec, task: Task) -> bool {
+    let mut named: Vec<(&'static str, Span)> = Vec::new();
+    if let ModelBody::Sweep(sweep) = &model.body {
+        let metric = sweep.goal.metric();
+        named.push((metric.name, metric.span));
+    }
+    let when = model.register.as_ref().and_then(|r| r.when.as_ref());
+    for condition in when.iter().flat_map(|when| &when.conditions) {
+        let metrics = condition.value.metrics();
+        named.extend(metrics.map(|metric| (metric.name, condition.span)));
+    }
+    let mut all = true;
+    for (name, span) in named {
+        if Metric::find(name).is_ok_and(|metric| metric.judges(task)) {
+            continue;
+        }
+        all = false;
+        let names: Vec<&str> = metrics_of(task).collect();
+        let message = format!("`{name}` does not judge a model of `task: {task}`");
+        checker.error(
+            Diagnostic::error("bad_metric", message)
+                .help(format!("use {}", crate::spec::decode::list(&names))),
+            span,
+        );
+    }
+    all
 }
 
 fn dataset(known: &Known, data: &TrainingData, from: &TableName) -> DatasetSpec {
@@ -74,6 +138,8 @@ fn dataset(known: &Known, data: &TrainingData, from: &TableName) -> DatasetSpec 
             .get(from)
             .map(|columns| columns.iter().cloned().collect())
             .unwrap_or_default(),
+        task: data.task.map(|task| task.value),
+        weight: data.weight.as_ref().map(|weight| weight.value.clone()),
     }
 }
 
@@ -86,6 +152,7 @@ fn report_data(
 ) {
     let named = |column: &str| {
         let lists = data.exclude.iter().chain(&data.categorical);
+        let lists = lists.chain(&data.weight);
         lists
             .clone()
             .find(|other| other.value == column)
@@ -100,7 +167,7 @@ fn report_data(
             };
             ("unknown_column", span.unwrap_or(data.label.span))
         }
-        LearnError::NotCategorical { column, .. } => {
+        LearnError::NotCategorical { column, .. } | LearnError::WeightType { column, .. } => {
             ("wrong_type", named(column).unwrap_or(data.from.span))
         }
         LearnError::LabelType { .. } => ("wrong_type", data.label.span),
@@ -284,6 +351,13 @@ fn definition(model: &ModelSpec) -> serde_json::Value {
         "categorical": names(&data.categorical),
         "estimator": component(model.body.estimator()),
     });
+    // Only what is written: definitions of before these keys keep their identity.
+    if let Some(task) = data.task {
+        definition["task"] = json!(task.value);
+    }
+    if let Some(weight) = &data.weight {
+        definition["weight"] = json!(weight.value.to_lowercase());
+    }
     if let ModelBody::Sweep(sweep) = &model.body {
         definition["sweep"] = json!({
             "sampler": component(&sweep.sampler),

@@ -18,7 +18,7 @@ use sluice_lake::ingest::{self, CsvOptions, IngestError, NameStyle};
 use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
 use sluice_lake::sql::{self, SqlError, Statement, output_schema, parse_expression};
 use sluice_lake::system::SystemSchema;
-use sluice_learn::features::Feature;
+use sluice_learn::features::Interface;
 use sluice_udfs::models::{
     BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind,
 };
@@ -46,7 +46,7 @@ pub(crate) struct Known {
     /// Columns that hold outputs of `predict`, by table.
     pub(crate) predicted: BTreeMap<TableName, BTreeSet<String>>,
     /// Inputs of the models of the project, by asset.
-    pub(crate) features: HashMap<usize, Vec<Feature>>,
+    pub(crate) interfaces: HashMap<usize, Interface>,
 }
 
 impl Known {
@@ -77,7 +77,7 @@ impl Known {
             models,
             tables: BTreeMap::new(),
             predicted: BTreeMap::new(),
-            features: HashMap::new(),
+            interfaces: HashMap::new(),
         })
     }
 
@@ -280,11 +280,12 @@ fn bound_models(
     let mut models = BTreeMap::new();
     for model in applied {
         let makers = registering(checker, &model.uri);
-        let features = match makers.last() {
-            Some(maker) => known.features.get(maker)?.clone(),
-            None => checker.stored_features.get(&model.written)?.clone(),
+        let interface = match makers.last() {
+            Some(maker) => known.interfaces.get(maker)?.clone(),
+            None => checker.stored_models.get(&model.written)?.clone(),
         };
-        let declared = Arc::new(DeclaredModel::new(features.clone()));
+        let features = interface.features.clone();
+        let declared = Arc::new(DeclaredModel::new(interface));
         known.models.insert(&model.written, declared);
         models.insert(
             model.written.clone(),
@@ -297,10 +298,13 @@ fn bound_models(
     Some(models)
 }
 
-/// The inputs of a version in the registry.
-pub(super) fn features_of_version(folder: &std::path::Path) -> Result<Vec<Feature>, String> {
+/// What a version in the registry takes and gives.
+pub(super) fn interface_of_version(folder: &std::path::Path) -> Result<Interface, String> {
     let model = LoadedModel::open(folder).map_err(|error| error_chain(error.as_ref()))?;
-    Ok(model.features().to_vec())
+    Ok(Interface {
+        features: model.features().to_vec(),
+        target: model.target(),
+    })
 }
 
 /// Whether every column has a name of its own.

@@ -19,7 +19,7 @@ use sluice_lake::ingest::CsvOptions;
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
-use sluice_learn::{DatasetSpec, EstimatorSpec};
+use sluice_learn::{DatasetSpec, EstimatorSpec, Task};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -218,6 +218,8 @@ pub struct ModelAsset {
     pub from: TableName,
     /// Label and features.
     pub data: DatasetSpec,
+    /// The kind of question that the label asks.
+    pub task: Task,
     /// What is fitted.
     pub fit: Fit,
     /// Where the model goes.

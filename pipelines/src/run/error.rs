@@ -84,8 +84,6 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_udfs::models::ModelError,
     },
-    #[error("the table `{table}` has no column `{column}` any more")]
-    ColumnGone { table: String, column: String },
     #[error("cannot write {path}")]
     Write {
         path: String,

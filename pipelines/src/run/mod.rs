@@ -9,6 +9,7 @@ mod content_hash;
 mod context;
 mod data;
 pub(crate) mod error;
+mod evidence;
 mod files;
 mod model;
 mod pool;

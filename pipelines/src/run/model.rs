@@ -8,14 +8,15 @@ use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
+use sluice_learn::features::LabelType;
 use sluice_learn::metric::{Metric, evaluate};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::promote::{Decision, decide};
 use super::search::search;
-use super::{data, resume, reuse, track};
+use super::{data, evidence, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -135,8 +136,8 @@ async fn fit_in(
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
     let (fitted, watched) = match &model.fit {
         Fit::Train(spec) => (
-            train(run, asset, spec, &splits, seat, run_id).await?,
-            DEFAULT_METRIC,
+            train(run, asset, (spec, model.task), &splits, seat, run_id).await?,
+            model.task.default_metric(),
         ),
         Fit::Sweep(spec) => (
             {
@@ -146,14 +147,20 @@ async fn fit_in(
             spec.objective().metric.name,
         ),
     };
-    let (fitted, figures, report) = figures(fitted, splits).await?;
+    let (fitted, figures, report) = figures(fitted, Arc::clone(&splits)).await?;
     let watched = format!("validation.{watched}");
     let metrics = track::metrics(&figures, &fitted.history, &watched);
     run.state.log_metrics(run_id, &metrics).await?;
-    let files = vec![
+    let mut files = vec![
         ("importance.csv", track::importance_csv(&fitted)),
         ("evaluation.json", report),
     ];
+    let (fitted, more) = blocking(move || {
+        let more = evidence::files(&fitted.model, &splits)?;
+        Ok((fitted, more))
+    })
+    .await?;
+    files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(
         run,
@@ -168,9 +175,6 @@ async fn fit_in(
     Ok((version, figures))
 }
 
-/// What a single fit watches on the validation rows.
-const DEFAULT_METRIC: &str = "auc";
-
 /// The seed of the estimator, which also orders the rows.
 fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
@@ -183,7 +187,7 @@ fn seed(model: &ModelAsset) -> u64 {
 async fn train(
     run: &RunContext,
     asset: &Asset,
-    spec: &EstimatorSpec,
+    (spec, task): (&EstimatorSpec, Task),
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
@@ -216,7 +220,7 @@ async fn train(
         let options = FitOptions {
             threads: lease.threads(),
             cancel,
-            metric: Metric::find(DEFAULT_METRIC)?,
+            metric: Metric::find(task.default_metric())?,
             on_round: Some(&on_round),
         };
         let validation = (!splits.validation.is_empty()).then_some(&splits.validation);
@@ -238,21 +242,19 @@ async fn figures(
             if data.is_empty() {
                 continue;
             }
-            let evaluation = evaluate(data.labels(), &fitted.model.predict(data)?);
-            let confusion = evaluation.confusion;
-            report.insert(
-                split.to_string(),
-                json!({
-                    "rows": evaluation.rows,
-                    "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
-                    "confusion_matrix": {
-                        "true_negatives": confusion.true_negatives,
-                        "false_positives": confusion.false_positives,
-                        "false_negatives": confusion.false_negatives,
-                        "true_positives": confusion.true_positives,
-                    },
-                }),
-            );
+            let scores = fitted.model.predict(data)?;
+            let evaluation = evaluate(data.task(), data.labels(), &scores);
+            let mut part = json!({
+                "rows": evaluation.rows,
+                "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
+            });
+            if let Some(confusion) = &evaluation.confusion {
+                part["confusion_matrix"] = json!(confusion);
+            }
+            if data.task() == Task::Multiclass {
+                part["classes"] = json!(data.plan().label.classes);
+            }
+            report.insert(split.to_string(), part);
             for (name, value) in evaluation.metrics {
                 figures.insert(format!("{split}.{name}"), value);
             }
@@ -331,6 +333,7 @@ pub(crate) fn signature(model: &Model) -> Signature {
         "string" => ColumnType::String,
         _ => ColumnType::Double,
     };
+    let label = &model.plan().label;
     let features = model.plan().features.iter();
     Signature {
         inputs: features
@@ -342,7 +345,12 @@ pub(crate) fn signature(model: &Model) -> Signature {
             .collect(),
         outputs: vec![SignatureColumn {
             name: None,
-            column_type: ColumnType::Double,
+            column_type: match (label.task, label.label_type) {
+                (Task::Binary | Task::Regression, _) | (_, LabelType::Float) => ColumnType::Double,
+                (_, LabelType::Boolean) => ColumnType::Boolean,
+                (_, LabelType::Integer) => ColumnType::Long,
+                (_, LabelType::Text) => ColumnType::String,
+            },
             required: true,
         }],
     }

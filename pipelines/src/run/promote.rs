@@ -6,15 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::array::RecordBatch;
 use datafusion::logical_expr::{Expr, lit};
-use sluice_lake::TableName;
 use sluice_lake::registry::{AliasChange, ModelVersion, MoveAlias, RegistryError};
-use sluice_learn::Model;
-use sluice_learn::features::Class;
+use sluice_learn::judged::Judged;
 use sluice_learn::metric::Metric;
+use sluice_learn::{LearnError, Model};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
@@ -219,38 +216,30 @@ async fn rescore(
         .map(|metric| Metric::find(metric.name))
         .collect::<Result<_, _>>()?;
     let folder = champion.path.clone();
-    let (label, number) = (model.data.label.clone(), champion.version);
-    let table = model.from.clone();
+    let (label, number, task) = (model.data.label.clone(), champion.version, model.task);
     blocking(move || {
         let model = Model::load(&folder)?;
-        let (mut labels, mut scores) = (Vec::new(), Vec::new());
+        let other = model.plan().label.task;
+        if other != task {
+            return Ok(Err(format!(
+                "version {number}, the champion, is of `task: {other}`, and this one of `task: {task}`: their figures do not compare"
+            )));
+        }
+        let mut rows = Judged::new(&model);
         for batch in &batches {
-            let positions = match model.plan().bind(&batch.schema()) {
-                Ok(positions) => positions,
-                Err(error) => {
+            match rows.push(batch, &label) {
+                Ok(()) => {}
+                Err(LearnError::Bind(error)) => {
                     return Ok(Err(format!(
                         "version {number}, the champion, cannot be scored on these rows: {error}"
                     )));
                 }
-            };
-            let columns: Vec<ArrayRef> = positions
-                .iter()
-                .map(|position| batch.column(*position).clone())
-                .collect();
-            scores.extend(model.predict_proba(&columns)?);
-            labels.extend(positives(
-                batch,
-                &table,
-                &label,
-                &model.plan().label.classes[1],
-            )?);
+                Err(error) => return Err(error.into()),
+            }
         }
-        let figures = wanted.iter().map(|metric| {
-            (
-                format!("test.{}", metric.name),
-                metric.compute(&labels, &scores),
-            )
-        });
+        let figures = wanted
+            .iter()
+            .map(|metric| (format!("test.{}", metric.name), rows.figure(metric)));
         Ok(Ok(figures.collect()))
     })
     .await
@@ -272,34 +261,4 @@ async fn test_rows(run: &RunContext, model: &ModelAsset) -> Result<Vec<RecordBat
         .read_table(table.provider)?
         .filter(is_test)?;
     Ok(rows.collect().await?)
-}
-
-/// 1 for each row whose label is the positive class, else 0.
-fn positives(
-    batch: &RecordBatch,
-    table: &TableName,
-    label: &str,
-    positive: &Class,
-) -> Result<Vec<f32>, StageError> {
-    let column = batch
-        .schema()
-        .fields()
-        .iter()
-        .position(|field| field.name().eq_ignore_ascii_case(label))
-        .map(|position| batch.column(position))
-        .ok_or_else(|| StageError::ColumnGone {
-            table: table.to_string(),
-            column: label.to_owned(),
-        })?;
-    let values =
-        cast(column, &DataType::Float64).map_err(datafusion::error::DataFusionError::from)?;
-    let positive = match positive {
-        Class::Boolean(value) => f64::from(u8::from(*value)),
-        Class::Number(value) => *value,
-    };
-    Ok(values
-        .as_primitive::<Float64Type>()
-        .iter()
-        .map(|value| if value == Some(positive) { 1.0 } else { 0.0 })
-        .collect())
 }

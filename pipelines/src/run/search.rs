@@ -8,14 +8,18 @@ use sluice_lake::state::RunId;
 use sluice_learn::metric::Goal;
 use sluice_learn::sweep::{self, SweepEvent, SweepOptions, SweepOutcome, SweepSpec, Trial};
 use sluice_learn::{Fitted, Seat, Splits};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
-use super::context::RunContext;
+use super::context::{RunContext, now_ms};
 use super::error::StageError;
 use super::resume::{self, KEY_TAG, WARM_TAG};
 use super::track;
 use crate::events::{EventKind, LeaderboardRow};
 use crate::plan::Asset;
+
+/// Trials that may wait to be recorded: the sweep waits for the store rather than run ahead of
+/// it, so that little is lost when it is killed, and a stop comes in time.
+const WAITING: usize = 1;
 
 /// Lines of a leaderboard that are shown.
 const LEADERBOARD_ROWS: usize = 10;
@@ -46,15 +50,17 @@ pub(crate) async fn search(
             total: spec.trials() as u64,
         });
     }
-    let (sender, ended) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, ended) = tokio::sync::mpsc::channel(WAITING);
     let (worker, splits, before) = (spec.clone(), Arc::clone(splits), resumed.before);
     let sweep = run.compute(move |cancel: &AtomicBool| {
         let on_event = |event: SweepEvent<'_>| {
-            // The receiver outlives the sweep.
+            // Without a receiver the recording has failed, and the stage with it.
             let _ = match event {
                 SweepEvent::Started { .. } => Ok(()),
-                SweepEvent::Finished(trial) => sender.send((trial.clone(), false)),
-                SweepEvent::Resumed(trial) => sender.send((trial.clone(), true)),
+                SweepEvent::Finished(trial) => {
+                    sender.blocking_send((trial.clone(), Some(now_ms())))
+                }
+                SweepEvent::Resumed(trial) => sender.blocking_send((trial.clone(), None)),
             };
         };
         let options = SweepOptions {
@@ -72,7 +78,9 @@ pub(crate) async fn search(
     Ok(outcome.winner)
 }
 
-/// Records trials as they end, until there are no more. Returns the runs of all.
+/// Records trials as they end, until there are no more. Returns the runs of all. With each
+/// comes when it ended, in milliseconds since 1970 UTC, which may be before its turn to be
+/// recorded; an earlier run's trial has none.
 async fn record(
     run: &RunContext,
     asset: &Asset,
@@ -80,21 +88,21 @@ async fn record(
     key: &str,
     run_id: &RunId,
     mut ids: BTreeMap<usize, RunId>,
-    mut ended: UnboundedReceiver<(Trial, bool)>,
+    mut ended: Receiver<(Trial, Option<i64>)>,
 ) -> Result<BTreeMap<usize, RunId>, StageError> {
     let goal = spec.objective().metric.goal;
     let objective = spec.objective().name();
     let mut best: Option<f64> = None;
-    while let Some((trial, resumed)) = ended.recv().await {
+    while let Some((trial, end_time_ms)) = ended.recv().await {
         best = match (best, trial.value.filter(|_| !trial.pruned)) {
             (Some(best), Some(value)) if !goal.better(value, best) => Some(best),
             (best, value) => value.or(best),
         };
-        if resumed {
+        let Some(end_time_ms) = end_time_ms else {
             continue;
-        }
+        };
         let id = RunId::generate();
-        let finished = track::trial(run, run_id, id.clone(), key, &trial, &objective);
+        let finished = track::trial(run, run_id, &id, key, (&trial, end_time_ms), &objective);
         run.state.record_runs(&[finished]).await?;
         run.emit(EventKind::Trial {
             asset: asset.name.clone(),

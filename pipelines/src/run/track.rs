@@ -80,12 +80,11 @@ pub(crate) fn metrics(
 pub(crate) fn trial(
     run: &RunContext,
     sweep: &RunId,
-    run_id: RunId,
+    run_id: &RunId,
     key: &str,
-    trial: &Trial,
+    (trial, end_time_ms): (&Trial, i64),
     objective: &str,
 ) -> FinishedRun {
-    let end_time_ms = now_ms();
     let figures: BTreeMap<String, f64> = trial
         .evaluation
         .iter()
@@ -104,7 +103,7 @@ pub(crate) fn trial(
             .map(|best| (BEST_ITERATION_TAG.to_owned(), best.to_string())),
     );
     FinishedRun {
-        run_id,
+        run_id: run_id.clone(),
         run: NewRun {
             project: run.project.clone(),
             pipeline: run.plan.pipeline.clone(),
@@ -210,7 +209,7 @@ pub(crate) fn leaderboard_csv(trials: &[&Trial], objective: &str) -> String {
 }
 
 /// A field of a CSV line.
-fn quoted(field: &str) -> String {
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

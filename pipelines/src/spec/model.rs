@@ -1,13 +1,19 @@
 //! `models:`.
 
+use serde_json::{Value as Json, json};
+use sluice_learn::Task;
+
 use super::component::Component;
-use super::decode::{Check, Context, Fields, choice, record};
+use super::decode::{Check, Context, Decode, Fields, choice, record};
 use super::duration::Length;
 use super::metric::Metric;
 use super::name::{AliasNames, Name, RegisteredNames};
+use super::scalar::word;
+use super::schema::Definitions;
 use super::when::When;
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
+use crate::yaml::Node;
 
 record! {
     /// A model that the pipeline fits.
@@ -62,6 +68,10 @@ record! {
         "from" from: Spanned<String>,
         /// The column to predict.
         "label" label: Spanned<String>,
+        /// What is asked of the label: `binary` (the probability of the positive one of two classes), `multiclass` (one of several classes) or `regression` (a number); by default `multiclass` for text, else `binary`.
+        "task" task: Option<Spanned<Task>>,
+        /// A column that says how much each row counts in the fit; it is no feature.
+        "weight" weight: Option<Spanned<String>>,
         /// Columns that are no features.
         "exclude" exclude: Vec<Spanned<String>>,
         /// Text columns that are features, each value a category.
@@ -72,7 +82,8 @@ record! {
 impl Check for TrainingData {
     fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         let before = cx.diagnostics.len();
-        for column in self.exclude.iter().chain(&self.categorical) {
+        let lists = self.exclude.iter().chain(&self.categorical);
+        for column in lists {
             if column.eq_ignore_ascii_case(&self.label) {
                 let message = format!("`{column}` is the label");
                 cx.report(
@@ -82,6 +93,12 @@ impl Check for TrainingData {
                 );
             }
         }
+        if let Some(weight) = &self.weight
+            && weight.eq_ignore_ascii_case(&self.label)
+        {
+            let message = format!("`{weight}` is the label");
+            cx.error("conflicting_keys", message, weight.span);
+        }
         for column in &self.categorical {
             let excluded = |other: &&Spanned<String>| other.eq_ignore_ascii_case(column);
             if self.exclude.iter().find(excluded).is_some() {
@@ -90,6 +107,22 @@ impl Check for TrainingData {
             }
         }
         cx.diagnostics.len() == before
+    }
+}
+
+const TASKS: &[(&str, Task)] = &[
+    ("binary", Task::Binary),
+    ("multiclass", Task::Multiclass),
+    ("regression", Task::Regression),
+];
+
+impl Decode for Task {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        word("task", TASKS, node, cx)
+    }
+
+    fn schema(_defs: &mut Definitions) -> Json {
+        json!({"enum": TASKS.iter().map(|(word, _)| word).collect::<Vec<_>>()})
     }
 }
 

@@ -45,6 +45,20 @@ pub enum Condition {
     },
 }
 
+impl Condition {
+    /// The metrics that it names, of either version.
+    pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
+        let sides = match self {
+            Self::NoChampion => [None, None],
+            Self::Compare { left, right, .. } => [Some(left), Some(right)],
+        };
+        sides.into_iter().flatten().filter_map(|side| match side {
+            Operand::Challenger(metric) | Operand::Champion(metric) => Some(metric),
+            Operand::Number(_) => None,
+        })
+    }
+}
+
 /// A figure in a condition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {

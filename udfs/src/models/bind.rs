@@ -17,8 +17,8 @@ use sluice_lake::sql::{
 };
 use sluice_learn::features::Feature;
 
+use super::Answer;
 use super::address::{ModelAddress, as_of_argument, moment};
-use super::predict;
 
 /// What a model's address as written stands for.
 #[derive(Debug, Clone)]
@@ -37,7 +37,10 @@ pub fn model_addresses(
     statement: &Statement,
 ) -> Result<Vec<(ModelAddress, Option<SqlSpan>)>, SqlError> {
     let mut addresses = Vec::new();
-    for call in function_calls(statement, predict::NAME) {
+    let calls = Answer::ALL
+        .into_iter()
+        .flat_map(|answer| function_calls(statement, answer.function()));
+    for call in calls {
         let Some(written) = call.literal(0) else {
             return Err(no_address(call.span));
         };
@@ -74,8 +77,8 @@ fn no_moment(value: &Expr, place: Option<SqlSpan>) -> SqlError {
     ))
 }
 
-/// Rewrites every call of `predict` to the versions in `models`, which has an entry for
-/// each of the statement's [`model_addresses`], by its text.
+/// Rewrites every call of `predict`, `predict_label` and `predict_scores` to the versions in
+/// `models`, which has an entry for each of the statement's [`model_addresses`], by its text.
 ///
 /// # Errors
 /// A call whose columns do not fit its model: all those that are missing, the first that
@@ -85,9 +88,15 @@ pub fn bind(
     schemas: &TableSchemas,
     models: &BTreeMap<String, BoundModel>,
 ) -> Result<(), SqlError> {
-    visit_calls_mut(statement, predict::NAME, schemas, &mut |function, scope| {
-        bind_call(function, scope, models)
-    })
+    for answer in Answer::ALL {
+        visit_calls_mut(
+            statement,
+            answer.function(),
+            schemas,
+            &mut |function, scope| bind_call(function, scope, models),
+        )?;
+    }
+    Ok(())
 }
 
 fn no_address(span: Option<SqlSpan>) -> SqlError {

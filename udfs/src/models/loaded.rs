@@ -5,9 +5,9 @@ use std::path::Path;
 
 use arrow::array::ArrayRef;
 use sluice_learn::Model;
-use sluice_learn::features::Feature;
+use sluice_learn::features::{Feature, Interface, Target};
 
-use super::{ModelError, Predictor};
+use super::{Answer, ModelError, Predictor};
 
 /// A model version, loaded from its folder.
 #[derive(Debug)]
@@ -32,33 +32,48 @@ impl Predictor for LoadedModel {
         &self.model.plan().features
     }
 
-    fn predict(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<f64>, ModelError> {
-        if rows == 0 {
-            return Ok(Vec::new());
-        }
-        Ok(self.model.predict_proba(columns)?)
+    fn target(&self) -> Target {
+        self.model.plan().label.target()
+    }
+
+    fn predict(
+        &self,
+        answer: Answer,
+        columns: &[ArrayRef],
+        _rows: usize,
+    ) -> Result<ArrayRef, ModelError> {
+        answer.of(&self.model, columns)
     }
 }
 
 /// A model that a project will train: enough to plan a statement that applies it.
 #[derive(Debug)]
 pub struct Declared {
-    features: Vec<Feature>,
+    interface: Interface,
 }
 
 impl Declared {
-    /// A model of these inputs.
-    pub fn new(features: Vec<Feature>) -> Self {
-        Self { features }
+    /// A model that takes and gives this.
+    pub fn new(interface: Interface) -> Self {
+        Self { interface }
     }
 }
 
 impl Predictor for Declared {
     fn features(&self) -> &[Feature] {
-        &self.features
+        &self.interface.features
     }
 
-    fn predict(&self, _columns: &[ArrayRef], _rows: usize) -> Result<Vec<f64>, ModelError> {
+    fn target(&self) -> Target {
+        self.interface.target
+    }
+
+    fn predict(
+        &self,
+        _answer: Answer,
+        _columns: &[ArrayRef],
+        _rows: usize,
+    ) -> Result<ArrayRef, ModelError> {
         Err("the model has not been trained yet".into())
     }
 }

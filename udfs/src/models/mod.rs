@@ -5,6 +5,7 @@
 //! executes them.
 
 mod address;
+mod answer;
 mod bind;
 mod loaded;
 pub mod predict;
@@ -14,9 +15,10 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::ArrayRef;
-use sluice_learn::features::Feature;
+use sluice_learn::features::{Feature, Target};
 
 pub use address::ModelAddress;
+pub use answer::Answer;
 pub use bind::{BoundModel, bind, model_addresses};
 pub use loaded::{Declared, LoadedModel};
 
@@ -28,11 +30,20 @@ pub trait Predictor: fmt::Debug + Send + Sync {
     /// The columns it takes, in order.
     fn features(&self) -> &[Feature];
 
-    /// One value a row, from one array a feature, each of `rows` values.
+    /// What it predicts.
+    fn target(&self) -> Target;
+
+    /// One value a row of the answer's type, from one array a feature, each of `rows`
+    /// values.
     ///
     /// # Errors
     /// Values that the model cannot take, or a model that has not been trained yet.
-    fn predict(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<f64>, ModelError>;
+    fn predict(
+        &self,
+        answer: Answer,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<ArrayRef, ModelError>;
 }
 
 /// The models that a session applies: loaded once, shared by all queries and partitions.

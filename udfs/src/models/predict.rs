@@ -1,4 +1,5 @@
-//! `predict(model, column, ...)`: a model applied to the rows of a query.
+//! `predict(model, column, ...)`, `predict_label` and `predict_scores`: a model applied to the
+//! rows of a query.
 //!
 //! Execution never looks at names: [`super::bind`] has replaced the model's address with
 //! that of one version, and put the columns into the order of the model's features.
@@ -6,7 +7,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::{ArrayRef, new_empty_array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
@@ -15,14 +16,27 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
-use super::{ModelSet, Predictor};
+use super::answer::no_classes;
+use super::{Answer, ModelSet, Predictor};
 
-/// Name of the function in SQL.
-pub const NAME: &str = "predict";
+/// `predict`, applying the models of `models`.
+pub(crate) fn value(models: &Arc<ModelSet>) -> ScalarUDF {
+    udf(Answer::Value, models)
+}
 
-/// The function, applying the models of `models`.
-pub(crate) fn udf(models: &Arc<ModelSet>) -> ScalarUDF {
+/// `predict_label`, applying the models of `models`.
+pub(crate) fn label(models: &Arc<ModelSet>) -> ScalarUDF {
+    udf(Answer::Label, models)
+}
+
+/// `predict_scores`, applying the models of `models`.
+pub(crate) fn scores(models: &Arc<ModelSet>) -> ScalarUDF {
+    udf(Answer::Scores, models)
+}
+
+fn udf(answer: Answer, models: &Arc<ModelSet>) -> ScalarUDF {
     ScalarUDF::new_from_impl(Predict {
+        answer,
         signature: Signature::variadic_any(Volatility::Immutable),
         models: Arc::clone(models),
     })
@@ -30,13 +44,14 @@ pub(crate) fn udf(models: &Arc<ModelSet>) -> ScalarUDF {
 
 #[derive(Debug)]
 struct Predict {
+    answer: Answer,
     signature: Signature,
     models: Arc<ModelSet>,
 }
 
 impl PartialEq for Predict {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.models, &other.models)
+        self.answer == other.answer && Arc::ptr_eq(&self.models, &other.models)
     }
 }
 
@@ -44,6 +59,7 @@ impl Eq for Predict {}
 
 impl Hash for Predict {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.answer.hash(state);
         Arc::as_ptr(&self.models).hash(state);
     }
 }
@@ -52,7 +68,8 @@ impl Predict {
     fn model(&self, address: &ScalarValue) -> Result<Arc<dyn Predictor>> {
         let Some(Some(address)) = address.try_as_str() else {
             return plan_err!(
-                "the first argument of predict is a model's address in quotes, such as 'models:/wine_quality@production'"
+                "the first argument of {} is a model's address in quotes, such as 'models:/wine_quality@production'",
+                self.name()
             );
         };
         match self.models.get(address) {
@@ -64,7 +81,7 @@ impl Predict {
 
 impl ScalarUDFImpl for Predict {
     fn name(&self) -> &str {
-        NAME
+        self.answer.function()
     }
 
     fn signature(&self) -> &Signature {
@@ -72,13 +89,14 @@ impl ScalarUDFImpl for Predict {
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        internal_err!("predict's type follows from its arguments' fields")
+        internal_err!("the type follows from its arguments' fields")
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let Some(Some(address)) = args.scalar_arguments.first() else {
             return plan_err!(
-                "the first argument of predict is a model's address in quotes, not a column"
+                "the first argument of {} is a model's address in quotes, not a column",
+                self.name()
             );
         };
         let model = self.model(address)?;
@@ -101,21 +119,32 @@ impl ScalarUDFImpl for Predict {
                 );
             }
         }
-        Ok(Arc::new(Field::new(NAME, DataType::Float64, true)))
+        match self.answer.data_type(model.target()) {
+            Some(data_type) => Ok(Arc::new(Field::new(self.name(), data_type, true))),
+            None => plan_err!("the model {address}: {}", no_classes(self.answer)),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let Some((ColumnarValue::Scalar(address), columns)) = args.args.split_first() else {
-            return exec_err!("the first argument of predict is a model's address in quotes");
+            return exec_err!(
+                "the first argument of {} is a model's address in quotes",
+                self.name()
+            );
         };
         let model = self.model(address)?;
         let columns: Vec<ArrayRef> = columns
             .iter()
             .map(|column| column.to_array(args.number_rows))
             .collect::<Result<_>>()?;
-        let scores = model
-            .predict(&columns, args.number_rows)
+        if args.number_rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(
+                args.return_field.data_type(),
+            )));
+        }
+        let answers = model
+            .predict(self.answer, &columns, args.number_rows)
             .map_err(DataFusionError::External)?;
-        Ok(ColumnarValue::Array(Arc::new(Float64Array::from(scores))))
+        Ok(ColumnarValue::Array(answers))
     }
 }

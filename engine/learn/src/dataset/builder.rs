@@ -4,17 +4,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 
-use super::order::{canonical, content_order, row_hash};
+use super::label::{Classes, LabelReader};
+use super::order::{Content, canonical, content_order, row_hash};
 use super::spec::{SelectedColumn, Selection};
 use super::{Dataset, DatasetSpec, Split, Splits, Straddling};
 use crate::error::LearnError;
-use crate::features::{Class, FeaturePlan, Label, category_texts, numbers};
+use crate::features::{FeaturePlan, category_texts, numbers};
 use crate::nearest::nearest;
-
-/// Different label values that are remembered: two, and one that makes them too many.
-const LABELS_KEPT: usize = 3;
 
 /// Takes a table's batches in any order and builds its splits.
 #[derive(Debug)]
@@ -23,10 +21,7 @@ pub struct DatasetBuilder {
     parts: [Part; 3],
     /// For each feature, its categories in order of arrival (empty unless categorical).
     categories: Vec<Interner>,
-    /// The different label values so far, at most [`LABELS_KEPT`].
-    label_values: Vec<f64>,
-    missing_labels: usize,
-    rows: usize,
+    labels: LabelReader,
 }
 
 /// The rows of one split, in order of arrival. Categories are numbered by arrival.
@@ -34,17 +29,19 @@ pub struct DatasetBuilder {
 struct Part {
     values: Vec<f32>,
     labels: Vec<f64>,
+    /// Empty unless the table has weights.
+    weights: Vec<f32>,
 }
 
 /// Numbers texts in order of arrival.
 #[derive(Debug, Default)]
-struct Interner {
+pub(super) struct Interner {
     texts: Vec<String>,
     numbers: HashMap<String, u32>,
 }
 
 impl Interner {
-    fn number(&mut self, text: &str) -> u32 {
+    pub(super) fn number(&mut self, text: &str) -> u32 {
         if let Some(&number) = self.numbers.get(text) {
             return number;
         }
@@ -52,6 +49,11 @@ impl Interner {
         self.texts.push(text.to_owned());
         self.numbers.insert(text.to_owned(), number);
         number
+    }
+
+    /// The text of a number that was given out.
+    pub(super) fn text(&self, number: usize) -> &str {
+        &self.texts[number]
     }
 }
 
@@ -66,20 +68,19 @@ impl DatasetBuilder {
         let categories = selection.features.iter().map(|_| Interner::default());
         Ok(Self {
             categories: categories.collect(),
+            labels: LabelReader::new(&selection.label.name, selection.target),
             selection,
             parts: Default::default(),
-            label_values: Vec::new(),
-            missing_labels: 0,
-            rows: 0,
         })
     }
 
-    /// The columns that are read: the features, the label and `_split`. Nothing else need
-    /// be fetched.
+    /// The columns that are read: the features, the label, `_split` and the weight. Nothing
+    /// else need be fetched.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let features = self.selection.features.iter();
         features
             .chain([&self.selection.label, &self.selection.split])
+            .chain(&self.selection.weight)
             .map(|column| column.name.as_str())
     }
 
@@ -87,10 +88,14 @@ impl DatasetBuilder {
     ///
     /// # Errors
     ///
-    /// A batch of another shape, an unknown `_split`, or an infinite feature.
+    /// A batch of another shape, an unknown `_split`, an infinite feature, or a weight that
+    /// is none.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), LearnError> {
         let splits = self.read_splits(batch)?;
-        let labels = self.read_labels(batch)?;
+        let labels = self
+            .labels
+            .read(checked_column(batch, &self.selection.label)?)?;
+        let weights = self.read_weights(batch)?;
         let width = self.selection.features.len();
         let mut matrix = vec![f32::NAN; batch.num_rows() * width];
         for position in 0..width {
@@ -101,8 +106,8 @@ impl DatasetBuilder {
             part.values
                 .extend_from_slice(&matrix[row * width..(row + 1) * width]);
             part.labels.push(label);
+            part.weights.extend(weights.get(row));
         }
-        self.rows += batch.num_rows();
         Ok(())
     }
 
@@ -110,33 +115,37 @@ impl DatasetBuilder {
     ///
     /// # Errors
     ///
-    /// Missing labels, other than two classes, no training row, or a train split with
-    /// one class.
+    /// No training row, missing labels, too few or too many classes, or one that no
+    /// training row has.
     pub fn build(self, seed: u64) -> Result<Splits, LearnError> {
-        let [negative, positive] = self.two_label_values()?;
-        let train_part = &self.parts[Split::Train as usize];
-        if train_part.labels.is_empty() {
+        let no_rows = self.parts.iter().all(|part| part.labels.is_empty());
+        let train = &self.parts[Split::Train as usize].labels;
+        if train.is_empty() {
+            let need = if no_rows {
+                "the table has no rows at all"
+            } else {
+                "models are fitted on it, so check the table's split and filters"
+            };
             return Err(LearnError::EmptySplit {
                 split: Split::Train,
-                need: "models are fitted on it, so check the table's split and filters",
+                need,
             });
         }
-        if let Some(&only) = train_part.labels.first()
-            && train_part.labels.iter().all(|&label| label == only)
-        {
-            return Err(LearnError::OneClass {
-                column: self.selection.label.name.clone(),
-                value: self.class(only).to_string(),
-                place: "the train split",
-            });
-        }
-        let known = self.train_categories();
-        let plan = Arc::new(self.plan(&known, [negative, positive]));
-        let codes = self.category_codes(&known);
+        let classes = self.labels.finish(train)?;
+        let known = train_categories(&self.selection, &self.categories, &self.parts);
+        let codes = category_codes(&self.categories, &known);
+        let features = self.selection.features.iter().zip(known);
+        let plan = Arc::new(FeaturePlan {
+            features: features
+                .map(|(feature, known)| feature.of_values(known))
+                .collect(),
+            label: classes.label.clone(),
+        });
+        let weighted = self.selection.weight.is_some();
         let mut hashes = Vec::with_capacity(3);
         let mut sets = Vec::with_capacity(3);
         for part in self.parts {
-            let (set, hash) = part.into_dataset(&plan, &codes, positive, seed);
+            let (set, hash) = part.into_dataset(&plan, &codes, &classes, weighted, seed);
             sets.push(set);
             hashes.push(hash);
         }
@@ -174,22 +183,30 @@ impl DatasetBuilder {
             .collect()
     }
 
-    /// Each row's label as a number; a boolean is 0 or 1.
-    fn read_labels(&mut self, batch: &RecordBatch) -> Result<Vec<f64>, LearnError> {
-        let label = &self.selection.label;
-        let column = checked_column(batch, label)?;
-        let values: Vec<f64> = numbers(&label.name, column)?
+    /// Each row's weight; nothing when the table has none.
+    fn read_weights(&self, batch: &RecordBatch) -> Result<Vec<f32>, LearnError> {
+        let Some(weight) = &self.selection.weight else {
+            return Ok(Vec::new());
+        };
+        let values = numbers(&weight.name, checked_column(batch, weight)?)?;
+        values
             .iter()
-            .map(|value| value + 0.0)
-            .collect();
-        for &value in &values {
-            if value.is_nan() {
-                self.missing_labels += 1;
-            } else if self.label_values.len() < LABELS_KEPT && !self.label_values.contains(&value) {
-                self.label_values.push(value);
-            }
-        }
-        Ok(values)
+            .map(|value| {
+                let narrow = value as f32;
+                if narrow.is_finite() && narrow >= 0.0 {
+                    Ok(canonical(narrow))
+                } else {
+                    Err(LearnError::BadWeight {
+                        column: weight.name.clone(),
+                        value: if value.is_nan() {
+                            "NULL or NaN".to_owned()
+                        } else {
+                            value.to_string()
+                        },
+                    })
+                }
+            })
+            .collect()
     }
 
     /// Fills one column of the row-major `matrix`.
@@ -223,93 +240,44 @@ impl DatasetBuilder {
         }
         Ok(())
     }
+}
 
-    /// A label value as the column spells it.
-    fn class(&self, value: f64) -> Class {
-        if self.selection.label.data_type == DataType::Boolean {
-            Class::Boolean(value != 0.0)
-        } else {
-            Class::Number(value)
-        }
-    }
+/// For each feature, the categories of the train split, ascending: nothing fitted may see
+/// the other splits.
+fn train_categories(
+    selection: &Selection,
+    categories: &[Interner],
+    parts: &[Part; 3],
+) -> Vec<Vec<String>> {
+    let width = selection.features.len();
+    let train = &parts[Split::Train as usize];
+    let features = selection.features.iter().zip(categories);
+    features
+        .enumerate()
+        .map(|(position, (feature, interner))| {
+            if !feature.category {
+                return Vec::new();
+            }
+            let column = train.values.iter().skip(position).step_by(width);
+            let seen: BTreeSet<&str> = column
+                .filter(|number| !number.is_nan())
+                .map(|&number| interner.text(number as usize))
+                .collect();
+            seen.into_iter().map(str::to_owned).collect()
+        })
+        .collect()
+}
 
-    /// The two label values, ascending.
-    fn two_label_values(&self) -> Result<[f64; 2], LearnError> {
-        let column = self.selection.label.name.clone();
-        if self.missing_labels > 0 {
-            return Err(LearnError::MissingLabels {
-                column,
-                rows: self.missing_labels,
-                of: self.rows,
-            });
-        }
-        let mut values = self.label_values.clone();
-        values.sort_unstable_by(f64::total_cmp);
-        match values.as_slice() {
-            [] => Err(LearnError::EmptySplit {
-                split: Split::Train,
-                need: "the table has no rows at all",
-            }),
-            [only] => Err(LearnError::OneClass {
-                column,
-                value: self.class(*only).to_string(),
-                place: "the table",
-            }),
-            [negative, positive] => Ok([*negative, *positive]),
-            more => Err(LearnError::TooManyClasses {
-                column,
-                examples: more.iter().map(ToString::to_string).collect(),
-            }),
-        }
-    }
-
-    /// For each feature, the categories of the train split, ascending: nothing fitted may
-    /// see the other splits.
-    fn train_categories(&self) -> Vec<Vec<String>> {
-        let width = self.selection.features.len();
-        let train = &self.parts[Split::Train as usize];
-        let features = self.selection.features.iter().zip(&self.categories);
-        features
-            .enumerate()
-            .map(|(position, (feature, interner))| {
-                if !feature.category {
-                    return Vec::new();
-                }
-                let column = train.values.iter().skip(position).step_by(width);
-                let seen: BTreeSet<&str> = column
-                    .filter(|number| !number.is_nan())
-                    .map(|&number| interner.texts[number as usize].as_str())
-                    .collect();
-                seen.into_iter().map(str::to_owned).collect()
-            })
-            .collect()
-    }
-
-    /// For each feature, the final code of each category by its number of arrival: its
-    /// position among the known ones, or missing.
-    fn category_codes(&self, known: &[Vec<String>]) -> Vec<Vec<f32>> {
-        self.categories
-            .iter()
-            .zip(known)
-            .map(|(interner, known)| {
-                let code = |text: &String| known.binary_search(text).map_or(f32::NAN, |i| i as f32);
-                interner.texts.iter().map(code).collect()
-            })
-            .collect()
-    }
-
-    fn plan(&self, known: &[Vec<String>], [negative, positive]: [f64; 2]) -> FeaturePlan {
-        let features = self.selection.features.iter().zip(known);
-        FeaturePlan {
-            features: features
-                .map(|(feature, known)| feature.of_values(known.clone()))
-                .collect(),
-            label: Label {
-                name: self.selection.label.name.clone(),
-                classes: [self.class(negative), self.class(positive)],
-            },
-        }
-    }
+/// For each feature, the final code of each category by its number of arrival: its position
+/// among the known ones, or missing.
+fn category_codes(categories: &[Interner], known: &[Vec<String>]) -> Vec<Vec<f32>> {
+    let pairs = categories.iter().zip(known);
+    pairs
+        .map(|(interner, known)| {
+            let code = |text: &String| known.binary_search(text).map_or(f32::NAN, |i| i as f32);
+            interner.texts.iter().map(code).collect()
+        })
+        .collect()
 }
 
 impl Part {
@@ -318,7 +286,8 @@ impl Part {
         mut self,
         plan: &Arc<FeaturePlan>,
         codes: &[Vec<f32>],
-        positive: f64,
+        classes: &Classes,
+        weighted: bool,
         seed: u64,
     ) -> (Dataset, Vec<u64>) {
         let width = codes.len();
@@ -329,22 +298,24 @@ impl Part {
                 }
             }
         }
-        let labels: Vec<f32> = self
-            .labels
-            .iter()
-            .map(|&label| f32::from(u8::from(label == positive)))
+        let labels: Vec<f32> = self.labels.iter().map(|&l| classes.code(l)).collect();
+        let row = |row: usize| Content {
+            values: &self.values[row * width..(row + 1) * width],
+            label: labels[row],
+            weight: self.weights.get(row).copied(),
+        };
+        let hashes: Vec<u64> = (0..labels.len())
+            .map(|at| row_hash(seed, &row(at)))
             .collect();
-        let rows = self.values.chunks_exact(width).zip(&labels);
-        let hashes: Vec<u64> = rows
-            .map(|(row, &label)| row_hash(seed, row, label))
-            .collect();
-        let order = content_order(width, &self.values, &labels, &hashes);
+        let order = content_order(&hashes, row);
         let mut values = Vec::with_capacity(self.values.len());
         for &row in &order {
             values.extend_from_slice(&self.values[row * width..(row + 1) * width]);
         }
-        let labels = order.iter().map(|&row| labels[row]).collect();
-        (Dataset::new(Arc::clone(plan), values, labels), hashes)
+        let sorted = |of: &[f32]| -> Vec<f32> { order.iter().map(|&row| of[row]).collect() };
+        let weights = weighted.then(|| sorted(&self.weights));
+        let dataset = Dataset::new(Arc::clone(plan), values, sorted(&labels), weights);
+        (dataset, hashes)
     }
 }
 

@@ -1,14 +1,29 @@
 //! The order in which rows reach a learner.
 
-/// The seeded hash of a row: the first 64 bits of BLAKE3 over the seed, the features'
-/// bits and the label's bits, little-endian. Missing values and zeros have one spelling
-/// each by now.
-pub(super) fn row_hash(seed: u64, row: &[f32], label: f32) -> u64 {
+/// All that learners see of a row.
+pub(super) struct Content<'r> {
+    pub(super) values: &'r [f32],
+    pub(super) label: f32,
+    /// Where the table has weights.
+    pub(super) weight: Option<f32>,
+}
+
+impl Content<'_> {
+    fn bits(&self) -> impl Iterator<Item = u32> {
+        let values = self.values.iter().chain(std::iter::once(&self.label));
+        values.chain(&self.weight).map(|value| value.to_bits())
+    }
+}
+
+/// The seeded hash of a row: the first 64 bits of BLAKE3 over the seed, the features' bits,
+/// the label's bits and the weight's, if there is one, little-endian. Missing values and
+/// zeros have one spelling each by now.
+pub(super) fn row_hash(seed: u64, row: &Content<'_>) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
-    let mut bytes = Vec::with_capacity((row.len() + 1) * 4);
-    for value in row.iter().chain(std::iter::once(&label)) {
-        bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+    let mut bytes = Vec::with_capacity((row.values.len() + 2) * 4);
+    for bits in row.bits() {
+        bytes.extend_from_slice(&bits.to_le_bytes());
     }
     hasher.update(&bytes);
     let mut first = [0_u8; 8];
@@ -28,47 +43,54 @@ pub(super) fn canonical(value: f32) -> f32 {
 
 /// The row numbers in the order of their hashes, then of their content, so that rows with
 /// equal hashes cannot reveal the order in which they arrived.
-pub(super) fn content_order(
-    width: usize,
-    values: &[f32],
-    labels: &[f32],
+pub(super) fn content_order<'r>(
     hashes: &[u64],
+    content: impl Fn(usize) -> Content<'r>,
 ) -> Vec<usize> {
-    let content = |row: usize| {
-        values[row * width..(row + 1) * width]
-            .iter()
-            .chain(std::iter::once(&labels[row]))
-            .map(|value| value.to_bits())
-    };
-    let mut order: Vec<usize> = (0..labels.len()).collect();
+    let mut order: Vec<usize> = (0..hashes.len()).collect();
     order.sort_unstable_by(|&a, &b| {
         hashes[a]
             .cmp(&hashes[b])
-            .then_with(|| content(a).cmp(content(b)))
+            .then_with(|| content(a).bits().cmp(content(b).bits()))
     });
     order
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{canonical, content_order, row_hash};
+    use super::{Content, canonical, content_order, row_hash};
 
     #[test]
     fn equal_hashes_fall_back_on_the_content() {
         let values = [3.0, 1.0, 2.0];
-        let labels = [0.0, 0.0, 0.0];
-        assert_eq!(content_order(1, &values, &labels, &[7, 7, 7]), [1, 2, 0]);
-        assert_eq!(content_order(1, &values, &labels, &[1, 3, 2]), [0, 2, 1]);
+        let row = |row: usize| Content {
+            values: &values[row..=row],
+            label: 0.0,
+            weight: None,
+        };
+        assert_eq!(content_order(&[7, 7, 7], row), [1, 2, 0]);
+        assert_eq!(content_order(&[1, 3, 2], row), [0, 2, 1]);
     }
 
     #[test]
-    fn the_hash_sees_the_seed_every_value_and_the_label() {
+    fn the_hash_sees_the_seed_every_value_the_label_and_the_weight() {
+        let hash = |seed, values: &[f32], label, weight| {
+            row_hash(
+                seed,
+                &Content {
+                    values,
+                    label,
+                    weight,
+                },
+            )
+        };
         let row = [1.0, f32::NAN];
-        let hash = row_hash(1, &row, 0.0);
-        assert_eq!(hash, row_hash(1, &row, 0.0));
-        assert_ne!(hash, row_hash(2, &row, 0.0));
-        assert_ne!(hash, row_hash(1, &row, 1.0));
-        assert_ne!(hash, row_hash(1, &[2.0, f32::NAN], 0.0));
+        let first = hash(1, &row, 0.0, None);
+        assert_eq!(first, hash(1, &row, 0.0, None));
+        assert_ne!(first, hash(2, &row, 0.0, None));
+        assert_ne!(first, hash(1, &row, 1.0, None));
+        assert_ne!(first, hash(1, &[2.0, f32::NAN], 0.0, None));
+        assert_ne!(first, hash(1, &row, 0.0, Some(1.0)));
     }
 
     #[test]

@@ -4,7 +4,10 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::SPLIT_COLUMN;
 use crate::error::LearnError;
-use crate::features::{Feature, FeatureKind, find_column, is_category, is_number, is_text};
+use crate::features::{
+    Feature, FeatureKind, Interface, LabelType, Target, Task, find_column, is_category, is_number,
+    is_text,
+};
 use crate::nearest::nearest;
 
 /// What a user says about a table to learn from.
@@ -18,6 +21,11 @@ pub struct DatasetSpec {
     pub categorical: Vec<String>,
     /// Columns that hold outputs of `predict`: never features, whatever their type.
     pub outputs: Vec<String>,
+    /// The kind of question; `None` for the one that the label's type suggests: several
+    /// classes for text, else two.
+    pub task: Option<Task>,
+    /// The column that says how much each training row counts; never a feature.
+    pub weight: Option<String>,
 }
 
 /// A column that a builder reads.
@@ -49,6 +57,8 @@ impl SelectedColumn {
 pub(super) struct Selection {
     pub(super) features: Vec<SelectedColumn>,
     pub(super) label: SelectedColumn,
+    pub(super) target: Target,
+    pub(super) weight: Option<SelectedColumn>,
     pub(super) split: SelectedColumn,
 }
 
@@ -62,18 +72,21 @@ impl DatasetSpec {
         self.select(schema).map(|_| ())
     }
 
-    /// The features that a model of such a table has, in order; the values of categories,
-    /// which only the rows tell, are left empty.
+    /// What a model of such a table takes and gives; the values of categories, which only
+    /// the rows tell, are left empty.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the spec, at once.
-    pub fn features(&self, schema: &Schema) -> Result<Vec<Feature>, Vec<LearnError>> {
+    pub fn interface(&self, schema: &Schema) -> Result<Interface, Vec<LearnError>> {
         let selection = self.select(schema)?;
         let features = selection.features.iter();
-        Ok(features
-            .map(|feature| feature.of_values(Vec::new()))
-            .collect())
+        Ok(Interface {
+            features: features
+                .map(|feature| feature.of_values(Vec::new()))
+                .collect(),
+            target: selection.target,
+        })
     }
 
     /// The features and the label among a table's columns.
@@ -87,17 +100,20 @@ impl DatasetSpec {
             .iter()
             .filter_map(|name| find_column(schema, name))
             .collect();
+        let weight = self.weight_column(schema, &mut errors);
         // What a misspelled name probably means is not wrong as well.
         let meant: Vec<String> = errors.iter().filter_map(meant_column).collect();
         let label_position = label;
-        let label = label.and_then(|position| label_column(schema, position, &mut errors));
+        let label = label.and_then(|position| self.label_column(schema, position, &mut errors));
         let split = split_column(schema, &mut errors);
 
         let mut features = Vec::new();
         for (position, field) in schema.fields().iter().enumerate() {
-            let is_label = label_position == Some(position);
+            let is_weight = |weight: &SelectedColumn| weight.position == position;
+            let has_a_role =
+                label_position == Some(position) || weight.as_ref().is_some_and(is_weight);
             let named_category = categorical.contains(&position);
-            if is_label
+            if has_a_role
                 || excluded.contains(&position)
                 || outputs.contains(&position)
                 || (field.name().starts_with('_') && !named_category)
@@ -117,9 +133,11 @@ impl DatasetSpec {
             });
         }
         match (label, split) {
-            (Some(label), Some(split)) if errors.is_empty() => Ok(Selection {
+            (Some((label, target)), Some(split)) if errors.is_empty() => Ok(Selection {
                 features,
                 label,
+                target,
+                weight,
                 split,
             }),
             _ => Err(errors),
@@ -142,6 +160,56 @@ impl DatasetSpec {
             });
         }
         position
+    }
+
+    fn label_column(
+        &self,
+        schema: &Schema,
+        position: usize,
+        errors: &mut Vec<LearnError>,
+    ) -> Option<(SelectedColumn, Target)> {
+        let label = selected(schema, position, false);
+        let label_type = LabelType::of(&label.data_type);
+        let task = self.task.unwrap_or(match label_type {
+            Some(LabelType::Text) => Task::Multiclass,
+            _ => Task::Binary,
+        });
+        let fits = match task {
+            Task::Binary => label_type != Some(LabelType::Text),
+            Task::Multiclass => true,
+            Task::Regression => {
+                matches!(label_type, Some(LabelType::Integer | LabelType::Float))
+            }
+        };
+        match label_type {
+            Some(label_type) if fits => Some((label, Target { task, label_type })),
+            _ => {
+                errors.push(LearnError::LabelType {
+                    column: label.name,
+                    data_type: label.data_type,
+                    task,
+                });
+                None
+            }
+        }
+    }
+
+    fn weight_column(
+        &self,
+        schema: &Schema,
+        errors: &mut Vec<LearnError>,
+    ) -> Option<SelectedColumn> {
+        let written = self.weight.as_ref()?;
+        let position = self.find(schema, "weight", written, errors)?;
+        let weight = selected(schema, position, false);
+        if is_number(&weight.data_type) {
+            return Some(weight);
+        }
+        errors.push(LearnError::WeightType {
+            column: weight.name,
+            data_type: weight.data_type,
+        });
+        None
     }
 
     fn find_all(
@@ -174,22 +242,6 @@ fn selected(schema: &Schema, position: usize, category: bool) -> SelectedColumn 
         data_type: field.data_type().clone(),
         category,
     }
-}
-
-fn label_column(
-    schema: &Schema,
-    position: usize,
-    errors: &mut Vec<LearnError>,
-) -> Option<SelectedColumn> {
-    let label = selected(schema, position, false);
-    if label.data_type == DataType::Boolean || is_number(&label.data_type) {
-        return Some(label);
-    }
-    errors.push(LearnError::LabelType {
-        column: label.name,
-        data_type: label.data_type,
-    });
-    None
 }
 
 fn split_column(schema: &Schema, errors: &mut Vec<LearnError>) -> Option<SelectedColumn> {

@@ -1,21 +1,26 @@
-//! Gradient-boosted trees with the logistic loss, as XGBoost grows them.
+//! Gradient-boosted trees, as XGBoost grows them.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use hessboost::config::{GrowPolicy, MaxDeltaStep, TrainingParams, TreeMethod};
+use hessboost::config::{
+    GrowPolicy, MaxDeltaStep, MultiStrategy, SamplingMethod, TrainingParams, TreeMethod,
+};
 use hessboost::data::DMatrix;
 use hessboost::error::HessboostError;
 use hessboost::metric::{CustomMetric, EvalMetric};
 use hessboost::model::BoostedModel;
-use hessboost::objective::{Objective, RegLoss};
 use hessboost::training::{RoundEval, TrainResult, Trainer};
 
+use super::class_weight::ClassWeight;
+use super::constraints::Constraints;
+use super::objective::Loss;
 use super::params::{Bounds, Param, Params};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
 use crate::dataset::Split;
-use crate::error::LearnError;
+use crate::error::{LearnError, ParamError};
+use crate::features::{Feature, FeaturePlan, Target, Task};
 use crate::metric::Metric;
 use crate::model::Model;
 
@@ -110,6 +115,61 @@ static PARAMS: &[Param] = &[
         doc: "Trees grown in each round; default 1.",
     },
     Param {
+        name: "objective",
+        aliases: &["loss"],
+        doc: "The loss by its XGBoost name; `auto`, the default, is `binary:logistic`, `multi:softprob` or `reg:squarederror` after the task.",
+    },
+    Param {
+        name: "huber_slope",
+        aliases: &[],
+        doc: "Where `reg:pseudohubererror` turns from squares to absolute values; default 1.",
+    },
+    Param {
+        name: "quantile_alpha",
+        aliases: &[],
+        doc: "The quantile that `reg:quantileerror` predicts; default 0.5.",
+    },
+    Param {
+        name: "tweedie_variance_power",
+        aliases: &[],
+        doc: "The power of `reg:tweedie`, between 1 and 2; default 1.5.",
+    },
+    Param {
+        name: "base_score",
+        aliases: &[],
+        doc: "The first prediction before any tree; default from the labels.",
+    },
+    Param {
+        name: "class_weight",
+        aliases: &[],
+        doc: "How much rows of each class count: `balanced`, or a map of classes to numbers; default all alike.",
+    },
+    Param {
+        name: "monotone_constraints",
+        aliases: &["monotonic_cst"],
+        doc: "Columns with which predictions may only rise (1) or fall (-1), as in {alcohol: 1}; for several classes it binds each class's score.",
+    },
+    Param {
+        name: "interaction_constraints",
+        aliases: &["interaction_cst"],
+        doc: "Groups of columns that may meet in a branch, as in [[alcohol, pH], [sulphates]].",
+    },
+    Param {
+        name: "tree_method",
+        aliases: &[],
+        doc: "`hist` (the default), `approx` or `exact`.",
+    },
+    Param {
+        name: "sampling_method",
+        aliases: &[],
+        doc: "`uniform` (the default) or `gradient_based`: how `subsample` picks rows.",
+    },
+    Param {
+        name: "multi_strategy",
+        aliases: &[],
+        doc: "With several classes `one_output_per_tree` (the default) or `multi_output_tree`.",
+    },
+    Param {
         name: "scale_pos_weight",
         aliases: &[],
         doc: "Weight of a positive row; default 1.",
@@ -147,7 +207,13 @@ struct GradientBoosting {
     colsample_bylevel: f64,
     colsample_bynode: f64,
     num_parallel_tree: usize,
-    scale_pos_weight: f64,
+    loss: Loss,
+    base_score: Option<f64>,
+    class_weight: ClassWeight,
+    constraints: Constraints,
+    tree_method: TreeMethod,
+    sampling_method: SamplingMethod,
+    multi_strategy: MultiStrategy,
     max_bin: usize,
     seed: u64,
 }
@@ -156,6 +222,10 @@ impl GradientBoosting {
     fn read(params: &mut Params<'_>) -> Self {
         let early_stopping = params.limit("early_stopping_rounds", None, 1..=MAX_ROUNDS);
         let policy = params.word("grow_policy", "depthwise", &["depthwise", "lossguide"]);
+        let method = params.word("tree_method", "hist", &["hist", "approx", "exact"]);
+        let sampling = params.word("sampling_method", "uniform", &["uniform", "gradient_based"]);
+        let strategies = ["one_output_per_tree", "multi_output_tree"];
+        let strategy = params.word("multi_strategy", strategies[0], &strategies);
         Self {
             rounds: params.whole("rounds", 100, 1..=MAX_ROUNDS),
             early_stopping: early_stopping.and_then(NonZeroUsize::new),
@@ -177,17 +247,42 @@ impl GradientBoosting {
             colsample_bylevel: params.real("colsample_bylevel", 1.0, Bounds::Fraction),
             colsample_bynode: params.real("colsample_bynode", 1.0, Bounds::Fraction),
             num_parallel_tree: params.whole("num_parallel_tree", 1, 1..=10_000),
-            scale_pos_weight: params.real("scale_pos_weight", 1.0, Bounds::Positive),
+            loss: Loss::read(params),
+            base_score: params.number("base_score"),
+            class_weight: ClassWeight::read(params),
+            constraints: Constraints::read(params),
+            tree_method: match method {
+                "approx" => TreeMethod::Approx,
+                "exact" => TreeMethod::Exact,
+                _ => TreeMethod::Hist,
+            },
+            sampling_method: if sampling == "gradient_based" {
+                SamplingMethod::GradientBased
+            } else {
+                SamplingMethod::Uniform
+            },
+            multi_strategy: if strategy == "multi_output_tree" {
+                MultiStrategy::MultiOutputTree
+            } else {
+                MultiStrategy::OneOutputPerTree
+            },
             max_bin: params.whole("max_bin", 256, 2..=65_535),
             seed: params.seed("seed"),
         }
     }
 
-    fn training_params(&self, metric: &Metric) -> Result<TrainingParams, HessboostError> {
-        let objective = Objective::BinaryLogistic(RegLoss::new(self.scale_pos_weight)?);
+    fn training_params(
+        &self,
+        plan: &FeaturePlan,
+        metric: &Metric,
+    ) -> Result<TrainingParams, HessboostError> {
         let mut builder = TrainingParams::builder()
-            .objective(objective)
-            .tree_method(TreeMethod::Hist)
+            .objective(self.loss.objective(&plan.label)?)
+            .tree_method(self.tree_method)
+            .sampling_method(self.sampling_method)
+            .multi_strategy(self.multi_strategy)
+            .monotone_constraints(self.constraints.monotone(&plan.features))
+            .interaction_constraints(self.constraints.interaction(&plan.features))
             .grow_policy(self.grow_policy)
             .eta(self.learning_rate)
             .gamma(self.min_split_loss)
@@ -211,7 +306,10 @@ impl GradientBoosting {
         if self.max_delta_step > 0.0 {
             builder = builder.max_delta_step(MaxDeltaStep::Bounded(self.max_delta_step));
         }
-        if let Some(metric) = native_metric(metric) {
+        if let Some(score) = self.base_score {
+            builder = builder.base_score(score);
+        }
+        if let Some(metric) = native_metric(metric, plan.label.task) {
             builder = builder.eval_metric(metric);
         }
         builder.build()
@@ -220,17 +318,19 @@ impl GradientBoosting {
     /// Boosts, and gives the watched metric after each round besides the result.
     fn boost(
         &self,
+        plan: &FeaturePlan,
         train: &DMatrix,
         validation: Option<&DMatrix>,
         options: &FitOptions<'_>,
     ) -> Result<(TrainResult, Vec<f64>), HessboostError> {
-        let params = self.training_params(options.metric)?;
+        let params = self.training_params(plan, options.metric)?;
         let mut history = Vec::new();
         let mut trainer = Trainer::new(&params, train, self.rounds);
         if let Some(validation) = validation {
             trainer = trainer.eval(validation, Split::Validation.as_str());
-            if native_metric(options.metric).is_none() {
-                trainer = trainer.custom_metric(Box::new(watched_metric(options.metric)));
+            let task = plan.label.task;
+            if native_metric(options.metric, task).is_none() {
+                trainer = trainer.custom_metric(Box::new(watched_metric(options.metric, task)));
             }
             if let Some(rounds) = self.early_stopping {
                 trainer = trainer.early_stopping_rounds(rounds);
@@ -267,8 +367,9 @@ impl Estimator for GradientBoosting {
             action: "train",
             source,
         };
+        let train = self.class_weight.weigh(data, refused)?;
         let (result, history) = self
-            .boost(data.train(), data.validation(), options)
+            .boost(data.plan(), &train, data.validation(), options)
             .map_err(refused)?;
         options.check_cancelled()?;
         let best = result.model.best_iteration();
@@ -281,6 +382,13 @@ impl Estimator for GradientBoosting {
             history,
             model,
         })
+    }
+
+    fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError> {
+        let mut errors = self.loss.check(target.task);
+        errors.extend(self.class_weight.check(target));
+        errors.extend(self.constraints.check(features));
+        errors
     }
 
     fn needs_validation(&self) -> bool {
@@ -298,19 +406,19 @@ fn keep_best(model: BoostedModel, best: Option<usize>) -> Result<BoostedModel, H
 }
 
 /// The learner's own metric with the very same definition as `metric`, if it has one.
-fn native_metric(metric: &Metric) -> Option<EvalMetric> {
-    match metric.name {
-        "auc" => Some(EvalMetric::Auc),
-        "log_loss" => Some(EvalMetric::LogLoss),
+fn native_metric(metric: &Metric, task: Task) -> Option<EvalMetric> {
+    match (task, metric.name) {
+        (Task::Binary, "auc") => Some(EvalMetric::Auc),
+        (Task::Binary, "log_loss") => Some(EvalMetric::LogLoss),
         _ => None,
     }
 }
 
 /// `metric` as the learner calls it after each round.
-fn watched_metric(metric: &'static Metric) -> CustomMetric {
+fn watched_metric(metric: &'static Metric, task: Task) -> CustomMetric {
     let maximize = metric.goal == crate::metric::Goal::Maximize;
     CustomMetric::new(metric.name, maximize, move |scores, labels, _| {
         let scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
-        metric.compute(labels, &scores)
+        metric.compute(task, labels, &scores)
     })
 }

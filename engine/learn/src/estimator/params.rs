@@ -24,6 +24,8 @@ pub(super) enum Bounds {
     NonNegative,
     /// More than 0 and at most 1.
     Fraction,
+    /// Between these two, neither included.
+    Inside(f64, f64),
 }
 
 impl Bounds {
@@ -33,14 +35,16 @@ impl Bounds {
                 Self::Positive => value > 0.0,
                 Self::NonNegative => value >= 0.0,
                 Self::Fraction => value > 0.0 && value <= 1.0,
+                Self::Inside(low, high) => value > low && value < high,
             }
     }
 
-    fn words(self) -> &'static str {
+    fn words(self) -> String {
         match self {
-            Self::Positive => "a number above 0",
-            Self::NonNegative => "a number from 0 up",
-            Self::Fraction => "a number above 0 and at most 1",
+            Self::Positive => "a number above 0".to_owned(),
+            Self::NonNegative => "a number from 0 up".to_owned(),
+            Self::Fraction => "a number above 0 and at most 1".to_owned(),
+            Self::Inside(low, high) => format!("a number above {low} and below {high}"),
         }
     }
 }
@@ -107,6 +111,27 @@ impl<'m> Params<'m> {
         params
     }
 
+    /// How the user wrote the parameters that are given: own name, written name.
+    pub(super) fn written(&self) -> Vec<(&'static str, String)> {
+        let given = self.given.iter();
+        given
+            .map(|given| (given.name, given.written.to_owned()))
+            .collect()
+    }
+
+    /// A finite number, or `None` when absent or null.
+    pub(super) fn number(&mut self, name: &'static str) -> Option<f64> {
+        let value = self.value(name).and_then(|value| {
+            let number = value.as_f64().filter(|number| number.is_finite());
+            if number.is_none() {
+                self.reject(name, "a number");
+            }
+            number
+        });
+        self.resolve(name, value.map_or(Value::Null, Value::from));
+        value
+    }
+
     /// All parameters that were read, with their defaults.
     pub(super) fn finish(self) -> Result<Map<String, Value>, Vec<ParamError>> {
         if self.errors.is_empty() {
@@ -125,6 +150,11 @@ impl<'m> Params<'m> {
     /// Records what a parameter came to be.
     pub(super) fn resolve(&mut self, name: &'static str, value: impl Into<Value>) {
         self.resolved.insert(name.to_owned(), value.into());
+    }
+
+    /// Takes a parameter off the record.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.resolved.remove(name);
     }
 
     /// Records that a parameter, as the user wrote its name, cannot be used.
@@ -147,7 +177,7 @@ impl<'m> Params<'m> {
             Some(value) => match value.as_f64() {
                 Some(number) if bounds.hold(number) => number,
                 _ => {
-                    self.reject(name, bounds.words());
+                    self.reject(name, &bounds.words());
                     default
                 }
             },

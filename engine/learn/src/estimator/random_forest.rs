@@ -4,12 +4,15 @@
 //! of 0 is a classification tree: with `n` rows of which the share `p` is positive, the
 //! loss reduction of a split, `n_l p_l² + n_r p_r² - n p²`, is half the decrease of `n`
 //! times the Gini impurity `2 p (1 - p)`, and a leaf's value is its share of positive
-//! rows. The forest's probability is the mean over the trees, as in scikit-learn.
+//! rows. The forest's probability is the mean over the trees, as in scikit-learn. With
+//! several classes the leaves hold one share for each, and the sum over the classes of the
+//! loss reductions is the decrease of the Gini impurity again. On numbers it is a
+//! regression tree.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use hessboost::config::{GrowPolicy, TrainingParams, TreeMethod};
+use hessboost::config::{GrowPolicy, MultiStrategy, TrainingParams, TreeMethod};
 use hessboost::data::{DMatrix, ViewCuts};
 use hessboost::error::HessboostError;
 use hessboost::model::BoostedModel;
@@ -17,9 +20,11 @@ use hessboost::objective::{Objective, RegLoss};
 use hessboost::training::train;
 use serde_json::Value;
 
+use super::class_weight::ClassWeight;
 use super::params::{Bounds, Param, Params, as_whole};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
-use crate::error::LearnError;
+use crate::error::{LearnError, ParamError};
+use crate::features::{Feature, Target, Task};
 use crate::model::Model;
 use crate::parallel::in_order;
 use crate::random::SplitMix64;
@@ -42,7 +47,7 @@ static PARAMS: &[Param] = &[
     Param {
         name: "max_features",
         aliases: &["colsample_bynode"],
-        doc: "Features that each split looks at: `sqrt` (the default), `log2`, a share as in 0.5, a number of features, or null for all.",
+        doc: "Features that each split looks at: `sqrt`, `log2`, `all`, a share as in 0.5, or a number of features; by default `sqrt`, or `all` for a regression.",
     },
     Param {
         name: "max_depth",
@@ -72,7 +77,12 @@ static PARAMS: &[Param] = &[
     Param {
         name: "criterion",
         aliases: &[],
-        doc: "`gini`, the only one.",
+        doc: "`gini` for classes, `squared_error` for a regression: the only ones.",
+    },
+    Param {
+        name: "class_weight",
+        aliases: &[],
+        doc: "How much rows of each class count: `balanced`, or a map of classes to numbers; default all alike.",
     },
     Param {
         name: "max_bin",
@@ -89,6 +99,8 @@ static PARAMS: &[Param] = &[
 /// How many features a split looks at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum MaxFeatures {
+    /// `Sqrt` for classes, `All` for numbers.
+    Auto,
     Sqrt,
     Log2,
     Share(f64),
@@ -101,7 +113,8 @@ impl MaxFeatures {
         const NAME: &str = "max_features";
         let given = params.value(NAME).cloned();
         let chosen = match &given {
-            None => Self::Sqrt,
+            None => Self::Auto,
+            Some(Value::String(word)) if word == "auto" => Self::Auto,
             Some(Value::String(word)) if word == "sqrt" => Self::Sqrt,
             Some(Value::String(word)) if word == "log2" => Self::Log2,
             Some(Value::String(word)) if word == "all" => Self::All,
@@ -117,18 +130,20 @@ impl MaxFeatures {
                         NAME,
                         "sqrt, log2, all, a share above 0 and at most 1.0, or a whole number of features",
                     );
-                    Self::Sqrt
+                    Self::Auto
                 }
             },
         };
-        params.resolve(NAME, given.unwrap_or_else(|| Value::from("sqrt")));
+        params.resolve(NAME, given.unwrap_or_else(|| Value::from("auto")));
         chosen
     }
 
     /// The number among `features`, at least 1.
-    fn count(self, features: usize) -> usize {
+    fn count(self, features: usize, task: Task) -> usize {
         let all = features as f64;
         let count = match self {
+            Self::Auto if task == Task::Regression => features,
+            Self::Auto => all.sqrt() as usize,
             Self::Sqrt => all.sqrt() as usize,
             Self::Log2 => all.log2() as usize,
             Self::Share(share) => (share * all) as usize,
@@ -148,13 +163,14 @@ struct RandomForest {
     min_samples_leaf: usize,
     bootstrap: bool,
     max_samples: f64,
+    criterion: &'static str,
+    class_weight: ClassWeight,
     max_bin: usize,
     seed: u64,
 }
 
 impl RandomForest {
     fn read(params: &mut Params<'_>) -> Self {
-        params.word("criterion", "gini", &["gini"]);
         Self {
             trees: params.whole("n_estimators", 100, 1..=100_000),
             max_features: MaxFeatures::read(params),
@@ -163,14 +179,22 @@ impl RandomForest {
             min_samples_leaf: params.whole("min_samples_leaf", 1, 1..=1 << 24),
             bootstrap: params.flag("bootstrap", true),
             max_samples: params.real("max_samples", 1.0, Bounds::Fraction),
+            criterion: params.word("criterion", "auto", &["auto", "gini", "squared_error"]),
+            class_weight: ClassWeight::read(params),
             max_bin: params.whole("max_bin", 256, 2..=65_535),
             seed: params.seed("seed"),
         }
     }
 
     /// The parameters of tree number `tree` on `features` features.
-    fn tree_params(&self, features: usize, seed: u64) -> Result<TrainingParams, HessboostError> {
-        let count = self.max_features.count(features);
+    fn tree_params(
+        &self,
+        data: &DMatrix,
+        task: Task,
+        seed: u64,
+    ) -> Result<TrainingParams, HessboostError> {
+        let features = data.n_cols();
+        let count = self.max_features.count(features, task);
         // The learner truncates `ratio * features`; half a feature more keeps rounding
         // from losing one.
         let ratio = if count == features {
@@ -184,7 +208,16 @@ impl RandomForest {
             .base_score(0.0)
             .eta(1.0)
             .lambda(0.0)
-            .min_child_weight(self.min_samples_leaf as f64)
+            .min_child_weight(match (data.weights(), self.min_samples_leaf) {
+                // A single row of any weight may be a leaf.
+                (Some(_), 1) => 0.0,
+                (_, rows) => rows as f64,
+            })
+            .multi_strategy(if task == Task::Multiclass {
+                MultiStrategy::MultiOutputTree
+            } else {
+                MultiStrategy::OneOutputPerTree
+            })
             .colsample_bynode(ratio)
             .max_bin(self.max_bin)
             .seed(seed);
@@ -210,9 +243,14 @@ impl RandomForest {
         }
     }
 
-    fn grow(&self, tree: usize, data: &DMatrix) -> Result<BoostedModel, HessboostError> {
+    fn grow(
+        &self,
+        tree: usize,
+        data: &DMatrix,
+        task: Task,
+    ) -> Result<BoostedModel, HessboostError> {
         let mut draw = SplitMix64::stream(self.seed, tree as u64);
-        let params = self.tree_params(data.n_cols(), draw.next_u64())?;
+        let params = self.tree_params(data, task, draw.next_u64())?;
         match self.rows(data.n_rows(), &mut draw) {
             None => train(&params, data, 1),
             Some(rows) => {
@@ -223,7 +261,47 @@ impl RandomForest {
     }
 }
 
+impl RandomForest {
+    /// The training rows as the trees learn them. Weights have a mean of 1, so that
+    /// `min_samples_leaf` keeps its meaning.
+    fn matrix(
+        &self,
+        data: &TrainingSet,
+        refused: impl Fn(HessboostError) -> LearnError + Copy,
+    ) -> Result<DMatrix, LearnError> {
+        let label = &data.plan().label;
+        let mut train = self.class_weight.weigh(data, refused)?;
+        if label.task == Task::Multiclass {
+            let codes = one_hot(train.labels().unwrap_or_default(), label.classes.len());
+            let classes = label.classes.len();
+            train = train.with_label_matrix(&codes, classes).map_err(refused)?;
+        }
+        if let Some(weights) = train.weights() {
+            let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+            let scale = weights.len() as f64 / sum;
+            let scaled = weights.iter().map(|&w| (f64::from(w) * scale) as f32);
+            let scaled: Vec<f32> = scaled.collect();
+            train = train.with_weights(&scaled).map_err(refused)?;
+        }
+        Ok(train)
+    }
+}
+
 impl Estimator for RandomForest {
+    fn check(&self, _features: &[Feature], target: Target) -> Vec<ParamError> {
+        let mut errors = self.class_weight.check(target);
+        let fits = match self.criterion {
+            "gini" => target.task != Task::Regression,
+            "squared_error" => target.task == Task::Regression,
+            _ => true,
+        };
+        if !fits {
+            let message = format!("`{}` is not for `task: {}`", self.criterion, target.task);
+            errors.push(ParamError::new("criterion", message));
+        }
+        errors
+    }
+
     fn fit(&self, data: &TrainingSet, options: &FitOptions<'_>) -> Result<Fitted, LearnError> {
         let refused = |source| LearnError::Learner {
             estimator: NAME.to_owned(),
@@ -231,10 +309,12 @@ impl Estimator for RandomForest {
             source,
         };
         options.check_cancelled()?;
+        let label = &data.plan().label;
+        let train = self.matrix(data, refused)?;
         let threads = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
         let grown = in_order(threads, self.trees, |tree| {
             options.check_cancelled()?;
-            let grown = self.grow(tree, data.train()).map_err(refused)?;
+            let grown = self.grow(tree, &train, label.task).map_err(refused)?;
             if let Some(tell) = options.on_round {
                 // A forest is only whole with all of its trees.
                 let _ = tell(RoundScore {
@@ -257,17 +337,28 @@ impl Estimator for RandomForest {
     }
 }
 
+/// A row of 0 and 1 for each label: 1 at its class.
+fn one_hot(codes: &[f32], classes: usize) -> Vec<f32> {
+    let mut rows = vec![0.0; codes.len() * classes];
+    for (row, &code) in rows.chunks_exact_mut(classes).zip(codes) {
+        row[code as usize] = 1.0;
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
-    use super::MaxFeatures;
+    use super::{MaxFeatures, Task};
 
     #[test]
     fn feature_counts_are_scikit_learns() {
-        assert_eq!(MaxFeatures::Sqrt.count(11), 3);
-        assert_eq!(MaxFeatures::Log2.count(11), 3);
-        assert_eq!(MaxFeatures::Share(0.5).count(11), 5);
-        assert_eq!(MaxFeatures::Count(99).count(11), 11);
-        assert_eq!(MaxFeatures::Log2.count(1), 1);
-        assert_eq!(MaxFeatures::All.count(4), 4);
+        assert_eq!(MaxFeatures::Sqrt.count(11, Task::Binary), 3);
+        assert_eq!(MaxFeatures::Auto.count(11, Task::Multiclass), 3);
+        assert_eq!(MaxFeatures::Auto.count(11, Task::Regression), 11);
+        assert_eq!(MaxFeatures::Log2.count(11, Task::Binary), 3);
+        assert_eq!(MaxFeatures::Share(0.5).count(11, Task::Binary), 5);
+        assert_eq!(MaxFeatures::Count(99).count(11, Task::Binary), 11);
+        assert_eq!(MaxFeatures::Log2.count(1, Task::Binary), 1);
+        assert_eq!(MaxFeatures::All.count(4, Task::Binary), 4);
     }
 }

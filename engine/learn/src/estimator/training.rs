@@ -99,8 +99,12 @@ impl TrainingSet {
         let validation = validation.filter(|data| !data.is_empty());
         Ok(Self {
             plan: Arc::clone(train.plan()),
-            train: matrix(train).map_err(refused)?,
-            validation: validation.map(matrix).transpose().map_err(refused)?,
+            train: matrix(train, train.weights()).map_err(refused)?,
+            // Metrics count all rows alike.
+            validation: validation
+                .map(|data| matrix(data, None))
+                .transpose()
+                .map_err(refused)?,
         })
     }
 
@@ -117,22 +121,28 @@ impl TrainingSet {
     }
 }
 
-fn matrix(data: &Dataset) -> Result<DMatrix, HessboostError> {
-    let types: Vec<FeatureType> = data
-        .plan()
-        .features
-        .iter()
+/// Which features are categories, for the learner.
+pub(crate) fn feature_types(plan: &FeaturePlan) -> Vec<FeatureType> {
+    let features = plan.features.iter();
+    features
         .map(|feature| match feature.kind {
             FeatureKind::Category { .. } => FeatureType::Categorical,
             FeatureKind::Number | FeatureKind::Boolean => FeatureType::Numerical,
         })
-        .collect();
-    DMatrix::from_dense_shared(
+        .collect()
+}
+
+fn matrix(data: &Dataset, weights: Option<&[f32]>) -> Result<DMatrix, HessboostError> {
+    let matrix = DMatrix::from_dense_shared(
         data.shared_values(),
         data.rows(),
         data.plan().features.len(),
         f32::NAN,
     )?
     .with_labels(data.labels())?
-    .with_feature_types(&types)
+    .with_feature_types(&feature_types(data.plan()))?;
+    match weights {
+        Some(weights) => matrix.with_weights(weights),
+        None => Ok(matrix),
+    }
 }

@@ -1,8 +1,8 @@
 //! Metrics of the order that scores give: ROC AUC and average precision.
 
-/// Cumulative counts (true positives, false positives) after each group of equal scores,
-/// from the highest score down.
-fn cumulative_counts(labels: &[f32], scores: &[f64]) -> Vec<(f64, f64)> {
+/// The score, and the cumulative counts (true positives, false positives), after each group
+/// of equal scores, from the highest score down.
+pub(crate) fn cumulative_counts(labels: &[f32], scores: &[f64]) -> Vec<(f64, f64, f64)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let mut counts = Vec::new();
@@ -15,7 +15,7 @@ fn cumulative_counts(labels: &[f32], scores: &[f64]) -> Vec<(f64, f64)> {
         }
         let next = order.get(position + 1);
         if next.is_none_or(|&next| scores[next] != scores[row]) {
-            counts.push((hits, misses));
+            counts.push((scores[row], hits, misses));
         }
     }
     counts
@@ -25,7 +25,7 @@ fn cumulative_counts(labels: &[f32], scores: &[f64]) -> Vec<(f64, f64)> {
 /// (`sklearn.metrics.roc_auc_score`); NaN with one class.
 pub(super) fn auc(labels: &[f32], scores: &[f64]) -> f64 {
     let counts = cumulative_counts(labels, scores);
-    let Some(&(positives, negatives)) = counts.last() else {
+    let Some(&(_, positives, negatives)) = counts.last() else {
         return f64::NAN;
     };
     if positives == 0.0 || negatives == 0.0 {
@@ -33,7 +33,7 @@ pub(super) fn auc(labels: &[f32], scores: &[f64]) -> f64 {
     }
     let mut area = 0.0;
     let (mut last_hits, mut last_misses) = (0.0, 0.0);
-    for (hits, misses) in counts {
+    for (_, hits, misses) in counts {
         area += (misses - last_misses) * (hits + last_hits) / 2.0;
         (last_hits, last_misses) = (hits, misses);
     }
@@ -44,7 +44,7 @@ pub(super) fn auc(labels: &[f32], scores: &[f64]) -> f64 {
 /// (`sklearn.metrics.average_precision_score`); NaN without a positive row.
 pub(super) fn average_precision(labels: &[f32], scores: &[f64]) -> f64 {
     let counts = cumulative_counts(labels, scores);
-    let Some(&(positives, _)) = counts.last() else {
+    let Some(&(_, positives, _)) = counts.last() else {
         return f64::NAN;
     };
     if positives == 0.0 {
@@ -52,7 +52,7 @@ pub(super) fn average_precision(labels: &[f32], scores: &[f64]) -> f64 {
     }
     let mut sum = 0.0;
     let mut last_hits = 0.0;
-    for (hits, misses) in counts {
+    for (_, hits, misses) in counts {
         sum += (hits - last_hits) / positives * (hits / (hits + misses));
         last_hits = hits;
     }

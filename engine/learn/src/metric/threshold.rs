@@ -90,3 +90,40 @@ pub(super) fn log_loss(labels: &[f32], scores: &[f64]) -> f64 {
         .sum();
     sum / labels.len() as f64
 }
+
+/// The mean of the recalls of the classes that occur.
+pub(super) fn balanced_accuracy(labels: &[f32], scores: &[f64]) -> f64 {
+    let counts = Confusion::of(labels, scores);
+    let positives = counts.true_positives + counts.false_negatives;
+    let negatives = counts.true_negatives + counts.false_positives;
+    let mut sum = 0.0;
+    let mut classes = 0.0;
+    for (right, all) in [
+        (counts.true_positives, positives),
+        (counts.true_negatives, negatives),
+    ] {
+        if all > 0 {
+            sum += ratio(right, all);
+            classes += 1.0;
+        }
+    }
+    sum / classes
+}
+
+/// Matthews' correlation coefficient; 0 when a class is never there or never predicted.
+pub(super) fn mcc(labels: &[f32], scores: &[f64]) -> f64 {
+    let counts = Confusion::of(labels, scores);
+    super::multiclass::correlation(&[
+        vec![counts.true_negatives, counts.false_positives],
+        vec![counts.false_negatives, counts.true_positives],
+    ])
+}
+
+/// The mean squared distance of the probability from the label (`brier_score_loss`).
+pub(super) fn brier(labels: &[f32], scores: &[f64]) -> f64 {
+    let pairs = labels.iter().zip(scores);
+    let sum: f64 = pairs
+        .map(|(&label, &score)| (score - f64::from(label)).powi(2))
+        .sum();
+    sum / labels.len() as f64
+}

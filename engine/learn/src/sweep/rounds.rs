@@ -241,7 +241,8 @@ impl Sweep<'_> {
             },
         )?;
         let scores = fitted.model.predict(self.validation)?;
-        let evaluation = evaluate(self.validation.labels(), &scores);
+        let validation = self.validation;
+        let evaluation = evaluate(validation.task(), validation.labels(), &scores);
         trial.value = evaluation.get(metric.name).filter(|value| !value.is_nan());
         trial.evaluation = Some(evaluation);
         trial.best_iteration = fitted.best_iteration;

@@ -9,7 +9,7 @@ use arrow::datatypes::Schema;
 use proptest::prelude::*;
 use serde_json::json;
 use sluice_learn::features::{Class, FeatureKind};
-use sluice_learn::{DatasetBuilder, DatasetSpec, LearnError, Splits};
+use sluice_learn::{DatasetBuilder, DatasetSpec, LearnError, Splits, Task};
 
 use crate::tables::{fit, noisy_table};
 
@@ -225,6 +225,7 @@ fn everything_wrong_with_the_columns_is_said_at_once() {
         label: "good".to_owned(),
         exclude: vec!["alcohl".to_owned()],
         categorical: vec!["bottled".to_owned()],
+        task: Some(Task::Binary),
         ..DatasetSpec::default()
     };
     let messages = refusals(&batch.schema(), &spec).join("\n");
@@ -280,7 +281,7 @@ fn bad_rows_are_refused_with_a_way_out() {
         ),
         (
             refusal(&train, &x, floats(&[1.0, 2.0, 3.0])),
-            "more than two values (1, 2, 3, ...)",
+            "more than 2 values (1, 2, 3, ...): write `task: multiclass` or `task: regression`",
         ),
         (
             refusal(&train, &x, flags(&[true, true, true])),

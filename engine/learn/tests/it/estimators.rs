@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use sluice_learn::estimator::{ESTIMATORS, RoundScore, estimator_names};
 use sluice_learn::metric::{METRICS, Metric};
-use sluice_learn::{EstimatorSpec, FitOptions, LearnError};
+use sluice_learn::{EstimatorSpec, FitOptions, LearnError, Task};
 
 use crate::tables::{Table, fit, noisy_table, params};
 
@@ -124,7 +124,7 @@ fn early_stopping_keeps_the_best_round() {
     assert_eq!(first_best, Some(best));
     let auc = Metric::find("auc").unwrap();
     let scores = fitted.model.predict(&splits.validation).unwrap();
-    let ours = auc.compute(splits.validation.labels(), &scores);
+    let ours = auc.compute(Task::Binary, splits.validation.labels(), &scores);
     assert!((ours - top).abs() < 1e-9, "{ours} is not {top}");
 }
 
@@ -134,7 +134,7 @@ fn every_metric_can_be_watched() {
     let given = params(json!({"rounds": 30, "early_stopping_rounds": 5}));
     let spec = EstimatorSpec::parse("gradient_boosting", &given).unwrap();
     let cancel = AtomicBool::new(false);
-    for metric in METRICS {
+    for metric in METRICS.iter().filter(|metric| metric.judges(Task::Binary)) {
         let options = FitOptions {
             threads: NonZeroUsize::MIN,
             cancel: &cancel,
@@ -151,7 +151,7 @@ fn every_metric_can_be_watched() {
             .any(|&value| metric.goal.better(value, best));
         assert!(!beaten, "{}: {best} of {:?}", metric.name, fitted.history);
         let scores = fitted.model.predict(&splits.validation).unwrap();
-        let ours = metric.compute(splits.validation.labels(), &scores);
+        let ours = metric.compute(Task::Binary, splits.validation.labels(), &scores);
         assert!(
             (ours - best).abs() < 1e-6,
             "{}: {ours} is not {best}",

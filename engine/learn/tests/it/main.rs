@@ -4,6 +4,7 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod curves;
 mod dataset;
 mod estimators;
 mod metrics;
@@ -13,3 +14,4 @@ mod samplers;
 mod sweep;
 mod sweep_resume;
 mod tables;
+mod tasks;

@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Value, json};
 use sluice_learn::model::{FEATURES_FILE, MODEL_FILE};
-use sluice_learn::{DatasetBuilder, DatasetSpec, Model};
+use sluice_learn::{DatasetBuilder, DatasetSpec, Model, Task};
 
 use crate::tables::{fit, noisy_table, red_wine};
 
@@ -127,6 +127,35 @@ fn keeps_a_model_for_python() {
         let model = fit(name, given, &splits, 2).model;
         models.push((name, model, splits.test.values().to_vec()));
     }
+    let kinds = crate::tasks::fruit();
+    for (name, estimator, given) in [
+        (
+            "several_classes",
+            "gradient_boosting",
+            json!({"rounds": 20}),
+        ),
+        (
+            "forest_of_classes",
+            "random_forest",
+            json!({"n_estimators": 20}),
+        ),
+    ] {
+        let splits = crate::tasks::splits(&kinds, "kind", None);
+        let model = fit(estimator, given, &splits, 2).model;
+        models.push((name, model, splits.test.values().to_vec()));
+    }
+    for (name, estimator, given) in [
+        ("number", "gradient_boosting", json!({"rounds": 20})),
+        (
+            "forest_of_numbers",
+            "random_forest",
+            json!({"n_estimators": 20}),
+        ),
+    ] {
+        let splits = crate::tasks::splits(&kinds, "price", Some(Task::Regression));
+        let model = fit(estimator, given, &splits, 2).model;
+        models.push((name, model, splits.test.values().to_vec()));
+    }
     for (name, model, rows) in models {
         let dir = root.join(name);
         fs::create_dir_all(&dir).unwrap();
@@ -164,6 +193,15 @@ fn damaged_and_missing_files_are_named() {
     model.save(dir.path()).unwrap();
 
     let features = dir.path().join(FEATURES_FILE);
+    let mut one_class: Value = serde_json::from_slice(&fs::read(&features).unwrap()).unwrap();
+    one_class["label"]["classes"] = json!([true]);
+    fs::write(&features, one_class.to_string()).unwrap();
+    assert!(
+        load().contains("1 classes, which is not binary"),
+        "{}",
+        load()
+    );
+    model.save(dir.path()).unwrap();
     let mut file: Value = serde_json::from_slice(&fs::read(&features).unwrap()).unwrap();
     file["format"] = json!(99);
     fs::write(&features, file.to_string()).unwrap();
@@ -206,7 +244,7 @@ fn any_numeric_type_and_missing_values_can_be_scored() {
     let colours: ArrayRef = Arc::new(StringArray::from(vec![Some("red"), Some("green")]));
     let score = |numbers: ArrayRef| {
         let columns = [numbers, Arc::clone(&flags), Arc::clone(&colours)];
-        model.predict_proba(&columns).unwrap()
+        model.predict_columns(&columns).unwrap()
     };
     let expected = model
         .predict_rows(&[12.0, 1.0, 0.0, 3.0, f32::NAN, f32::NAN])
@@ -239,7 +277,7 @@ fn any_numeric_type_and_missing_values_can_be_scored() {
         Arc::new(BooleanArray::from(Vec::<bool>::new())),
         Arc::new(StringArray::from(Vec::<&str>::new())),
     ];
-    assert!(model.predict_proba(&empty).unwrap().is_empty());
+    assert!(model.predict_columns(&empty).unwrap().is_empty());
 }
 
 #[test]

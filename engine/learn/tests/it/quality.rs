@@ -16,7 +16,9 @@ const TOLERANCE: f64 = 0.01;
 
 fn auc(model: &Model, data: &Dataset) -> f64 {
     let scores = model.predict(data).unwrap();
-    evaluate(data.labels(), &scores).get("auc").unwrap()
+    evaluate(data.task(), data.labels(), &scores)
+        .get("auc")
+        .unwrap()
 }
 
 /// The fixture's part for a table, after checking that both sides see the same rows.

@@ -11,7 +11,7 @@ use sluice_learn::sweep::{
     Before, Objective, PrunerSpec, SweepEvent, SweepOptions, SweepOutcome, SweepRequest, SweepSpec,
     own_param_name, run,
 };
-use sluice_learn::{ComputeBudget, LearnError, Seat, Splits};
+use sluice_learn::{ComputeBudget, LearnError, Seat, Splits, Task};
 
 use crate::tables::{Table, noisy_table, params, threads};
 
@@ -108,7 +108,7 @@ fn the_winner_is_the_best_trial_and_trials_are_ranked() {
     let ours = spec
         .objective()
         .metric
-        .compute(splits.validation.labels(), &scores);
+        .compute(Task::Binary, splits.validation.labels(), &scores);
     assert_eq!(best.value, Some(ours));
     assert_eq!(best.evaluation.as_ref().unwrap().get("auc"), best.value);
     assert!(best.chosen.contains_key("max_depth") && !best.chosen.contains_key("rounds"));

@@ -202,14 +202,14 @@ pub(crate) fn threads(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
 
-/// Fits on `count` threads, watching AUC.
+/// Fits on `count` threads, watching the task's usual metric.
 pub(crate) fn fit(estimator: &str, given: Value, splits: &Splits, count: usize) -> Fitted {
     let spec = EstimatorSpec::parse(estimator, &params(given)).unwrap();
     let cancel = AtomicBool::new(false);
     let options = FitOptions {
         threads: threads(count),
         cancel: &cancel,
-        metric: Metric::find("auc").unwrap(),
+        metric: Metric::find(splits.train.task().default_metric()).unwrap(),
         on_round: None,
     };
     spec.fit(&splits.train, Some(&splits.validation), &options)

@@ -206,9 +206,9 @@ async fn labels_that_cannot_be_learned() {
     }
     insta::assert_snapshot!(said, @r"
     one class: label `good` has one class in the table: every row is true; there is nothing to learn, so check the label's expression and the split
-    three values: label `good` has more than two values (0, 1, 2, ...): only binary classification is supported so far; write a boolean in the table's SQL, for example `good >= 2`
+    three values: label `good` has more than 2 values (0, 1, 2, ...): write `task: multiclass` or `task: regression`, or a boolean in the table's SQL, for example `good >= 2`
     no label at all: label `good` is NULL or NaN in 300 of 300 rows: filter them out in the table's SQL
-    other values outside train: label `good` has more than two values (0, 1, 7, ...): only binary classification is supported so far; write a boolean in the table's SQL, for example `good >= 7`
+    other values outside train: label `good` has more than 2 values (0, 1, 7, ...): write `task: multiclass` or `task: regression`, or a boolean in the table's SQL, for example `good >= 7`
     a label here and there: label `good` is NULL or NaN in 75 of 300 rows: filter them out in the table's SQL
     ");
 }

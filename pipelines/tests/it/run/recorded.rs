@@ -28,27 +28,35 @@ async fn what_is_recorded_of_a_run() {
     insta::assert_snapshot!(
         sandbox.query("SELECT key, value FROM system.params JOIN system.runs USING (run_id) WHERE kind = 'sweep' AND key NOT IN ('max_depth', 'learning_rate') ORDER BY key").await,
         @r"
-    +-----------------------+-----------+
-    | key                   | value     |
-    +-----------------------+-----------+
-    | colsample_bylevel     | 1.0       |
-    | colsample_bynode      | 1.0       |
-    | colsample_bytree      | 1.0       |
-    | early_stopping_rounds | 3         |
-    | grow_policy           | depthwise |
-    | max_bin               | 256       |
-    | max_delta_step        | 0.0       |
-    | max_leaves            | null      |
-    | min_child_weight      | 1.0       |
-    | min_split_loss        | 0.0       |
-    | num_parallel_tree     | 1         |
-    | reg_alpha             | 0.0       |
-    | reg_lambda            | 1.0       |
-    | rounds                | 20        |
-    | scale_pos_weight      | 1.0       |
-    | seed                  | 0         |
-    | subsample             | 1.0       |
-    +-----------------------+-----------+
+    +-------------------------+---------------------+
+    | key                     | value               |
+    +-------------------------+---------------------+
+    | base_score              | null                |
+    | class_weight            | null                |
+    | colsample_bylevel       | 1.0                 |
+    | colsample_bynode        | 1.0                 |
+    | colsample_bytree        | 1.0                 |
+    | early_stopping_rounds   | 3                   |
+    | grow_policy             | depthwise           |
+    | interaction_constraints | null                |
+    | max_bin                 | 256                 |
+    | max_delta_step          | 0.0                 |
+    | max_leaves              | null                |
+    | min_child_weight        | 1.0                 |
+    | min_split_loss          | 0.0                 |
+    | monotone_constraints    | null                |
+    | multi_strategy          | one_output_per_tree |
+    | num_parallel_tree       | 1                   |
+    | objective               | auto                |
+    | reg_alpha               | 0.0                 |
+    | reg_lambda              | 1.0                 |
+    | rounds                  | 20                  |
+    | sampling_method         | uniform             |
+    | scale_pos_weight        | 1.0                 |
+    | seed                    | 0                   |
+    | subsample               | 1.0                 |
+    | tree_method             | hist                |
+    +-------------------------+---------------------+
     "
     );
     insta::assert_snapshot!(
@@ -61,22 +69,31 @@ async fn what_is_recorded_of_a_run() {
     | test.accuracy                |
     | test.auc                     |
     | test.average_precision       |
+    | test.balanced_accuracy       |
+    | test.brier                   |
     | test.f1                      |
     | test.log_loss                |
+    | test.mcc                     |
     | test.precision               |
     | test.recall                  |
     | train.accuracy               |
     | train.auc                    |
     | train.average_precision      |
+    | train.balanced_accuracy      |
+    | train.brier                  |
     | train.f1                     |
     | train.log_loss               |
+    | train.mcc                    |
     | train.precision              |
     | train.recall                 |
     | validation.accuracy          |
     | validation.auc               |
     | validation.average_precision |
+    | validation.balanced_accuracy |
+    | validation.brier             |
     | validation.f1                |
     | validation.log_loss          |
+    | validation.mcc               |
     | validation.precision         |
     | validation.recall            |
     +------------------------------+
@@ -92,8 +109,11 @@ async fn what_is_recorded_of_a_run() {
     | validation.accuracy          |
     | validation.auc               |
     | validation.average_precision |
+    | validation.balanced_accuracy |
+    | validation.brier             |
     | validation.f1                |
     | validation.log_loss          |
+    | validation.mcc               |
     | validation.precision         |
     | validation.recall            |
     +------------------------------+
@@ -115,10 +135,14 @@ async fn what_is_recorded_of_a_run() {
     +-------+--------------------------+-------+
     | kind  | path                     | there |
     +-------+--------------------------+-------+
+    | sweep | calibration.csv          | true  |
     | sweep | evaluation.json          | true  |
     | sweep | importance.csv           | true  |
     | sweep | leaderboard.csv          | true  |
     | sweep | parameter_importance.csv | true  |
+    | sweep | precision_recall.csv     | true  |
+    | sweep | roc.csv                  | true  |
+    | sweep | shap.csv                 | true  |
     +-------+--------------------------+-------+
     "
     );

@@ -1,0 +1,121 @@
+//! What the functions that apply a model give back.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, MapArray, StructArray, UInt32Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Fields};
+use sluice_learn::features::{Label, Target};
+use sluice_learn::{Model, Task};
+
+use super::ModelError;
+
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// `predict`: the number, the probability of the positive class of two, or the most
+    /// probable of several classes.
+    Value,
+    /// `predict_label`: the class.
+    Label,
+    /// `predict_scores`: the probability of each class.
+    Scores,
+}
+
+impl Answer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Value, Self::Label, Self::Scores];
+
+    /// The function's name in SQL.
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::Value => "predict",
+            Self::Label => "predict_label",
+            Self::Scores => "predict_scores",
+        }
+    }
+
+    /// Whether a function of that name applies a model.
+    pub fn is_function(name: &str) -> bool {
+        Self::ALL.iter().any(|answer| answer.function() == name)
+    }
+
+    /// The type of the answer of a model with this target; `None` for the classes of a
+    /// regression, which has none.
+    pub fn data_type(self, target: Target) -> Option<DataType> {
+        match (self, target.task) {
+            (Self::Value, Task::Binary | Task::Regression) => Some(DataType::Float64),
+            (_, Task::Regression) => None,
+            (Self::Value | Self::Label, _) => Some(target.label_type.arrow()),
+            (Self::Scores, _) => Some(DataType::Map(Arc::new(entries(target)), false)),
+        }
+    }
+
+    /// The answers for columns in the model's order, one a row.
+    ///
+    /// # Errors
+    /// Values that the model cannot take, or classes of a regression.
+    pub fn of(self, model: &Model, columns: &[ArrayRef]) -> Result<ArrayRef, ModelError> {
+        let label = &model.plan().label;
+        let scores = model.predict_columns(columns)?;
+        match (self, label.task) {
+            (Self::Value, Task::Binary | Task::Regression) => {
+                Ok(Arc::new(Float64Array::from(scores)))
+            }
+            (_, Task::Regression) => Err(no_classes(self).into()),
+            (Self::Value | Self::Label, _) => {
+                let classes = label.label_type.array(label.classes.iter());
+                let chosen = model.classes_of(&scores);
+                let chosen = UInt32Array::from_iter_values(chosen.iter().map(|&at| at as u32));
+                Ok(take(&classes, &chosen, None)?)
+            }
+            (Self::Scores, _) => Ok(Arc::new(score_maps(label, &scores)?)),
+        }
+    }
+}
+
+/// Why a function cannot be applied to a regression.
+pub(super) fn no_classes(answer: Answer) -> String {
+    format!(
+        "{} needs a model of classes, and this one predicts a number: use predict",
+        answer.function()
+    )
+}
+
+fn entries(target: Target) -> Field {
+    let key = Field::new("key", target.label_type.arrow(), false);
+    let value = Field::new("value", DataType::Float64, false);
+    Field::new("entries", DataType::Struct(vec![key, value].into()), false)
+}
+
+/// For each row a map of all classes, in their order, to their probabilities.
+fn score_maps(label: &Label, scores: &[f64]) -> Result<MapArray, ModelError> {
+    let probabilities: Vec<f64> = match label.task {
+        Task::Binary => scores.iter().flat_map(|&p| [1.0 - p, p]).collect(),
+        Task::Multiclass | Task::Regression => scores.to_vec(),
+    };
+    let classes = label.classes.len();
+    let rows = probabilities.len() / classes;
+    let names = label.label_type.array(label.classes.iter());
+    let cycle = UInt32Array::from_iter_values((0..rows).flat_map(|_| 0..classes as u32));
+    let keys = take(&names, &cycle, None)?;
+    let entries = entries(label.target());
+    let DataType::Struct(fields) = entries.data_type() else {
+        return Err("a map's entries are structs".into());
+    };
+    let fields: Fields = fields.clone();
+    let pairs = StructArray::try_new(
+        fields,
+        vec![keys, Arc::new(Float64Array::from(probabilities))],
+        None,
+    )?;
+    let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(classes, rows));
+    Ok(MapArray::try_new(
+        Arc::new(entries),
+        offsets,
+        pairs,
+        None,
+        false,
+    )?)
+}
