@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use sluice_lake::{
     LakeError, Lakehouse, TableName,
     delta::{CommitInfo, WriteMode, Written},
-    ingest::{CsvOptions, IngestError, SourceFile, expand_globs, infer_schema, read},
+    ingest::{ReadOptions, IngestError, SourceFile, expand_globs, infer_schema, read},
 };
 use tempfile::TempDir;
 
@@ -63,13 +63,13 @@ impl TestLake {
     pub(crate) async fn read_csv(
         &self,
         pattern: &str,
-        options: &CsvOptions,
+        options: &ReadOptions,
     ) -> Result<Vec<RecordBatch>, String> {
         let files = self.find(&[pattern]).await.map_err(|e| e.to_string())?;
-        let schema = infer_schema(&files, options)
+        let schema = infer_schema(&files, options, None)
             .await
             .map_err(|e| e.to_string())?;
-        collect(read(&files, &schema, options)).await
+        collect(read(&files, &schema, options, None)).await
     }
 
     pub(crate) async fn write(
