@@ -59,6 +59,7 @@ impl CsvRecords {
             next_line: 1,
             first: None,
         };
+        records.input.refuse_other_formats()?;
         let Some(first) = records.next_record()? else {
             return Err(IngestError::Empty {
                 file: source.path.clone(),
@@ -163,7 +164,9 @@ impl CsvRecords {
     fn find_end(&mut self, line: u64) -> Result<End, IngestError> {
         let (mut at, mut inside) = (0, false);
         loop {
-            let found = self.dialect.find_end(self.input.window(), &mut at, &mut inside);
+            let found = self
+                .dialect
+                .find_end(self.input.window(), &mut at, &mut inside);
             if let Some(end) = found {
                 return Ok(End::At(end));
             }
@@ -199,13 +202,11 @@ impl CsvRecords {
                 fault,
             };
         }
-        let raw = self.raw();
-        let hint = if raw.starts_with(b"PK\x03\x04") {
-            "the file is an archive or a spreadsheet; export it as CSV"
-        } else {
-            "declare how it is written, as in `csv: {encoding: windows-1252}`"
-        };
-        IngestError::NotText { file, line, hint }
+        IngestError::NotText {
+            file,
+            line,
+            hint: "declare how it is written, as in `csv: {encoding: windows-1252}`",
+        }
     }
 
     /// Makes the current record the header.
@@ -243,9 +244,7 @@ impl Dialect {
                     return None;
                 };
                 *at += next;
-                let Some(after) = window.get(*at + 1) else {
-                    return None;
-                };
+                let after = window.get(*at + 1)?;
                 let escaped = match self.escape {
                     Some(escape) if escape != quote => rest[next] == escape,
                     _ => *after == quote,

@@ -113,7 +113,9 @@ impl Decoder {
             .chunks_exact(2)
             .map(|pair| unit([pair[0], pair[1]]))
             .collect();
-        let half_pair = units.last().is_some_and(|last| (0xD800..0xDC00).contains(last));
+        let half_pair = units
+            .last()
+            .is_some_and(|last| (0xD800..0xDC00).contains(last));
         if half_pair && !last {
             units.pop();
         }

@@ -58,7 +58,7 @@ pub enum IngestError {
         file: String,
     },
     /// The front of a file is no text.
-    #[error("{file}, line {line}: this is not UTF-8: {hint}")]
+    #[error("{file}, line {line}: this is not text in UTF-8: {hint}")]
     NotText {
         /// The file, as in `_file`.
         file: String,

@@ -67,8 +67,10 @@ fn open(
     source: &SourceFile,
     options: &ReadOptions,
 ) -> Result<(ParquetRecordBatchReaderBuilder<File>, Columns), IngestError> {
-    let file = unpacked(source).map_err(|error| IngestError::unreadable(&source.absolute, error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(source, &error))?;
+    let file =
+        unpacked(source).map_err(|error| IngestError::unreadable(&source.absolute, error))?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(source, &error))?;
     let mut columns = Columns::default();
     for field in reader.schema().fields() {
         columns.add(&source.path, field.name(), options.names)?;

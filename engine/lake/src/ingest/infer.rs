@@ -110,7 +110,11 @@ pub async fn evolve_schema(
         }
     }
     for field in table.fields().iter().filter(|_| joined.strict) {
-        if !joined.columns.iter().any(|column| column.column.name == *field.name()) {
+        if !joined
+            .columns
+            .iter()
+            .any(|column| column.column.name == *field.name())
+        {
             let column = field.name().clone();
             differences.push(Difference::Missing { column });
         }
@@ -328,7 +332,9 @@ fn merge(
 ) -> Result<(), IngestError> {
     let strict = joined.strict && other.strict && !options.evolve;
     let named = |columns: &[Profile], name: &str| {
-        columns.iter().position(|profile| profile.column.name == name)
+        columns
+            .iter()
+            .position(|profile| profile.column.name == name)
     };
     let mut differences = Vec::new();
     for profile in joined.columns.iter().filter(|_| strict) {
@@ -360,7 +366,12 @@ fn merge(
 }
 
 fn check_declared(joined: &Joined, file: &str, options: &ReadOptions) -> Result<(), IngestError> {
-    let names = || joined.columns.iter().map(|profile| profile.column.name.as_str());
+    let names = || {
+        joined
+            .columns
+            .iter()
+            .map(|profile| profile.column.name.as_str())
+    };
     let unknown = options
         .columns
         .iter()

@@ -68,6 +68,24 @@ impl Input {
         Ok(input)
     }
 
+    /// Refuses a file that is known not to be text; the window is at its front.
+    pub(super) fn refuse_other_formats(&self) -> Result<(), IngestError> {
+        let hint = match self.window() {
+            front if front.starts_with(b"PAR1") => {
+                "it is Parquet, which is recognised where neither `csv` nor `json` is given"
+            }
+            front if front.starts_with(b"PK\x03\x04") => {
+                "it is an archive or a spreadsheet; export it as CSV"
+            }
+            _ => return Ok(()),
+        };
+        Err(IngestError::NotText {
+            file: self.file.clone(),
+            line: 1,
+            hint,
+        })
+    }
+
     /// What has been read and not consumed.
     pub(super) fn window(&self) -> &[u8] {
         &self.buffer[self.start..self.end]

@@ -49,6 +49,7 @@ impl JsonRecords {
             length: 0,
             next_line: 1,
         };
+        records.input.refuse_other_formats()?;
         records.skip_space(b"")?;
         if records.input.window().first() == Some(&b'[') {
             records.input.consume(1);
@@ -209,7 +210,9 @@ fn not_text(written: &str) -> Fault {
 
 /// What a JSON string says; `None` when its escapes make no characters.
 fn unescape(written: &str) -> Option<std::borrow::Cow<'_, str>> {
-    let inside = written.strip_prefix('"').and_then(|s| s.strip_suffix('"'))?;
+    let inside = written
+        .strip_prefix('"')
+        .and_then(|s| s.strip_suffix('"'))?;
     if inside.contains('\\') {
         serde_json::from_str::<String>(written).ok().map(Into::into)
     } else {

@@ -21,15 +21,13 @@ mod record;
 mod rejects;
 mod value;
 
-pub use discover::{SourceFile, expand_globs};
+pub use discover::{SourceFile, Unmatched, expand_globs};
 pub use encoding::Encoding;
 pub use error::{Difference, Fault, IngestError};
 pub use infer::{evolve_schema, infer_schema};
-pub use options::{
-    BadRecords, Format, NameStyle, ReadOptions, parse_type, type_name, type_names,
-};
+pub use options::{BadRecords, Format, NameStyle, ReadOptions, parse_type, type_name, type_names};
 pub use read::{output_schema, own_columns, read};
-pub use rejects::{Rejects, rejects_schema};
+pub use rejects::{Rejects, RejectsSeen, rejects_schema};
 
 /// The column that holds a row's file: relative to the pipeline, with `/`.
 pub const FILE_COLUMN: &str = "_file";

@@ -275,7 +275,12 @@ impl Plan {
                 }),
             }
         }
-        for field in self.data.fields().iter().filter(|_| strict && !self.options.evolve) {
+        for field in self
+            .data
+            .fields()
+            .iter()
+            .filter(|_| strict && !self.options.evolve)
+        {
             if !columns.iter().any(|column| &column.name == field.name()) {
                 let column = field.name().clone();
                 differences.push(Difference::Missing { column });
@@ -315,11 +320,7 @@ struct FileReader<'a> {
 }
 
 impl<'a> FileReader<'a> {
-    fn open(
-        source: &'a SourceFile,
-        format: Format,
-        plan: &'a Plan,
-    ) -> Result<Self, IngestError> {
+    fn open(source: &'a SourceFile, format: Format, plan: &'a Plan) -> Result<Self, IngestError> {
         let records = Records::open(source, format, &plan.options)?;
         let strict = format == Format::Csv;
         let targets = plan.targets(&source.path, records.columns().list(), strict)?;
@@ -417,7 +418,8 @@ impl<'a> FileReader<'a> {
                 fault,
             });
         }
-        self.rejected.push(self.row, line, self.records.raw(), &fault);
+        self.rejected
+            .push(self.row, line, self.records.raw(), &fault);
         Ok(())
     }
 

@@ -104,7 +104,9 @@ impl Records {
     ) -> Result<Self, IngestError> {
         Ok(match format {
             Format::Json => Self::Json(Box::new(JsonRecords::open(source, options)?)),
-            Format::Csv | Format::Parquet => Self::Csv(Box::new(CsvRecords::open(source, options)?)),
+            Format::Csv | Format::Parquet => {
+                Self::Csv(Box::new(CsvRecords::open(source, options)?))
+            }
         })
     }
 

@@ -44,11 +44,12 @@ pub fn rejects_schema() -> SchemaRef {
 #[derive(Debug, Clone)]
 pub struct Rejects {
     sender: mpsc::Sender<RecordBatch>,
-    seen: Arc<Seen>,
+    seen: Arc<RejectsSeen>,
 }
 
+/// What came through [`Rejects`] so far.
 #[derive(Debug, Default)]
-struct Seen {
+pub struct RejectsSeen {
     rows: AtomicU64,
     first: Mutex<Option<String>>,
 }
@@ -63,19 +64,17 @@ impl Rejects {
         (Self { sender, seen }, receiver)
     }
 
-    /// How many records came.
-    pub fn rows(&self) -> u64 {
-        self.seen.rows.load(Ordering::Relaxed)
-    }
-
-    /// The first of them in words: file, row and reason.
-    pub fn first(&self) -> Option<String> {
-        let first = self.seen.first.lock();
-        first.unwrap_or_else(PoisonError::into_inner).clone()
+    /// What has come so far; keeps no other end waiting.
+    #[must_use]
+    pub fn seen(&self) -> Arc<RejectsSeen> {
+        Arc::clone(&self.seen)
     }
 
     pub(super) async fn send(&self, batch: RecordBatch) {
-        let before = self.seen.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        let before = self
+            .seen
+            .rows
+            .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         if before == 0 {
             let first = self.seen.first.lock();
             *first.unwrap_or_else(PoisonError::into_inner) = in_words(&batch);
@@ -85,10 +84,22 @@ impl Rejects {
     }
 }
 
+impl RejectsSeen {
+    /// How many records came.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// The first of them in words: file, row and reason.
+    pub fn first(&self) -> Option<String> {
+        let first = self.first.lock();
+        first.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 fn in_words(batch: &RecordBatch) -> Option<String> {
-    let text = |column: usize| {
-        arrow::util::display::array_value_to_string(batch.column(column), 0).ok()
-    };
+    let text =
+        |column: usize| arrow::util::display::array_value_to_string(batch.column(column), 0).ok();
     Some(format!("{}, row {}: {}", text(0)?, text(1)?, text(3)?))
 }
 
@@ -122,7 +133,8 @@ impl RejectBuilder {
 
     pub(super) fn push(&mut self, row: i64, line: u64, raw: &[u8], fault: &Fault) {
         self.rows.append_value(row);
-        self.lines.append_value(i64::try_from(line).unwrap_or(i64::MAX));
+        self.lines
+            .append_value(i64::try_from(line).unwrap_or(i64::MAX));
         self.reasons.append_value(fault.to_string());
         match std::str::from_utf8(raw) {
             Ok(text) => {

@@ -5,8 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 use super::record::Kind;
 use arrow::{
     array::{
-        ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-        StringBuilder, TimestampMicrosecondBuilder, timezone::Tz,
+        ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+        Int64Builder, StringBuilder, TimestampMicrosecondBuilder, timezone::Tz,
     },
     compute::{
         cast,

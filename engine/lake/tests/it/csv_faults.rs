@@ -40,7 +40,7 @@ async fn a_missing_file_is_looked_for_nearby() {
     assert!(text.contains("did you mean `data`?"), "{text}");
     let text = test.find(&["*.parquet"]).await.unwrap_err().to_string();
     assert!(text.contains("check the path"), "{text}");
-    for bad in ["", "x[", "data/"] {
+    for bad in ["", "x["] {
         let text = test.find(&[bad]).await.unwrap_err().to_string();
         assert!(text.contains("not a file pattern"), "{bad}: {text}");
     }
@@ -78,9 +78,17 @@ async fn faults_have_a_file_and_a_line() {
             &plain,
             "a.csv, line 2, row 1: its byte 3 is not UTF-8",
         ),
-        (b"x\xE9\n1\n", &plain, "a.csv, line 1: this is not UTF-8: declare"),
+        (
+            b"x\xE9\n1\n",
+            &plain,
+            "a.csv, line 1: this is not text in UTF-8: declare",
+        ),
         (b"PK\x03\x04\xFF", &plain, "export it as CSV"),
-        (b"x,y\n1,\"a\n2,b\n", &plain, "a.csv, line 2, row 1: a quote"),
+        (
+            b"x,y\n1,\"a\n2,b\n",
+            &plain,
+            "a.csv, line 2, row 1: a quote",
+        ),
         (
             b"a;b;c\n1;2;3\n",
             &plain,
@@ -163,13 +171,18 @@ async fn a_file_must_fit_the_table() {
     let test = TestLake::new();
     test.file("a.csv", "x,y\n1,2\n");
     let files = test.find(&["a.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &ReadOptions::default(), None).await.unwrap();
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
     for (content, words) in [
         (
             "x,z\n1,2\n",
             "a.csv does not have the columns of the table: `z` (VARCHAR) is new, `y` is missing",
         ),
-        ("x\n1\n", "a.csv does not have the columns of the table: `y` is missing"),
+        (
+            "x\n1\n",
+            "a.csv does not have the columns of the table: `y` is missing",
+        ),
         (
             "x,y\n1,2.5\n",
             "\"2.5\" in the column `y` is not a whole number",
@@ -188,7 +201,9 @@ async fn a_file_that_changes_meanwhile_is_a_fault() {
     let test = TestLake::new();
     let path = test.file("a.csv", "x\n1\n");
     let files = test.find(&["a.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &ReadOptions::default(), None).await.unwrap();
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
     fs::write(&path, "x\n1\n2\n").unwrap();
     let rows = read(&files, &schema, &ReadOptions::default(), None);
     let error = test
@@ -210,7 +225,9 @@ async fn nothing_is_committed_of_files_with_a_fault() {
     let test = TestLake::new();
     test.file("a.csv", format!("x,y\n{}", "1,2\n".repeat(50_000)));
     let files = test.find(&["a.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &ReadOptions::default(), None).await.unwrap();
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
     let table = name("bronze.t");
     for (txn, content) in [
         (1, format!("x,y\n{}3\n", "1,2\n".repeat(50_000))),
@@ -226,7 +243,9 @@ async fn nothing_is_committed_of_files_with_a_fault() {
             .unwrap_err();
         assert!(matches!(error, LakeError::Ingest(_)), "{error:?}");
         assert!(
-            error.to_string().starts_with("b.csv, line 50002, row 50001: "),
+            error
+                .to_string()
+                .starts_with("b.csv, line 50002, row 50001: "),
             "{error}"
         );
         assert_eq!(test.lake.latest_version(&table).await.unwrap(), None);

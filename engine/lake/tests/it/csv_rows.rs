@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use sluice_lake::{
     delta::WriteMode,
-    ingest::{ReadOptions, NameStyle, infer_schema, read},
+    ingest::{NameStyle, ReadOptions, infer_schema, read},
 };
 
 use crate::fixture::{TestLake, commit, lines, name};
@@ -124,7 +124,9 @@ async fn types_come_from_every_row_of_every_file() {
     );
     test.file("b.csv", more);
     let files = test.find(&["*.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &ReadOptions::default(), None).await.unwrap();
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
     let types: Vec<_> = schema
         .fields()
         .iter()
@@ -264,6 +266,9 @@ async fn globs_find_each_file_once_in_order() {
     assert_eq!(paths(&["sub/*.csv"]).await, ["sub/c.csv"]);
     assert_eq!(paths(&["{a,b}.csv"]).await, ["a.csv", "b.csv"]);
     assert_eq!(paths(&[".h*.csv"]).await, [".hidden.csv"]);
+    test.file("sub/deep/_SUCCESS", "");
+    assert_eq!(paths(&["sub/"]).await, ["sub/c.csv", "sub/deep/d.csv"]);
+    assert_eq!(paths(&["sub"]).await, ["sub/c.csv", "sub/deep/d.csv"]);
     let files = test.find(&["a.csv"]).await.unwrap();
     assert_eq!(files[0].size_bytes, 4);
     assert_eq!(
@@ -307,7 +312,9 @@ async fn a_reader_that_is_dropped_stops() {
     let test = TestLake::new();
     test.file("a.csv", format!("x\n{}", "1\n".repeat(100_000)));
     let files = test.find(&["a.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &ReadOptions::default(), None).await.unwrap();
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
     let mut rows = read(&files, &schema, &ReadOptions::default(), None);
     assert!(rows.try_next().await.unwrap().is_some());
     drop(rows);
