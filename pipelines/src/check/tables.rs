@@ -34,9 +34,9 @@ use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
     UniqueExpectation,
 };
+use crate::run::files::file_columns;
 use crate::run::rejects;
 use crate::run::split::{SPLIT_COLUMN, Splitter};
-use crate::run::table::file_columns;
 use crate::source::{Span, Spanned};
 use crate::spec::{
     ColumnNames, ColumnType, DecimalMark, FileEncoding, HeaderNames, Ingest, Named, OnBadRecord,

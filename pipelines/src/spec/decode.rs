@@ -320,6 +320,16 @@ impl<T: Decode> Decode for Option<T> {
     }
 }
 
+impl<T: Decode> Decode for Box<T> {
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        T::decode(node, cx).map(Self::new)
+    }
+
+    fn schema(defs: &mut Definitions) -> Json {
+        T::schema(defs)
+    }
+}
+
 /// Defines a mapping with fixed keys.
 ///
 /// `"key" field: Type` is a key of its own; `.. field: Type` takes the keys of another

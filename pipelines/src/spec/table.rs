@@ -66,7 +66,7 @@ record! {
         /// How to read the files as CSV. Without `csv` and `json`, a file is what its first bytes
         /// (Parquet) and its name (`.json`, `.ndjson`, `.jsonl`) say, else CSV; any of them may
         /// be packed with gzip or zstd.
-        "csv" csv: Option<Csv>,
+        "csv" csv: Option<Box<Csv>>,
         /// How to read the files as JSON: an object on each line, or one list of objects.
         "json" json: Option<JsonFiles>,
         /// What happens to a record that cannot be taken: it goes to the table

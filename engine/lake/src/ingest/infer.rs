@@ -57,79 +57,12 @@ pub async fn infer_schema(
         }
     }
     // Rows that are in the table already keep their columns.
-    let kept = table.filter(|_| options.evolve).map(own_columns);
+    let kept = table.filter(|_| options.evolve || !joined.strict);
+    let kept = kept.map(own_columns);
     for field in kept.iter().flat_map(|table| table.fields()) {
         if !fields.iter().any(|known| known.name() == field.name()) {
             fields.push(Arc::clone(field));
         }
-    }
-    Ok(Arc::new(Schema::new(fields)))
-}
-
-/// The columns that `table` must have for the rows of more files: its own, or, where
-/// the options say [`ReadOptions::evolve`], wider ones and new ones at the end. `table`
-/// has no columns but those that come from files.
-///
-/// # Errors
-/// [`IngestError::Drift`] with every difference, and the errors of [`infer_schema`].
-pub async fn evolve_schema(
-    files: &[SourceFile],
-    options: &ReadOptions,
-    table: &Schema,
-) -> Result<SchemaRef, IngestError> {
-    let Some(joined) = outline_all(files, options).await? else {
-        return Ok(Arc::new(table.clone()));
-    };
-    let mut fields: Vec<FieldRef> = table.fields().to_vec();
-    let mut differences = Vec::new();
-    for column in &joined.columns {
-        let place = table.index_of(&column.column.name).ok();
-        let found = column.data_type(options);
-        match place {
-            None => {
-                differences.push(Difference::New {
-                    column: column.column.shown().to_owned(),
-                    data_type: found.clone(),
-                });
-                fields.push(Arc::new(column.field(found)));
-            }
-            Some(place) => {
-                let before = table.field(place).data_type().clone();
-                let fits = column.fits(&before, options) || column.is_sporadic(&before, options);
-                if !fits {
-                    let wider = wider(&before, &found);
-                    let field = table.field(place).clone().with_data_type(wider);
-                    fields[place] = Arc::new(field);
-                    differences.push(Difference::Retyped {
-                        column: column.column.shown().to_owned(),
-                        before,
-                        now: found,
-                    });
-                }
-            }
-        }
-    }
-    for field in table.fields().iter().filter(|_| joined.strict) {
-        if !joined
-            .columns
-            .iter()
-            .any(|column| column.column.name == *field.name())
-        {
-            let column = field.name().clone();
-            differences.push(Difference::Missing { column });
-        }
-    }
-    if !differences.is_empty() && !options.evolve {
-        let file = match files {
-            [only] => only.path.clone(),
-            [first, rest @ ..] => format!("{} (or one of {} more)", first.path, rest.len()),
-            [] => String::new(),
-        };
-        return Err(IngestError::Drift {
-            file,
-            against: "the table".to_owned(),
-            differences,
-        });
     }
     Ok(Arc::new(Schema::new(fields)))
 }
@@ -171,8 +104,8 @@ struct Profile {
 /// What the values of a column are.
 #[derive(Debug, Clone)]
 enum Types {
-    /// Texts, as they read.
-    Seen(Guesses),
+    /// Texts, as they read: each set that is the one of some file.
+    Seen(Vec<Guesses>),
     /// The type that the file says.
     Said(DataType),
 }
@@ -181,34 +114,21 @@ impl Profile {
     fn data_type(&self, options: &ReadOptions) -> DataType {
         match (options.declared(&self.column.name), &self.types) {
             (Some(declared), _) => declared.clone(),
-            (None, Types::Seen(guesses)) => guesses.joined().data_type(),
+            (None, Types::Seen(files)) => together(files).joined().data_type(),
             (None, Types::Said(data_type)) => data_type.clone(),
         }
     }
 
-    /// Whether a column of type `known` holds all values, or is declared to.
-    fn fits(&self, known: &DataType, options: &ReadOptions) -> bool {
-        if let Some(declared) = options.declared(&self.column.name) {
-            return declared == known;
-        }
-        match &self.types {
-            Types::Seen(guesses) => guesses.all_fit(known),
-            Types::Said(data_type) => {
-                data_type == known || *known == DataType::Utf8 || wider(known, data_type) == *known
-            }
-        }
-    }
-
-    /// Whether a column of type `known` holds some values, and the others have no type
-    /// in common with them.
+    /// Whether a column of type `known` holds some values of every file, and the others
+    /// have no type in common with them.
     fn is_sporadic(&self, known: &DataType, options: &ReadOptions) -> bool {
         match &self.types {
-            Types::Seen(guesses) => {
+            Types::Seen(files) => {
                 options.bad_records == BadRecords::Reject
                     && options.declared(&self.column.name).is_none()
                     && *known != DataType::Utf8
-                    && guesses.joined() == Guess::Text
-                    && guesses.some_fit(known)
+                    && together(files).joined() == Guess::Text
+                    && files.iter().all(|file| file.some_fit(known))
             }
             Types::Said(_) => false,
         }
@@ -227,13 +147,23 @@ impl Profile {
 
     fn join(&mut self, other: &Self) {
         self.types = match (&self.types, &other.types) {
-            (Types::Seen(one), Types::Seen(other)) => Types::Seen(one.and(*other)),
+            (Types::Seen(one), Types::Seen(other)) => {
+                let mut files = one.clone();
+                files.extend(other.iter().filter(|file| !one.contains(file)));
+                Types::Seen(files)
+            }
             (Types::Said(one), Types::Said(other)) => Types::Said(wider(one, other)),
             (Types::Said(said), Types::Seen(seen)) | (Types::Seen(seen), Types::Said(said)) => {
-                Types::Said(wider(said, &seen.joined().data_type()))
+                Types::Said(wider(said, &together(seen).joined().data_type()))
             }
         };
     }
+}
+
+/// What the values of all files are.
+fn together(files: &[Guesses]) -> Guesses {
+    let files = files.iter().copied();
+    files.fold(Guesses::default(), Guesses::and)
 }
 
 /// What one file says about its columns.
@@ -316,7 +246,7 @@ fn outline(file: &SourceFile, options: &ReadOptions) -> Result<Outline, IngestEr
         columns: columns
             .map(|(column, guesses)| Profile {
                 column: column.clone(),
-                types: Types::Seen(guesses),
+                types: Types::Seen(vec![guesses]),
             })
             .collect(),
         strict: format == Format::Csv,

@@ -24,7 +24,7 @@ mod value;
 pub use discover::{SourceFile, Unmatched, expand_globs};
 pub use encoding::Encoding;
 pub use error::{Difference, Fault, IngestError};
-pub use infer::{evolve_schema, infer_schema};
+pub use infer::infer_schema;
 pub use options::{BadRecords, Format, NameStyle, ReadOptions, parse_type, type_name, type_names};
 pub use read::{output_schema, own_columns, read};
 pub use rejects::{Rejects, RejectsSeen, rejects_schema};

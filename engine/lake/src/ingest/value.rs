@@ -166,14 +166,9 @@ impl Guesses {
         self.0 == (1 << GUESSES.len()) - 1
     }
 
-    /// Whether a column of this type takes every one of them.
-    pub(super) fn all_fit(self, data_type: &DataType) -> bool {
-        self.seen().all(|guess| guess.fits(data_type))
-    }
-
-    /// Whether a column of this type takes any of them.
+    /// Whether a column of this type takes any of them, or there are none.
     pub(super) fn some_fit(self, data_type: &DataType) -> bool {
-        self.seen().any(|guess| guess.fits(data_type))
+        self.0 == 0 || self.seen().any(|guess| guess.fits(data_type))
     }
 }
 

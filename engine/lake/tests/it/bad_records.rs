@@ -154,7 +154,7 @@ fn json_record() -> impl Strategy<Value = Record> {
         let whole = format!("{{\"n\": {n}, \"s\": {written}}}");
         let bad = |bytes: Vec<u8>| Record { bytes, cells: None };
         match fault {
-            0 => bad(whole[..whole.len() - 1].as_bytes().to_vec()),
+            0 => bad(whole.as_bytes()[..whole.len() - 1].to_vec()),
             1 => bad(format!("{{\"n\": \"{n}x\", \"s\": {written}}}").into_bytes()),
             2 => bad(format!("[{n}, {written}]").into_bytes()),
             3 => bad([

@@ -4,5 +4,6 @@ mod broken_off;
 mod ingest;
 mod models;
 mod rebuilt;
+mod rejected;
 mod rules;
 mod wine;

@@ -263,6 +263,13 @@ async fn a_stray_value_is_a_bad_record_and_no_drift() {
         "{said:?}"
     );
     assert_eq!(ingest.good().await.len(), 3);
+    // A file that has no value of the type is something else.
+    ingest.file("c.csv", "n\nx\ny\n");
+    let said = ingest.run().await;
+    assert!(
+        said[0].contains("`n` was BIGINT and is VARCHAR"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
