@@ -29,15 +29,15 @@ pub use duration::Length;
 pub use load::{Environment, Overrides, load, load_source};
 pub use metric::{Metric, SplitPart};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
-pub use name::{Name, Named};
+pub use name::{ColumnNames, Name, Named};
 pub use pipeline::{LakehousePath, Spec};
 pub use scalar::{AtLeastOne, Required};
 pub use schema::json_schema;
 pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
 pub use table::{
-    Csv, Delimiter, Expectation, HeaderNames, Ingest, Otherwise, Rule, Split, SqlFile, TableBody,
-    TableSpec,
+    Csv, DecimalMark, Delimiter, Expectation, FileEncoding, HeaderNames, Ingest, JsonFiles,
+    OnBadRecord, Otherwise, Quote, Rule, Split, SqlFile, TableBody, TableSpec,
 };
 pub use value::{Value, ValueKind};
 pub use when::{Comparison, Condition, Operand, When};

@@ -21,9 +21,14 @@ fn refuses(sandbox: &Sandbox, code: i32, needles: &[&str]) -> Ended {
 /// As [`refuses`], for bad input of `bronze.apples`: first in a fresh lakehouse, where no
 /// table may appear, then after a good run, where the old rows must stay.
 fn refuses_file(name: &str, content: Option<&[u8]>, needles: &[&str]) {
-    let spoil = |sandbox: &Sandbox| match content {
-        Some(content) => sandbox.write(name, content),
-        None => std::fs::remove_file(sandbox.path().join(name)).unwrap(),
+    let spoil = |sandbox: &Sandbox| {
+        let files = "files: apples-*.csv";
+        let strict = format!("{files}\n      on_bad_record: fail");
+        sandbox.edit("pipeline.yaml", files, &strict);
+        match content {
+            Some(content) => sandbox.write(name, content),
+            None => std::fs::remove_file(sandbox.path().join(name)).unwrap(),
+        }
     };
     let fresh = Sandbox::apples();
     spoil(&fresh);

@@ -12,6 +12,7 @@ use sluice_udfs::models::{ModelAddress, model_addresses};
 use super::{Checker, Declared, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
+use crate::run::rejects::SUFFIX;
 use crate::source::{Location, Spanned};
 use crate::spec::decode::list;
 use crate::spec::{ModelSpec, Register, SqlText};
@@ -151,6 +152,11 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
         .and_then(|name| checker.world.lakehouse.find_table(&name).ok().flatten());
     match stored {
         Some(name) => {
+            // Rejected records are written by the ingest that they are missing from.
+            let ingest = written
+                .strip_suffix(SUFFIX)
+                .and_then(|name| checker.find(name));
+            found.edges.extend(ingest.map(|to| Edge { to, at }));
             found.reads.insert(name);
         }
         None => {

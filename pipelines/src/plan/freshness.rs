@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
-use sluice_lake::ingest::{self, SourceFile};
+use sluice_lake::ingest::{self, ReadOptions, SourceFile, Unmatched};
 use sluice_lake::registry::Registry;
 use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LedgerFile, State};
@@ -61,14 +61,20 @@ pub(crate) struct Lookup<'a> {
 impl Lookup<'_> {
     /// Looks at an asset whose inputs are all there.
     pub(crate) async fn freshness(&self, asset: &Asset) -> Result<Freshness, StageError> {
+        let fingerprint = self.fingerprint(asset).await?;
+        let stored = self.stored(asset).await?;
         let files = match &asset.body {
             AssetBody::Ingest(ingest) => {
-                ingest::expand_globs(&ingest.folder, &ingest.patterns).await?
+                // Files may be gone once their rows are there.
+                let same = |stored: &AssetKey| stored.key == fingerprint.key();
+                let unmatched = match stored.as_ref().is_some_and(same) {
+                    true => Unmatched::Ignore,
+                    false => Unmatched::Refuse,
+                };
+                ingest::expand_globs(&ingest.folder, &ingest.patterns, unmatched).await?
             }
             _ => Vec::new(),
         };
-        let fingerprint = self.fingerprint(asset).await?;
-        let stored = self.stored(asset).await?;
         let ledger = self.ledger(asset).await?;
         let verdict = match stored {
             None => Verdict::anew("it was never made"),
@@ -284,6 +290,7 @@ fn news(files: &[SourceFile], ledger: &BTreeMap<String, LedgerFile>) -> Option<S
 fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
     let at = version.map_or_else(String::new, |version| format!(" since version {version}"));
     match (&asset.body, files) {
+        (AssetBody::Ingest(_), 0) => format!("its files are gone, their rows stay{at}"),
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
@@ -311,7 +318,7 @@ fn definition(asset: &Asset) -> String {
     let text = match &asset.body {
         AssetBody::Ingest(ingest) => json!({
             "files": ingest.patterns,
-            "csv": format!("{:?}", ingest.options),
+            "csv": format!("{:?}", identity(&ingest.options)),
             "rows": rows(&ingest.rows),
         }),
         AssetBody::Sql(sql) => json!({
@@ -323,6 +330,15 @@ fn definition(asset: &Asset) -> String {
     blake3::hash(text.to_string().as_bytes())
         .to_hex()
         .to_string()
+}
+
+/// The options that decide what rows a file gives: not whether the table may follow when
+/// columns change, which would make it anew.
+fn identity(options: &ReadOptions) -> ReadOptions {
+    ReadOptions {
+        evolve: false,
+        ..options.clone()
+    }
 }
 
 fn rows(rows: &RowPlan) -> Value {

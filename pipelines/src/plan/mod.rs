@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
-use sluice_lake::ingest::CsvOptions;
+use sluice_lake::ingest::ReadOptions;
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
@@ -132,7 +132,7 @@ pub struct IngestAsset {
     /// Globs.
     pub patterns: Vec<String>,
     /// How the files are written.
-    pub options: CsvOptions,
+    pub options: ReadOptions,
     /// The columns that the files have, all of them read together.
     pub columns: SchemaRef,
     /// Rules and split.

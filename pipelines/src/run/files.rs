@@ -15,12 +15,14 @@ use datafusion::prelude::SessionContext;
 use sluice_lake::delta::types::delta_schema;
 use sluice_lake::delta::{PinnedTable, WriteMode, Written};
 use sluice_lake::ingest::{
-    self, CsvOptions, FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN, SourceFile,
+    self, Difference, FILE_COLUMN, INGESTED_AT_COLUMN, IngestError, ROW_COLUMN, ReadOptions,
+    SourceFile,
 };
 use sluice_lake::state::{FileRecord, LedgerFile};
 
 use super::context::RunContext;
 use super::error::StageError;
+use super::rejects::{Offer, Replaces};
 use super::split::SPLIT_COLUMN;
 use super::table::{Output, write};
 use crate::plan::freshness::Freshness;
@@ -49,12 +51,16 @@ pub(crate) async fn from_files(
         None => None,
     };
     let ledger = &freshness.ledger;
+    let offer = Arc::new(Offer::default());
     let arrivals = match stored {
         Some(stored) if !anew && fits(&table, ingest)? => {
-            Arrivals::of_news(ctx, ingest, freshness.files, ledger, stored)?
+            Arrivals::of_news(ctx, ingest, freshness.files, ledger, stored, &offer)?
         }
         stored => {
-            let all = Arrivals::of_all(ctx, ingest, freshness.files, ledger, stored)?;
+            if let Some(stored) = stored.as_ref().filter(|_| !anew && !ingest.options.evolve) {
+                return Err(drift(&stored.schema, ingest, &freshness).into());
+            }
+            let all = Arrivals::of_all(ctx, ingest, freshness.files, ledger, stored, &offer)?;
             all.warn_of_lost(run, asset);
             all
         }
@@ -64,6 +70,7 @@ pub(crate) async fn from_files(
         mode: arrivals.mode,
         files: arrivals.records,
         staying: arrivals.staying,
+        rejects: Some((arrivals.replaces, offer)),
     };
     let rules = &ingest.rows;
     let fingerprint = &freshness.fingerprint;
@@ -88,6 +95,8 @@ struct Arrivals {
     staying: Option<DataFrame>,
     /// Files that are gone, and whose rows are gone too.
     lost: Vec<String>,
+    /// The rejected records that make way for new ones.
+    replaces: Replaces,
 }
 
 impl Arrivals {
@@ -98,6 +107,7 @@ impl Arrivals {
         found: Vec<SourceFile>,
         ledger: &BTreeMap<String, LedgerFile>,
         stored: Stored,
+        offer: &Arc<Offer>,
     ) -> Result<Self, StageError> {
         let is_new = |file: &SourceFile| {
             let known = ledger.get(&file.path);
@@ -108,8 +118,9 @@ impl Arrivals {
         let changed: Vec<String> = known.map(|file| file.path.clone()).collect();
         let columns = joined(&stored.schema, ingest);
         Ok(Self {
+            replaces: Replaces::Files(files.iter().map(|file| file.path.clone()).collect()),
             records: files.iter().map(record).collect(),
-            rows: rows_of(ctx, files, &columns, &ingest.options)?,
+            rows: rows_of(ctx, files, &columns, &ingest.options, offer)?,
             staying: Some(stored.rows.filter(of_files(&changed, true))?),
             mode: WriteMode::ReplaceFiles(changed),
             lost: Vec::new(),
@@ -123,6 +134,7 @@ impl Arrivals {
         found: Vec<SourceFile>,
         ledger: &BTreeMap<String, LedgerFile>,
         stored: Option<Stored>,
+        offer: &Arc<Offer>,
     ) -> Result<Self, StageError> {
         let gone: Vec<&LedgerFile> = ledger
             .values()
@@ -134,21 +146,23 @@ impl Arrivals {
             let has = |column: &&str| stored.schema.field_with_name(column).is_ok();
             !gone.is_empty() && ADDED.iter().all(has)
         });
-        let (rows, lost) = match stored {
+        let (rows, lost, replaces) = match stored {
             Some(stored) => {
                 let columns = joined(&stored.schema, ingest);
-                let arriving = rows_of(ctx, found, &columns, &ingest.options)?;
+                let files = found.iter().map(|file| file.path.clone()).collect();
+                let arriving = rows_of(ctx, found, &columns, &ingest.options, offer)?;
                 let kept = kept(stored, &paths, &ingest::output_schema(&columns))?;
                 records.extend(gone.into_iter().map(|file| FileRecord {
                     path: file.path.clone(),
                     hash: file.content_hash.clone(),
                     bytes: file.bytes,
                 }));
-                (arriving.union(kept)?, Vec::new())
+                (arriving.union(kept)?, Vec::new(), Replaces::Files(files))
             }
             None => (
-                rows_of(ctx, found, &ingest.columns, &ingest.options)?,
+                rows_of(ctx, found, &ingest.columns, &ingest.options, offer)?,
                 paths,
+                Replaces::Everything,
             ),
         };
         Ok(Self {
@@ -157,6 +171,7 @@ impl Arrivals {
             records,
             staying: None,
             lost,
+            replaces,
         })
     }
 
@@ -189,6 +204,58 @@ fn fits(table: &Option<PinnedTable>, ingest: &IngestAsset) -> Result<bool, Stage
     };
     let extra = table.schema.fields().iter().any(|field| !known(&field));
     Ok(!extra && wanted.fields().iter().all(has))
+}
+
+/// How the columns of the files differ from those of the table that they do not fit.
+fn drift(table: &Schema, ingest: &IngestAsset, freshness: &Freshness) -> IngestError {
+    let own = file_columns(table, ingest.rows.split.is_some());
+    let joined = joined(table, ingest);
+    let mut differences = Vec::new();
+    for (field, joined) in ingest.columns.fields().iter().zip(joined.fields()) {
+        let column = field.name().clone();
+        let data_type = field.data_type().clone();
+        match own.field_with_name(field.name()) {
+            Err(_) => differences.push(Difference::New { column, data_type }),
+            Ok(stored) if stored.data_type() != joined.data_type() => {
+                differences.push(Difference::Retyped {
+                    column,
+                    before: stored.data_type().clone(),
+                    now: data_type,
+                });
+            }
+            Ok(_) => {}
+        }
+    }
+    for field in own.fields() {
+        if ingest.columns.field_with_name(field.name()).is_err() {
+            let column = field.name().clone();
+            differences.push(Difference::Missing { column });
+        }
+    }
+    let known = |file: &&SourceFile| {
+        let known = freshness.ledger.get(&file.path);
+        known.is_none_or(|known| known.content_hash != file.content_hash)
+    };
+    let mut news = freshness.files.iter().filter(known);
+    let first = news
+        .next()
+        .map_or_else(String::new, |file| file.path.clone());
+    IngestError::Drift {
+        file: match news.count() {
+            0 => first,
+            more => format!("{first} (or one of {more} more)"),
+        },
+        against: "the table".to_owned(),
+        differences,
+    }
+}
+
+/// The columns of an ingested table that come from its files.
+pub(crate) fn file_columns(table: &Schema, has_split: bool) -> Schema {
+    let own = ingest::own_columns(table);
+    let fields = own.fields().iter();
+    let fields = fields.filter(|field| !(has_split && field.name() == SPLIT_COLUMN));
+    Schema::new(fields.cloned().collect::<Vec<_>>())
 }
 
 /// The columns of the files in types that hold the rows of the table, too.
@@ -232,13 +299,15 @@ fn rows_of(
     ctx: &SessionContext,
     files: Vec<SourceFile>,
     columns: &SchemaRef,
-    options: &CsvOptions,
+    options: &ReadOptions,
+    offer: &Arc<Offer>,
 ) -> Result<DataFrame, StageError> {
     let source = FileRows {
         schema: ingest::output_schema(columns),
         files,
         columns: Arc::clone(columns),
         options: options.clone(),
+        rejects: Arc::clone(offer),
     };
     let table = StreamingTable::try_new(Arc::clone(&source.schema), vec![Arc::new(source)])?;
     Ok(ctx.read_table(Arc::new(table))?)
@@ -271,8 +340,9 @@ fn kept(stored: Stored, paths: &[String], schema: &Schema) -> Result<DataFrame, 
 struct FileRows {
     files: Vec<SourceFile>,
     columns: SchemaRef,
-    options: CsvOptions,
+    options: ReadOptions,
     schema: SchemaRef,
+    rejects: Arc<Offer>,
 }
 
 impl PartitionStream for FileRows {
@@ -281,7 +351,12 @@ impl PartitionStream for FileRows {
     }
 
     fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
-        ingest::read(&self.files, &self.columns, &self.options)
+        ingest::read(
+            &self.files,
+            &self.columns,
+            &self.options,
+            self.rejects.take(),
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use sluice_lake::state::FileRecord;
 use super::commit::commit;
 use super::context::RunContext;
 use super::error::StageError;
+use super::rejects::{Collecting, Offer, Replaces};
 use super::rules::{check_unique, flag_column, forbidden, report_rules};
 use super::split::Splitter;
 use super::wash::{RowRule, Washer};
@@ -44,6 +45,7 @@ pub(crate) async fn from_query(
             mode: WriteMode::Overwrite,
             files: Vec::new(),
             staying: None,
+            rejects: None,
         },
     )
     .await
@@ -57,6 +59,8 @@ pub(crate) struct Output<'a> {
     pub(crate) files: Vec<FileRecord>,
     /// The rows of the table that stay where they are; `None` when all are replaced.
     pub(crate) staying: Option<DataFrame>,
+    /// What the bad records of files replace, and where their reader is offered a way.
+    pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
 }
 
 /// Applies rules and split to rows, and commits them.
@@ -83,7 +87,17 @@ pub(crate) async fn write(
         .map(|rule| RowRule::new(rule.name.clone(), rule.otherwise))
         .collect();
     let washer = Arc::new(Washer::new(&input, row_rules, split));
-    let stream = washer.wash(flagged.execute_stream().await?);
+    let collecting = match output.rejects {
+        Some((replaces, offer)) => {
+            Some(Collecting::begin(run, asset, output.table, replaces, offer).await?)
+        }
+        None => None,
+    };
+    let rejected = collecting.as_ref().map(Collecting::outcome);
+    let mut stream = washer.wash(flagged.execute_stream().await?);
+    if let Some(collecting) = collecting {
+        stream = collecting.before_the_end_of(stream);
+    }
     let written = commit(
         run,
         asset,
@@ -98,6 +112,9 @@ pub(crate) async fn write(
     match written {
         Ok(written) => {
             outcome?;
+            if let Some(rejected) = rejected {
+                rejected.tell(run, asset);
+            }
             Ok(written)
         }
         Err(StageError::Cancelled) => Err(StageError::Cancelled),

@@ -10,7 +10,7 @@ use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNames};
 use super::schema::Definitions;
 use super::sound::Broken;
-use super::table::{Csv, Expectation, Ingest, Split, TableSpec};
+use super::table::{Csv, Expectation, Ingest, JsonFiles, Split, TableSpec};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::project::Project;
@@ -45,6 +45,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<TableSpec>(),
         record::<Ingest>(),
         record::<Csv>(),
+        record::<JsonFiles>(),
         record::<Expectation>(),
         record::<Split>(),
         record::<ModelSpec>(),

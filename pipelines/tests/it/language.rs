@@ -55,8 +55,9 @@ fn the_example_of_the_design_loads() {
         panic!("{bronze:?}");
     };
     assert_eq!(ingest.files[0].value, "../../data/wine/winequality-*.csv");
-    assert_eq!(ingest.csv.delimiter_byte(), b';');
-    assert!(ingest.csv.has_header());
+    let csv = ingest.csv.as_ref().unwrap();
+    assert_eq!(csv.delimiter_byte(), b';');
+    assert!(csv.has_header());
 
     let silver = spec.tables.get("SILVER.wine").unwrap();
     assert_eq!(
@@ -270,9 +271,9 @@ fn a_table_rule_and_declared_columns() {
     let TableBody::Ingest(ingest) = &table.body else {
         panic!("{table:?}");
     };
-    assert_eq!(ingest.csv.delimiter_byte(), b'\t');
-    let types: Vec<(&str, DataType)> = ingest
-        .csv
+    let csv = ingest.csv.as_ref().unwrap();
+    assert_eq!(csv.delimiter_byte(), b'\t');
+    let types: Vec<(&str, DataType)> = csv
         .columns
         .iter()
         .map(|(name, kind)| (name.as_str(), kind.data_type()))

@@ -43,6 +43,11 @@ pub fn delta_schema(table: &TableName, schema: &Schema) -> Result<SchemaRef, Lak
     Ok(Arc::new(Schema::new(fields)))
 }
 
+/// The type that Delta holds values of `data_type` as; itself where there is none.
+pub(crate) fn stored_type(data_type: &DataType) -> DataType {
+    delta_type("", data_type).unwrap_or_else(|_| data_type.clone())
+}
+
 /// A column that Delta cannot hold.
 struct Unfit {
     column: String,

@@ -1,199 +1,218 @@
 //! Records of a CSV file, and its header.
 
-use std::collections::HashMap;
-
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::{
-    FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN,
     discover::SourceFile,
-    error::IngestError,
-    options::{CsvOptions, NameStyle},
-    text::Text,
+    error::{Fault, IngestError},
+    input::Input,
+    options::ReadOptions,
+    record::{Columns, Found, Kind, MAX_RECORD_BYTES, Values},
 };
-use crate::name::{FORBIDDEN_IN_COLUMNS, snake_case};
 
-/// How long a record may be, in bytes: beyond it a quote was never closed.
-const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
-
-/// A column as a file names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Column {
-    /// The name that it gets.
-    pub(super) name: String,
-    /// The header as it is in the file, where that is another.
-    pub(super) original: Option<String>,
+/// What divides records and fields.
+#[derive(Debug, Clone, Copy)]
+struct Dialect {
+    delimiter: u8,
+    quote: Option<u8>,
+    /// What makes a quote inside quotes a character; without it, a quote does.
+    escape: Option<u8>,
 }
 
 /// Reads the records of one file, front to back.
-pub(super) struct Records {
-    text: Text,
-    parser: Reader,
-    output: Vec<u8>,
-    ends: Vec<usize>,
-    /// How much of `output` and `ends` the current record fills.
-    output_used: usize,
-    fields: usize,
-    /// The line that is read next, and the one that the current record starts on.
+pub(super) struct CsvRecords {
+    input: Input,
+    dialect: Dialect,
+    columns: Columns,
+    values: Values,
+    /// The current record in the window, and how far it is to the next.
+    raw: std::ops::Range<usize>,
+    length: usize,
     next_line: u64,
-    record_line: u64,
-    /// What every record must have, once the header is known.
-    expected: Option<usize>,
-    delimiter: u8,
+    /// The first record, when it is not the header and was read for the columns.
+    first: Option<Found>,
 }
 
-impl Records {
-    /// Opens a file.
-    pub(super) fn open(source: &SourceFile, options: &CsvOptions) -> Result<Self, IngestError> {
-        Ok(Self {
-            text: Text::open(source)?,
-            parser: ReaderBuilder::new().delimiter(options.delimiter).build(),
-            output: vec![0; 4096],
-            ends: vec![0; 64],
-            output_used: 0,
-            fields: 0,
-            next_line: 1,
-            record_line: 1,
-            expected: None,
-            delimiter: options.delimiter,
-        })
-    }
+/// The end of a record in the window.
+enum End {
+    /// Where it is.
+    At(usize),
+    /// A quote is open at the end of the file, or for too long.
+    Unclosed,
+}
 
+impl CsvRecords {
     /// Opens a file and finds its columns: the header's, or `column_1`, ... by the
-    /// first record, which is then the current one (`true`).
-    pub(super) fn open_with_columns(
-        source: &SourceFile,
-        options: &CsvOptions,
-    ) -> Result<(Self, Vec<Column>, bool), IngestError> {
-        let mut records = Self::open(source, options)?;
-        if !records.advance()? {
+    /// first record.
+    pub(super) fn open(source: &SourceFile, options: &ReadOptions) -> Result<Self, IngestError> {
+        let mut records = Self {
+            input: Input::open(source, options.encoding)?,
+            dialect: Dialect {
+                delimiter: options.delimiter,
+                quote: options.quote,
+                escape: options.escape,
+            },
+            columns: Columns::default(),
+            values: Values::default(),
+            raw: 0..0,
+            length: 0,
+            next_line: 1,
+            first: None,
+        };
+        records.input.refuse_other_formats()?;
+        let Some(first) = records.next_record()? else {
             return Err(IngestError::Empty {
                 file: source.path.clone(),
             });
-        }
-        records.expected = Some(records.fields);
-        let columns = if options.header {
-            records.header(options)?
-        } else {
-            (1..=records.fields).map(numbered).collect()
         };
-        Ok((records, columns, !options.header))
-    }
-
-    /// Moves to the next record; `false` at the end of the file.
-    pub(super) fn advance(&mut self) -> Result<bool, IngestError> {
-        self.skip_line_ends()?;
-        self.record_line = self.next_line;
-        (self.output_used, self.fields) = (0, 0);
-        let mut quotes = 0;
-        loop {
-            let input = self.text.chunk()?;
-            let at_end = input.is_empty();
-            let (result, read, written, ended) = self.parser.read_record(
-                input,
-                &mut self.output[self.output_used..],
-                &mut self.ends[self.fields..],
-            );
-            for byte in &input[..read] {
-                self.next_line += u64::from(*byte == b'\n');
-                quotes += u64::from(*byte == b'"');
-            }
-            self.text.consume(read);
-            self.output_used += written;
-            self.fields += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => self.grow()?,
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::End => return Ok(false),
-                ReadRecordResult::Record => {
-                    let many_lines = self.next_line > self.record_line;
-                    if at_end && many_lines && quotes % 2 == 1 {
-                        return Err(IngestError::UnclosedQuote {
-                            file: self.text.file().to_owned(),
-                            line: self.record_line,
-                        });
-                    }
-                    return self.check_fields();
-                }
-            }
+        if !options.header {
+            records.columns = Columns::numbered(records.values.cells.len());
+            records.first = Some(first);
+            return Ok(records);
         }
+        if let Some(fault) = first.fault {
+            return Err(records.bad_header(fault, first.line));
+        }
+        records.read_header(options)?;
+        Ok(records)
     }
 
-    /// The fields of the current record.
-    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends[..self.fields])
-            .map(|(start, end)| self.field_text(start, *end))
+    /// Moves to the next record; `None` at the end of the file.
+    pub(super) fn advance(&mut self) -> Result<Option<Found>, IngestError> {
+        let first = self.first.take();
+        let mut found = match first {
+            Some(found) => found,
+            None => match self.next_record()? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        let (expected, fields) = (self.columns.list().len(), self.values.cells.len());
+        if found.fault.is_none() && fields != expected {
+            found.fault = Some(Fault::Ragged {
+                expected,
+                found: fields,
+            });
+        }
+        Ok(Some(found))
     }
 
-    /// The line that the current record starts on, counted from 1.
-    pub(super) fn line(&self) -> u64 {
-        self.record_line
+    pub(super) fn values(&self) -> &Values {
+        &self.values
     }
 
-    /// The file, as in `_file`.
-    pub(super) fn file(&self) -> &str {
-        self.text.file()
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.input.window()[self.raw.clone()]
     }
 
-    /// The hash of the whole file, at its end.
-    pub(super) fn hash(&self) -> String {
-        self.text.hash()
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
     }
 
-    fn field_text(&self, start: usize, end: usize) -> &str {
-        // The parser removes whole ASCII characters of checked text only.
-        std::str::from_utf8(&self.output[start..end]).unwrap_or_default()
+    pub(super) fn hash(&mut self) -> Result<String, IngestError> {
+        self.input.hash()
     }
 
-    /// Blank lines are no records; skipping them here keeps the line number right.
+    fn next_record(&mut self) -> Result<Option<Found>, IngestError> {
+        self.input.consume(self.length);
+        (self.raw, self.length) = (0..0, 0);
+        self.values.clear();
+        self.skip_line_ends()?;
+        if self.input.window().is_empty() {
+            return Ok(None);
+        }
+        let line = self.next_line;
+        let mut fault = None;
+        let end = match self.find_end(line)? {
+            End::At(end) => end,
+            End::Unclosed => {
+                fault = Some(Fault::UnclosedQuote);
+                let window = self.input.window();
+                memchr2(b'\n', b'\r', window).unwrap_or(window.len())
+            }
+        };
+        (self.raw, self.length) = (0..end, end);
+        let raw = &self.input.window()[..end];
+        self.next_line += line_breaks(raw);
+        if fault.is_none() {
+            fault = match std::str::from_utf8(raw) {
+                Ok(text) => self.dialect.divide(text, &mut self.values).err(),
+                Err(error) => Some(Fault::NotUtf8 {
+                    offset: error.valid_up_to(),
+                }),
+            };
+        }
+        Ok(Some(Found { fault, line }))
+    }
+
+    /// Blank lines are no records.
     fn skip_line_ends(&mut self) -> Result<(), IngestError> {
         loop {
-            let chunk = self.text.chunk()?;
-            let ends = chunk
-                .iter()
-                .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-                .count();
-            let whole = ends == chunk.len();
-            let done = chunk.is_empty() || !whole;
-            self.next_line += super::text::line_breaks(&chunk[..ends]);
-            self.text.consume(ends);
-            if done {
+            let window = self.input.window();
+            let is_end = |byte: &&u8| matches!(**byte, b'\n' | b'\r');
+            let ends = window.iter().take_while(is_end).count();
+            let whole = ends == window.len();
+            self.next_line += line_breaks(&window[..ends]);
+            self.input.consume(ends);
+            if !whole || !self.input.more()? {
                 return Ok(());
             }
         }
     }
 
-    fn grow(&mut self) -> Result<(), IngestError> {
-        if self.output.len() >= MAX_RECORD_BYTES {
-            return Err(IngestError::TooLong {
-                file: self.text.file().to_owned(),
-                line: self.record_line,
-                limit_bytes: MAX_RECORD_BYTES,
-            });
+    /// Where the record ends that the window begins with; the window is made long enough.
+    fn find_end(&mut self, line: u64) -> Result<End, IngestError> {
+        let (mut at, mut inside) = (0, false);
+        loop {
+            let found = self
+                .dialect
+                .find_end(self.input.window(), &mut at, &mut inside);
+            if let Some(end) = found {
+                return Ok(End::At(end));
+            }
+            if self.input.window().len() > MAX_RECORD_BYTES {
+                if inside {
+                    return Ok(End::Unclosed);
+                }
+                return Err(IngestError::TooLong {
+                    file: self.input.file().to_owned(),
+                    line,
+                    limit_bytes: MAX_RECORD_BYTES,
+                });
+            }
+            if !self.input.more()? {
+                let length = self.input.window().len();
+                // A quote that waited for what follows it has closed the field.
+                let closed = at < length && self.dialect.closes(&self.input.window()[at..]);
+                return Ok(match inside && !closed {
+                    true => End::Unclosed,
+                    false => End::At(length),
+                });
+            }
         }
-        self.output.resize(self.output.len() * 2, 0);
-        Ok(())
     }
 
-    fn check_fields(&self) -> Result<bool, IngestError> {
-        match self.expected {
-            Some(expected) if expected != self.fields => Err(IngestError::Ragged {
-                file: self.text.file().to_owned(),
-                line: self.record_line,
-                expected,
-                found: self.fields,
-            }),
-            _ => Ok(true),
+    fn bad_header(&self, fault: Fault, line: u64) -> IngestError {
+        let file = self.input.file().to_owned();
+        if !matches!(fault, Fault::NotUtf8 { .. }) {
+            return IngestError::BadRecord {
+                file,
+                row: 0,
+                line,
+                fault: Box::new(fault),
+            };
+        }
+        IngestError::NotText {
+            file,
+            line,
+            hint: "declare how it is written, as in `csv: {encoding: windows-1252}`",
         }
     }
 
     /// Makes the current record the header.
-    fn header(&self, options: &CsvOptions) -> Result<Vec<Column>, IngestError> {
-        let file = self.text.file();
-        let headers: Vec<&str> = self.fields().collect();
+    fn read_header(&mut self, options: &ReadOptions) -> Result<(), IngestError> {
+        let file = self.input.file();
+        let headers: Vec<&str> = self.values.iter().map(|(_, _, text)| text).collect();
         if let [only] = headers[..]
             && let Some(guess) = [';', ',', '\t', '|']
                 .into_iter()
@@ -201,57 +220,115 @@ impl Records {
         {
             return Err(IngestError::Delimiter {
                 file: file.to_owned(),
-                delimiter: char::from(self.delimiter),
+                delimiter: char::from(self.dialect.delimiter),
                 guess,
             });
         }
-        let mut seen: HashMap<String, &str> = HashMap::new();
-        let mut columns = Vec::with_capacity(headers.len());
-        for (index, header) in headers.into_iter().enumerate() {
-            let name = column_name(header, index + 1, options.names);
-            if [FILE_COLUMN, ROW_COLUMN, INGESTED_AT_COLUMN]
-                .iter()
-                .any(|reserved| reserved.eq_ignore_ascii_case(&name))
-            {
-                return Err(IngestError::ReservedHeader {
-                    file: file.to_owned(),
-                    name: header.to_owned(),
-                });
-            }
-            if let Some(first) = seen.insert(name.to_lowercase(), header) {
-                return Err(IngestError::HeaderClash {
-                    file: file.to_owned(),
-                    first: first.to_owned(),
-                    second: header.to_owned(),
-                    name,
-                });
-            }
-            let original = (name != header).then(|| header.to_owned());
-            columns.push(Column { name, original });
+        for header in headers {
+            self.columns.add(file, header, options.names)?;
         }
-        Ok(columns)
+        Ok(())
     }
 }
 
-/// A header as a column's name. Only what Delta refuses is changed: `pH` stays.
-fn column_name(header: &str, position: usize, style: NameStyle) -> String {
-    if style == NameStyle::AsIs {
-        return header.to_owned();
+impl Dialect {
+    /// Looks for the end of the record from `at` on (`inside` quotes or not); both say
+    /// where to go on when there is more to see.
+    fn find_end(&self, window: &[u8], at: &mut usize, inside: &mut bool) -> Option<usize> {
+        while *at < window.len() {
+            let rest = &window[*at..];
+            if *inside {
+                let quote = self.quote?;
+                let Some(next) = memchr2(quote, self.escape.unwrap_or(quote), rest) else {
+                    *at = window.len();
+                    return None;
+                };
+                *at += next;
+                let after = window.get(*at + 1)?;
+                let escaped = match self.escape {
+                    Some(escape) if escape != quote => rest[next] == escape,
+                    _ => *after == quote,
+                };
+                if escaped {
+                    *at += 2;
+                } else {
+                    *inside = false;
+                    *at += 1;
+                }
+                continue;
+            }
+            let next = match self.quote {
+                Some(quote) => memchr3(b'\n', b'\r', quote, rest),
+                None => memchr2(b'\n', b'\r', rest),
+            };
+            let Some(next) = next else {
+                *at = window.len();
+                return None;
+            };
+            *at += next;
+            if Some(rest[next]) != self.quote {
+                return Some(*at);
+            }
+            // A quote opens a field only as its first character.
+            *inside = *at == 0 || window[*at - 1] == self.delimiter;
+            *at += 1;
+        }
+        None
     }
-    let trimmed = header.trim();
-    if trimmed.is_empty() {
-        return numbered(position).name;
+
+    /// Whether the last byte of the file, inside quotes, closes them.
+    fn closes(&self, rest: &[u8]) -> bool {
+        rest.len() == 1 && Some(rest[0]) == self.quote
     }
-    if trimmed.contains(|c| FORBIDDEN_IN_COLUMNS.contains(c) || c == '\r') {
-        snake_case(trimmed)
-    } else {
-        trimmed.to_owned()
+
+    /// Divides a whole record into its fields.
+    fn divide(&self, record: &str, values: &mut Values) -> Result<(), Fault> {
+        let bytes = record.as_bytes();
+        let mut at = 0;
+        for column in 0.. {
+            if self.quote.is_some() && bytes.get(at) == self.quote.as_ref() {
+                at = self.unquote(record, at + 1, values)?;
+                if at < bytes.len() && bytes[at] != self.delimiter {
+                    return Err(Fault::AfterQuote { field: column + 1 });
+                }
+            } else {
+                let length = memchr(self.delimiter, &bytes[at..]).unwrap_or(bytes.len() - at);
+                values.text.push_str(&record[at..at + length]);
+                at += length;
+            }
+            values.end(column, Kind::Bare);
+            if at == bytes.len() {
+                return Ok(());
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a quoted field, from behind its quote; gives the place behind its end.
+    fn unquote(&self, record: &str, mut at: usize, values: &mut Values) -> Result<usize, Fault> {
+        let (bytes, quote) = (record.as_bytes(), self.quote.unwrap_or(b'"'));
+        loop {
+            let next = memchr2(quote, self.escape.unwrap_or(quote), &bytes[at..]);
+            let next = at + next.ok_or(Fault::UnclosedQuote)?;
+            values.text.push_str(&record[at..next]);
+            let escaped = match self.escape {
+                Some(escape) if escape != quote => bytes[next] == escape,
+                _ => bytes.get(next + 1) == Some(&quote),
+            };
+            if !escaped {
+                return Ok(next + 1);
+            }
+            // The character may have several bytes.
+            let character = record[next + 1..].chars().next();
+            let character = character.ok_or(Fault::UnclosedQuote)?;
+            values.text.push(character);
+            at = next + 1 + character.len_utf8();
+        }
     }
 }
 
-fn numbered(position: usize) -> Column {
-    Column {
-        name: format!("column_{position}"),
-        original: None,
-    }
+/// How many line breaks there are.
+pub(super) fn line_breaks(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }

@@ -28,10 +28,20 @@ pub struct SourceFile {
     pub content_hash: String,
 }
 
+/// What to do about a pattern that matches nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmatched {
+    /// It is an error.
+    Refuse,
+    /// It is passed over: its files were ingested, and are gone.
+    Ignore,
+}
+
 /// The files that match any of `patterns` (`*`, `?`, `[...]`, `{a,b}`, `**`), which
-/// are relative to `base_dir` and may lead out of it. Each file comes once, sorted
-/// by its path; hidden files only where the pattern says so. Every file is read
-/// once for its hash.
+/// are relative to `base_dir` and may lead out of it. A pattern that ends in `/`, or
+/// names a folder, is all files in and below it. Each file comes once, sorted
+/// by its path; hidden files only where the pattern says so, and below a folder none
+/// whose name begins with `_`. Every file is read once for its hash.
 ///
 /// # Errors
 /// [`IngestError::NoMatch`] when a pattern matches nothing, with the nearest name;
@@ -39,9 +49,10 @@ pub struct SourceFile {
 pub async fn expand_globs(
     base_dir: &Path,
     patterns: &[String],
+    unmatched: Unmatched,
 ) -> Result<Vec<SourceFile>, IngestError> {
     let (base_dir, patterns) = (base_dir.to_owned(), patterns.to_vec());
-    let found = in_background("files", move || find(&base_dir, &patterns)).await?;
+    let found = in_background("files", move || find(&base_dir, &patterns, unmatched)).await?;
     futures::stream::iter(found)
         .map(|(path, absolute)| {
             let name = path.clone();
@@ -53,11 +64,18 @@ pub async fn expand_globs(
 }
 
 /// The matching files, by their `_file` path.
-fn find(base_dir: &Path, patterns: &[String]) -> Result<BTreeMap<String, PathBuf>, IngestError> {
+fn find(
+    base_dir: &Path,
+    patterns: &[String],
+    unmatched: Unmatched,
+) -> Result<BTreeMap<String, PathBuf>, IngestError> {
     let mut found = BTreeMap::new();
     for pattern in patterns {
-        let matches = find_one(base_dir, pattern)?;
-        found.extend(matches);
+        match find_one(base_dir, pattern) {
+            Ok(matches) => found.extend(matches),
+            Err(IngestError::NoMatch { .. }) if unmatched == Unmatched::Ignore => {}
+            Err(error) => return Err(error),
+        }
     }
     // Two spellings of one file (`a.csv`, `../x/a.csv`) are one file.
     let mut seen = HashSet::new();
@@ -69,7 +87,12 @@ fn find(base_dir: &Path, patterns: &[String]) -> Result<BTreeMap<String, PathBuf
 }
 
 fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>, IngestError> {
-    let split = Pattern::parse(pattern)?;
+    let is_folder = pattern.ends_with('/') || base_dir.join(pattern).is_dir();
+    let split = if is_folder && !pattern.trim().is_empty() {
+        Pattern::parse(&format!("{}/**", pattern.trim_end_matches('/')))?
+    } else {
+        Pattern::parse(pattern)?
+    };
     let folder = base_dir.join(&split.folder);
     let mut matches = Vec::new();
     let walk = WalkDir::new(&folder)
@@ -90,7 +113,8 @@ fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>, In
             }
         };
         let inside = entry.path().strip_prefix(&folder).unwrap_or(entry.path());
-        if !entry.file_type().is_file() || !split.matcher.is_match(inside) {
+        let left_out = is_folder && entry.file_name().as_encoded_bytes().starts_with(b"_");
+        if !entry.file_type().is_file() || !split.matcher.is_match(inside) || left_out {
             continue;
         }
         let Some(inside) = inside.to_str() else {
@@ -141,9 +165,6 @@ impl Pattern {
         let wildcard = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
         let slash = pattern[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
         let (folder, rest) = pattern.split_at(slash);
-        if rest.is_empty() {
-            return Err(bad(format!("it names a folder; write `{pattern}*.csv`")));
-        }
         let glob = GlobBuilder::new(rest)
             .literal_separator(true)
             .build()

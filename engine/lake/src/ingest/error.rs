@@ -1,6 +1,10 @@
 //! What can be wrong with files that are to be ingested.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use arrow::datatypes::DataType;
+
+use super::options::type_name;
 
 /// A fault in a source file or in how it is described. Cheap to clone: it travels
 /// through streams and out of them again.
@@ -53,40 +57,35 @@ pub enum IngestError {
         /// The file, as in `_file`.
         file: String,
     },
-    /// A file is not UTF-8.
-    #[error("{file}, line {line}: byte {offset} is not UTF-8: {hint}")]
-    NotUtf8 {
+    /// The front of a file is no text.
+    #[error("{file}, line {line}: this is not text in UTF-8: {hint}")]
+    NotText {
         /// The file, as in `_file`.
         file: String,
         /// The line, counted from 1.
         line: u64,
-        /// The first byte that is wrong, counted from 0.
-        offset: u64,
         /// What it may be, and what to do.
         hint: &'static str,
     },
-    /// A line has more or fewer fields than the header.
-    #[error(
-        "{file}, line {line}: {found} {}, but the header has {expected}: fix the line, or quote a field that holds the delimiter or a line break",
-        if *found == 1 { "field" } else { "fields" }
-    )]
-    Ragged {
+    /// A record cannot be taken, and the ingest wants all of them.
+    #[error("{file}, line {line}{}: {fault}", if *row == 0 { " (the header)".to_owned() } else { format!(", row {row}") })]
+    BadRecord {
         /// The file, as in `_file`.
         file: String,
-        /// The line that the record starts on, counted from 1.
+        /// The place of the record in the file, counted from 1; 0 for the header.
+        row: i64,
+        /// The line that it starts on, counted from 1.
         line: u64,
-        /// How many fields the header has.
-        expected: usize,
-        /// How many fields the record has.
-        found: usize,
+        /// What is wrong with it.
+        fault: Box<Fault>,
     },
-    /// A quote is never closed.
-    #[error("{file}, line {line}: a quote that is opened here is never closed")]
-    UnclosedQuote {
+    /// A file of Parquet cannot be read.
+    #[error("{file} is not a Parquet file that can be read: {reason}")]
+    Parquet {
         /// The file, as in `_file`.
         file: String,
-        /// The line that the record starts on, counted from 1.
-        line: u64,
+        /// What the reader said.
+        reason: String,
     },
     /// One record is larger than anything reasonable.
     #[error(
@@ -144,17 +143,18 @@ pub enum IngestError {
         /// The header.
         name: String,
     },
-    /// A column is in some files only.
+    /// The columns of a file are not those of the files before it.
     #[error(
-        "{lacking} lacks the column `{column}`, which {having} has: make the headers alike, or ingest the files into tables of their own"
+        "{file} does not have the columns of {against}: {}; make them alike, or say `evolve: true`",
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
-    MissingColumn {
-        /// The file without the column.
-        lacking: String,
-        /// The column.
-        column: String,
-        /// A file with it, or `the table`.
-        having: String,
+    Drift {
+        /// The file that differs.
+        file: String,
+        /// The file that it differs from, or `the table`.
+        against: String,
+        /// Every difference.
+        differences: Vec<Difference>,
     },
     /// A column is declared that no file has.
     #[error(
@@ -168,22 +168,6 @@ pub enum IngestError {
         file: String,
         /// The column whose name is nearest.
         nearest: Option<String>,
-    },
-    /// A value is not of its column's type.
-    #[error(
-        "{file}, line {line}: {value:?} in the column `{column}` is not {expected}: fix the value, or declare the column as VARCHAR"
-    )]
-    Value {
-        /// The file, as in `_file`.
-        file: String,
-        /// The line that the record starts on, counted from 1.
-        line: u64,
-        /// The column.
-        column: String,
-        /// The value, shortened when long.
-        value: String,
-        /// The type, in words: `a whole number`.
-        expected: String,
     },
     /// A column's type is not one that text can be read as.
     #[error("the column `{column}` has the type {data_type}, which cannot be read from text")]
@@ -205,6 +189,116 @@ pub enum IngestError {
         /// The file, as in `_file`.
         file: String,
     },
+}
+
+/// What is wrong with a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// More or fewer fields than the header has.
+    #[error(
+        "{found} {}, but the header has {expected}: fix the line, or quote a field that holds the delimiter or a line break",
+        if *found == 1 { "field" } else { "fields" }
+    )]
+    Ragged {
+        /// How many fields the header has.
+        expected: usize,
+        /// How many fields the record has.
+        found: usize,
+    },
+    /// A quote is never closed.
+    #[error("a quote that is opened here is never closed")]
+    UnclosedQuote,
+    /// A field goes on behind the quote that closes it.
+    #[error("field {field} goes on behind its closing quote: write a quote inside quotes twice")]
+    AfterQuote {
+        /// The field, counted from 1.
+        field: usize,
+    },
+    /// The record is not UTF-8.
+    #[error("its byte {offset} is not UTF-8: save the file as UTF-8, or declare its `encoding:`")]
+    NotUtf8 {
+        /// The first byte of the record that is wrong, counted from 0.
+        offset: usize,
+    },
+    /// The record is not JSON.
+    #[error("this is not JSON: {reason}")]
+    NotJson {
+        /// What the parser said.
+        reason: String,
+    },
+    /// The record is JSON, but not an object.
+    #[error("this is not a JSON object")]
+    NotObject,
+    /// A key stands twice in an object.
+    #[error("the key `{key}` stands twice")]
+    KeyTwice {
+        /// The key.
+        key: String,
+    },
+    /// The file goes on behind its list of records.
+    #[error("this stands behind the list of records")]
+    BehindList,
+    /// The list of records ends too early.
+    #[error("the list of records is not closed: is the file cut off?")]
+    CutOff,
+    /// A value is not of its column's type.
+    #[error(
+        "{value:?} in the column `{column}` is not {expected}: fix the value, or declare the column as VARCHAR"
+    )]
+    Value {
+        /// The column.
+        column: String,
+        /// The value, shortened when long.
+        value: String,
+        /// The type, in words: `a whole number`.
+        expected: String,
+    },
+}
+
+/// How the columns of a file differ from those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// It has a column that was not there.
+    New {
+        /// The column, as the file calls it.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+    },
+    /// It lacks a column.
+    Missing {
+        /// The column.
+        column: String,
+    },
+    /// A column has another type.
+    Retyped {
+        /// The column.
+        column: String,
+        /// Its type before.
+        before: DataType,
+        /// Its type in the file.
+        now: DataType,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New { column, data_type } => {
+                write!(f, "`{column}` ({}) is new", type_name(data_type))
+            }
+            Self::Missing { column } => write!(f, "`{column}` is missing"),
+            Self::Retyped {
+                column,
+                before,
+                now,
+            } => {
+                let (before, now) = (type_name(before), type_name(now));
+                write!(f, "`{column}` was {before} and is {now}")
+            }
+        }
+    }
 }
 
 impl IngestError {

@@ -1,8 +1,8 @@
-//! How CSV files are to be read.
+//! How files are to be read.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use super::error::IngestError;
+use super::{encoding::Encoding, error::IngestError};
 
 /// How headers become column names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,43 +14,87 @@ pub enum NameStyle {
     AsIs,
 }
 
-/// The dialect of a set of CSV files, and what is known about their columns.
+/// What the files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Fields between delimiters.
+    Csv,
+    /// Objects of JSON: one on each line, or all in one list.
+    Json,
+    /// Parquet.
+    Parquet,
+}
+
+/// What happens to a record that cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BadRecords {
+    /// It ends the ingest: nothing is written.
+    #[default]
+    Fail,
+    /// It is put aside, with the reason.
+    Reject,
+}
+
+/// How a set of files is to be read, and what is known about their columns.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CsvOptions {
-    /// What divides the fields: one ASCII byte.
+pub struct ReadOptions {
+    /// What the files are; `None`: what their names and first bytes say.
+    pub format: Option<Format>,
+    /// What divides the fields of CSV: one ASCII byte.
     pub delimiter: u8,
+    /// What stands around a field of CSV that holds a delimiter, if anything does.
+    pub quote: Option<u8>,
+    /// What stands before a quote inside quotes; `None`: another quote.
+    pub escape: Option<u8>,
     /// Whether the first line names the columns; without it they are `column_1`, ...
     pub header: bool,
+    /// Whether a comma divides a number from its fraction.
+    pub decimal_comma: bool,
+    /// How the characters are written.
+    pub encoding: Encoding,
     /// How headers become column names.
     pub names: NameStyle,
     /// Types of columns (by column name) that are not to be inferred.
     pub columns: Vec<(String, DataType)>,
     /// Texts that mean NULL, besides the empty field.
     pub null_values: Vec<String>,
+    /// What happens to a record that cannot be taken.
+    pub bad_records: BadRecords,
+    /// Whether the files may have different columns.
+    pub evolve: bool,
     /// How many rows a batch holds.
     pub batch_rows: usize,
 }
 
-impl Default for CsvOptions {
+impl Default for ReadOptions {
     fn default() -> Self {
         Self {
+            format: None,
             delimiter: b',',
+            quote: Some(b'"'),
+            escape: None,
             header: true,
+            decimal_comma: false,
+            encoding: Encoding::default(),
             names: NameStyle::default(),
             columns: Vec::new(),
             null_values: Vec::new(),
+            bad_records: BadRecords::default(),
+            evolve: false,
             batch_rows: 8192,
         }
     }
 }
 
-impl CsvOptions {
+impl ReadOptions {
     /// Checks what a type cannot: the delimiter.
     ///
     /// # Errors
     /// [`IngestError::BadDelimiter`].
     pub fn check(&self) -> Result<(), IngestError> {
-        let bad = !self.delimiter.is_ascii() || matches!(self.delimiter, b'"' | b'\n' | b'\r' | 0);
+        let bad = !self.delimiter.is_ascii()
+            || matches!(self.delimiter, b'\n' | b'\r' | 0)
+            || self.quote == Some(self.delimiter);
         if bad {
             return Err(IngestError::BadDelimiter {
                 delimiter: char::from(self.delimiter),
@@ -124,6 +168,22 @@ pub fn parse_type(text: &str) -> Option<DataType> {
     fits.then_some(DataType::Decimal128(precision, scale))
 }
 
+/// The SQL name of a type.
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Int32 => "INTEGER".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Float32 => "REAL".to_owned(),
+        DataType::Utf8 => "VARCHAR".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
+        other => other.to_string().to_uppercase(),
+    }
+}
+
 /// The names that [`parse_type`] knows, for a message.
 pub fn type_names() -> impl Iterator<Item = &'static str> {
     TYPES
@@ -164,9 +224,9 @@ mod tests {
     #[test]
     fn delimiters_are_checked() {
         for delimiter in [b'"', b'\n', b'\r', 0, 0xC3] {
-            let options = CsvOptions {
+            let options = ReadOptions {
                 delimiter,
-                ..CsvOptions::default()
+                ..ReadOptions::default()
             };
             assert!(matches!(
                 options.check(),
@@ -174,9 +234,9 @@ mod tests {
             ));
         }
         for delimiter in [b',', b';', b'\t', b'|'] {
-            let options = CsvOptions {
+            let options = ReadOptions {
                 delimiter,
-                ..CsvOptions::default()
+                ..ReadOptions::default()
             };
             assert!(options.check().is_ok());
         }

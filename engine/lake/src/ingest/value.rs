@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use super::record::Kind;
 use arrow::{
     array::{
-        ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-        StringBuilder, TimestampMicrosecondBuilder, timezone::Tz,
+        ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+        Int64Builder, StringBuilder, TimestampMicrosecondBuilder, timezone::Tz,
     },
     compute::{
         cast,
@@ -42,11 +43,40 @@ impl Guess {
         }
     }
 
+    /// The type of one value of a record.
+    pub(super) fn of_value(kind: Kind, text: &str, decimal_comma: bool) -> Self {
+        match kind {
+            Kind::Null => Self::Empty,
+            Kind::Nested => Self::Text,
+            Kind::Bare if decimal_comma => Self::of_local(text),
+            Kind::Bare => Self::of(text),
+            // Digits in quotes are no number, but times have no other way to be written.
+            Kind::Text => match Self::of(text) {
+                time @ (Self::Date | Self::Timestamp | Self::TimestampUtc) => time,
+                _ => Self::Text,
+            },
+        }
+    }
+
+    /// As [`Self::of`], where a comma stands before the fraction of a number.
+    fn of_local(text: &str) -> Self {
+        match Self::of(text) {
+            Self::Float => Self::Text,
+            Self::Text if text.contains(',') => match Self::of(&with_point(text)) {
+                Self::Float => Self::Float,
+                _ => Self::Text,
+            },
+            other => other,
+        }
+    }
+
     /// The type of one value.
     pub(super) fn of(text: &str) -> Self {
         let text = text.trim();
         if text.is_empty() {
             Self::Empty
+        } else if !may_be_special(text) {
+            Self::Text
         } else if text.parse::<i64>().is_ok() {
             Self::Integer
         } else if is_float(text) {
@@ -64,6 +94,23 @@ impl Guess {
         }
     }
 
+    /// Whether values of this type may stand in a column of a type.
+    fn fits(self, data_type: &DataType) -> bool {
+        match data_type {
+            DataType::Utf8 => true,
+            DataType::Boolean => self == Self::Boolean,
+            DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => {
+                matches!(self, Self::Integer | Self::Float)
+            }
+            DataType::Date32 => self == Self::Date,
+            DataType::Timestamp(_, None) => matches!(self, Self::Date | Self::Timestamp),
+            DataType::Timestamp(_, Some(_)) => {
+                matches!(self, Self::Date | Self::Timestamp | Self::TimestampUtc)
+            }
+            other => other.is_integer() && self == Self::Integer,
+        }
+    }
+
     /// What the column is stored as.
     pub(super) fn data_type(self) -> DataType {
         match self {
@@ -75,6 +122,73 @@ impl Guess {
             Self::TimestampUtc => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Empty | Self::Text => DataType::Utf8,
         }
+    }
+}
+
+/// The types of the values seen so far, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Guesses(u8);
+
+/// The types that values may have, from which [`Guesses`] are made.
+const GUESSES: [Guess; 7] = [
+    Guess::Boolean,
+    Guess::Integer,
+    Guess::Float,
+    Guess::Date,
+    Guess::Timestamp,
+    Guess::TimestampUtc,
+    Guess::Text,
+];
+
+impl Guesses {
+    pub(super) fn add(&mut self, guess: Guess) {
+        if let Some(bit) = GUESSES.iter().position(|known| *known == guess) {
+            self.0 |= 1 << bit;
+        }
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn seen(self) -> impl Iterator<Item = Guess> {
+        let seen = GUESSES.into_iter().enumerate();
+        seen.filter_map(move |(bit, guess)| (self.0 & (1 << bit) != 0).then_some(guess))
+    }
+
+    /// The type that holds them all.
+    pub(super) fn joined(self) -> Guess {
+        self.seen().fold(Guess::Empty, Guess::and)
+    }
+
+    /// Whether more values can tell nothing new.
+    pub(super) fn is_settled(self) -> bool {
+        self.0 == (1 << GUESSES.len()) - 1
+    }
+
+    /// Whether a column of this type takes any of them, or there are none.
+    pub(super) fn some_fit(self, data_type: &DataType) -> bool {
+        self.0 == 0 || self.seen().any(|guess| guess.fits(data_type))
+    }
+}
+
+/// Whether a text begins as something other than text may.
+fn may_be_special(text: &str) -> bool {
+    matches!(
+        text.as_bytes()[0],
+        b'0'..=b'9' | b'+' | b'-' | b'.' | b't' | b'T' | b'f' | b'F' | b'n' | b'N' | b'i' | b'I'
+    )
+}
+
+/// A number with a decimal comma as one with a point; a text with a point is none.
+fn with_point(text: &str) -> Cow<'_, str> {
+    if text.contains('.') {
+        return Cow::Borrowed("?");
+    }
+    if text.contains(',') {
+        Cow::Owned(text.replace(',', "."))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -214,6 +328,37 @@ impl ColumnBuilder {
             }),
             DataType::Utf8 => Some(Self::Text(StringBuilder::new())),
             _ => None,
+        }
+    }
+
+    /// Adds a value of a record; `false`, and nothing is added, when it is not of the type.
+    pub(super) fn push_value(&mut self, kind: Kind, text: &str, decimal_comma: bool) -> bool {
+        match (kind, &mut *self) {
+            (Kind::Null, _) => self.push(None),
+            (Kind::Text, Self::Text(builder)) => {
+                builder.append_value(text);
+                true
+            }
+            (Kind::Nested, Self::Text(_)) => self.push(Some(text)),
+            (Kind::Nested, _) => false,
+            (Kind::Text, _) => !text.trim().is_empty() && self.push(Some(text)),
+            (Kind::Bare, Self::Float { .. } | Self::Decimal { .. }) if decimal_comma => {
+                self.push(Some(&with_point(text)))
+            }
+            (Kind::Bare, _) => self.push(Some(text)),
+        }
+    }
+
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Boolean(builder) => builder.len(),
+            Self::Integer { builder, .. } => builder.len(),
+            Self::Float { builder, .. } => builder.len(),
+            Self::Decimal { builder, .. } => builder.len(),
+            Self::Date(builder) => builder.len(),
+            Self::Timestamp { builder, .. } => builder.len(),
+            Self::Text(builder) => builder.len(),
         }
     }
 

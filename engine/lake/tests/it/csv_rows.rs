@@ -10,15 +10,15 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use sluice_lake::{
     delta::WriteMode,
-    ingest::{CsvOptions, NameStyle, infer_schema, read},
+    ingest::{NameStyle, ReadOptions, infer_schema, read},
 };
 
 use crate::fixture::{TestLake, commit, lines, name};
 
-fn semicolon() -> CsvOptions {
-    CsvOptions {
+fn semicolon() -> ReadOptions {
+    ReadOptions {
         delimiter: b';',
-        ..CsvOptions::default()
+        ..ReadOptions::default()
     }
 }
 
@@ -42,7 +42,7 @@ async fn files_become_rows_that_know_where_they_came_from() {
         "pH;quality;\"fixed acidity\"\r\n3;6;7.0\r\n",
     );
     let files = test.find(&["wine-*.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &semicolon()).await.unwrap();
+    let schema = infer_schema(&files, &semicolon(), None).await.unwrap();
     let columns: Vec<_> = schema
         .fields()
         .iter()
@@ -61,7 +61,7 @@ async fn files_become_rows_that_know_where_they_came_from() {
         "fixed acidity"
     );
     assert!(schema.field(1).metadata().is_empty());
-    let batches: Vec<_> = read(&files, &schema, &semicolon())
+    let batches: Vec<_> = read(&files, &schema, &semicolon(), None)
         .try_collect()
         .await
         .unwrap();
@@ -85,7 +85,7 @@ async fn ingest_replaces_changed_files_in_a_table() {
     let test = TestLake::new();
     test.file("a.csv", "x,y\n1,a\n2,b\n");
     test.file("b.csv", "x,y\n3,c\n");
-    let options = CsvOptions::default();
+    let options = ReadOptions::default();
     let table = name("bronze.t");
     for (txn, mode) in [
         (1, WriteMode::Append),
@@ -96,9 +96,9 @@ async fn ingest_replaces_changed_files_in_a_table() {
         let schema = match test.lake.load(&table, None).await {
             // The table's columns, `_file` and the others included.
             Ok(table) => table.schema,
-            Err(_) => infer_schema(&files, &options).await.unwrap(),
+            Err(_) => infer_schema(&files, &options, None).await.unwrap(),
         };
-        let rows = read(&files, &schema, &options);
+        let rows = read(&files, &schema, &options, None);
         test.lake
             .write(&table, mode, rows, commit(txn))
             .await
@@ -124,7 +124,9 @@ async fn types_come_from_every_row_of_every_file() {
     );
     test.file("b.csv", more);
     let files = test.find(&["*.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &CsvOptions::default()).await.unwrap();
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
     let types: Vec<_> = schema
         .fields()
         .iter()
@@ -146,7 +148,7 @@ async fn types_come_from_every_row_of_every_file() {
             DataType::Utf8,
         ]
     );
-    let batches: Vec<_> = read(&files, &schema, &CsvOptions::default())
+    let batches: Vec<_> = read(&files, &schema, &ReadOptions::default(), None)
         .try_collect()
         .await
         .unwrap();
@@ -166,13 +168,13 @@ async fn types_come_from_every_row_of_every_file() {
 async fn declared_types_win_and_nulls_can_be_named() {
     let test = TestLake::new();
     test.file("a.csv", "zip,n,price\n00501,NA,1.50\n10115,7,2\n");
-    let options = CsvOptions {
+    let options = ReadOptions {
         columns: vec![
             ("zip".to_owned(), DataType::Utf8),
             ("price".to_owned(), DataType::Decimal128(10, 2)),
         ],
         null_values: vec!["NA".to_owned()],
-        ..CsvOptions::default()
+        ..ReadOptions::default()
     };
     let batches = test.read_csv("a.csv", &options).await.unwrap();
     assert_eq!(batches[0].schema().field(1).data_type(), &DataType::Int64);
@@ -187,9 +189,9 @@ async fn quoting_line_ends_and_marks() {
     let test = TestLake::new();
     let content = "\u{FEFF}id,\"say \"\"what\"\"\"\r\n1,\"two\r\nlines; and \"\"quotes\"\"\"\r\n\r\n2,\"a,b\"\r\n3,\"\"";
     test.file("a.csv", content);
-    let options = CsvOptions {
+    let options = ReadOptions {
         names: NameStyle::AsIs,
-        ..CsvOptions::default()
+        ..ReadOptions::default()
     };
     let batches = test.read_csv("a.csv", &options).await.unwrap();
     assert_eq!(batches[0].schema().field(0).name(), "id");
@@ -208,10 +210,10 @@ async fn quoting_line_ends_and_marks() {
 async fn files_without_a_header_have_numbered_columns() {
     let test = TestLake::new();
     test.file("a.tsv", "1\tx\n2\ty\n");
-    let options = CsvOptions {
+    let options = ReadOptions {
         delimiter: b'\t',
         header: false,
-        ..CsvOptions::default()
+        ..ReadOptions::default()
     };
     let batches = test.read_csv("a.tsv", &options).await.unwrap();
     assert_eq!(batches[0].schema().field(0).name(), "column_1");
@@ -226,7 +228,7 @@ async fn a_header_alone_is_a_table_without_rows() {
     let test = TestLake::new();
     test.file("a.csv", "x,y");
     let batches = test
-        .read_csv("a.csv", &CsvOptions::default())
+        .read_csv("a.csv", &ReadOptions::default())
         .await
         .unwrap();
     assert!(batches.is_empty());
@@ -264,6 +266,9 @@ async fn globs_find_each_file_once_in_order() {
     assert_eq!(paths(&["sub/*.csv"]).await, ["sub/c.csv"]);
     assert_eq!(paths(&["{a,b}.csv"]).await, ["a.csv", "b.csv"]);
     assert_eq!(paths(&[".h*.csv"]).await, [".hidden.csv"]);
+    test.file("sub/deep/_SUCCESS", "");
+    assert_eq!(paths(&["sub/"]).await, ["sub/c.csv", "sub/deep/d.csv"]);
+    assert_eq!(paths(&["sub"]).await, ["sub/c.csv", "sub/deep/d.csv"]);
     let files = test.find(&["a.csv"]).await.unwrap();
     assert_eq!(files[0].size_bytes, 4);
     assert_eq!(
@@ -284,9 +289,9 @@ async fn many_files_and_small_batches_keep_every_row() {
             .collect();
         test.file(&format!("f{file:02}.csv"), format!("file,n\n{rows}"));
     }
-    let options = CsvOptions {
+    let options = ReadOptions {
         batch_rows: 7,
-        ..CsvOptions::default()
+        ..ReadOptions::default()
     };
     let batches = test.read_csv("*.csv", &options).await.unwrap();
     let rows: usize = batches
@@ -307,8 +312,10 @@ async fn a_reader_that_is_dropped_stops() {
     let test = TestLake::new();
     test.file("a.csv", format!("x\n{}", "1\n".repeat(100_000)));
     let files = test.find(&["a.csv"]).await.unwrap();
-    let schema = infer_schema(&files, &CsvOptions::default()).await.unwrap();
-    let mut rows = read(&files, &schema, &CsvOptions::default());
+    let schema = infer_schema(&files, &ReadOptions::default(), None)
+        .await
+        .unwrap();
+    let mut rows = read(&files, &schema, &ReadOptions::default(), None);
     assert!(rows.try_next().await.unwrap().is_some());
     drop(rows);
     // The runtime of this test ends only when the reading thread has.
@@ -350,7 +357,7 @@ proptest! {
             let test = TestLake::new();
             test.file("a.csv", &content);
             let text = |name: &str| (name.to_owned(), DataType::Utf8);
-            let options = CsvOptions {
+            let options = ReadOptions {
                 columns: vec![text("x"), text("y"), text("z")],
                 batch_rows,
                 ..semicolon()

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use sluice_lake::{
     LakeError, Lakehouse, TableName,
     delta::{CommitInfo, WriteMode, Written},
-    ingest::{CsvOptions, IngestError, SourceFile, expand_globs, infer_schema, read},
+    ingest::{IngestError, ReadOptions, SourceFile, Unmatched, expand_globs, infer_schema, read},
 };
 use tempfile::TempDir;
 
@@ -56,20 +56,20 @@ impl TestLake {
 
     pub(crate) async fn find(&self, patterns: &[&str]) -> Result<Vec<SourceFile>, IngestError> {
         let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
-        expand_globs(&self.source_dir(), &patterns).await
+        expand_globs(&self.source_dir(), &patterns, Unmatched::Refuse).await
     }
 
     /// Every file of the folder, through inference, as one batch for each read.
     pub(crate) async fn read_csv(
         &self,
         pattern: &str,
-        options: &CsvOptions,
+        options: &ReadOptions,
     ) -> Result<Vec<RecordBatch>, String> {
         let files = self.find(&[pattern]).await.map_err(|e| e.to_string())?;
-        let schema = infer_schema(&files, options)
+        let schema = infer_schema(&files, options, None)
             .await
             .map_err(|e| e.to_string())?;
-        collect(read(&files, &schema, options)).await
+        collect(read(&files, &schema, options, None)).await
     }
 
     pub(crate) async fn write(

@@ -1,6 +1,7 @@
 //! What the lakehouse promises, on real folders.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_records;
 mod catalog;
 mod csv_faults;
 mod csv_rows;
@@ -10,6 +11,7 @@ mod delta_replace;
 mod fixture;
 mod lakehouse;
 mod opening;
+mod parquet_rows;
 mod processes;
 mod rebuild;
 mod registry;

@@ -3,6 +3,7 @@
 use crate::sandbox::Sandbox;
 
 const FILES: &str = "tables:\n  bronze.wine:\n    ingest: {files: data/*.csv}\n";
+const FOLLOWING: &str = "tables:\n  bronze.wine:\n    ingest: {files: data/*.csv, evolve: true}\n";
 const ROWS: &str = "SELECT _file, _row, id, name FROM bronze.wine ORDER BY _file, _row";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +99,7 @@ async fn rows_of_a_file_that_is_gone_stay() {
 /// The type of a column is that of all files, those that are gone included.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_file_can_widen_a_column() {
-    let sandbox = Sandbox::new(FILES);
+    let sandbox = Sandbox::new(FOLLOWING);
     sandbox.write("data/a.csv", "id,name\n1,7\n");
     sandbox.write("data/gone.csv", "id,name\n2,8\n");
     sandbox.run_well().await;
@@ -162,13 +163,14 @@ async fn files_with_other_columns_leave_the_table_as_it_is() {
     sandbox.run_well().await;
     sandbox.write("data/b.csv", "id,name,more\n2,y,z\n");
     insta::assert_snapshot!(sandbox.wrong().await, @r"
-    error[ingest]: data/a.csv lacks the column `more`, which data/b.csv has: make the headers alike, or ingest the files into tables of their own
+    error[ingest]: data/b.csv does not have the columns of data/a.csv: `more` (VARCHAR) is new; make them alike, or say `evolve: true`
      --> pipeline.yaml:4:21
       |
     4 |     ingest: {files: data/*.csv}
       |                     ^^^^^^^^^^
     ");
-    // When all files have the column, the table gets it.
+    // When all files have the column, and it is wanted, the table gets it.
+    sandbox.edit("data/*.csv", "data/*.csv, evolve: true");
     sandbox.write("data/a.csv", "id,name,more\n1,x,\n");
     insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
     bronze.wine: made: 2 rows, version 1
@@ -253,14 +255,14 @@ async fn a_definition_that_changes_reads_all_files_and_keeps_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_types_are_held() {
     let sandbox = Sandbox::new(
-        "tables:\n  bronze.wine:\n    ingest:\n      files: data/*.csv\n      csv: {columns: {id: bigint, name: bigint}}\n",
+        "tables:\n  bronze.wine:\n    ingest:\n      files: data/*.csv\n      csv: {columns: {id: bigint, name: bigint}}\n      on_bad_record: fail\n",
     );
     sandbox.write("data/a.csv", "id,name\n1,7\n");
     sandbox.run_well().await;
     sandbox.write("data/a.csv", "id,name\n1,7\n2,x\n");
     let ran = sandbox.run().await;
     insta::assert_snapshot!(ran.told(), @r#"
-    bronze.wine: failed: data/a.csv, line 3: "x" in the column `name` is not a whole number: fix the value, or declare the column as VARCHAR
+    bronze.wine: failed: data/a.csv, line 3, row 2: "x" in the column `name` is not a whole number: fix the value, or declare the column as VARCHAR
     Failed: 0 made, 0 skipped, 1 failed
     "#);
     assert_eq!(sandbox.version("bronze.wine").await, Some(0));

@@ -5,5 +5,6 @@ mod ingest;
 mod models;
 mod rebuilt;
 mod recorded;
+mod rejected;
 mod rules;
 mod wine;
