@@ -9,6 +9,7 @@ mod column_type;
 mod component;
 pub mod decode;
 mod duration;
+mod ingest;
 mod load;
 mod metric;
 mod model;
@@ -26,6 +27,9 @@ mod when;
 pub use column_type::ColumnType;
 pub use component::Component;
 pub use duration::Length;
+pub use ingest::{
+    Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
+};
 pub use load::{Environment, Overrides, load, load_source};
 pub use metric::{Metric, SplitPart};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
@@ -35,9 +39,6 @@ pub use scalar::{AtLeastOne, Required};
 pub use schema::json_schema;
 pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
-pub use table::{
-    Csv, DecimalMark, Delimiter, Expectation, FileEncoding, HeaderNames, Ingest, JsonFiles,
-    OnBadRecord, Otherwise, Quote, Rule, Split, SqlFile, TableBody, TableSpec,
-};
+pub use table::{Expectation, Otherwise, Rule, Split, SqlFile, TableBody, TableSpec};
 pub use value::{Value, ValueKind};
 pub use when::{Comparison, Condition, Operand, When};

@@ -8,6 +8,7 @@
 
 mod edges;
 mod graph;
+mod ingest;
 mod lineage;
 mod models;
 mod sql_errors;

@@ -14,9 +14,6 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
 use sluice_lake::TableName;
 use sluice_lake::delta::types::delta_schema;
-use sluice_lake::ingest::{
-    self, BadRecords, Encoding, Format, IngestError, NameStyle, ReadOptions, Unmatched,
-};
 use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
 use sluice_lake::sql::{self, SqlError, Statement, output_schema, parse_expression};
 use sluice_lake::system::SystemSchema;
@@ -26,6 +23,7 @@ use sluice_udfs::models::{
 };
 
 use super::edges::{Found, registering};
+use super::ingest::check_ingest;
 use super::lineage::predicted_columns;
 use super::world::error_chain;
 use super::{Checker, Declaration, sql_errors};
@@ -34,14 +32,9 @@ use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
     UniqueExpectation,
 };
-use crate::run::files::file_columns;
-use crate::run::rejects;
 use crate::run::split::{SPLIT_COLUMN, Splitter};
 use crate::source::{Span, Spanned};
-use crate::spec::{
-    ColumnNames, ColumnType, DecimalMark, FileEncoding, HeaderNames, Ingest, Named, OnBadRecord,
-    Rule, SqlText, TableBody, TableSpec,
-};
+use crate::spec::{Rule, SqlText, TableBody, TableSpec};
 
 /// The tables and models whose columns are known so far.
 pub(crate) struct Known {
@@ -166,128 +159,6 @@ pub(crate) async fn load_stored(
         }
     }
     true
-}
-
-async fn check_ingest(
-    checker: &mut Checker<'_>,
-    ingest: &Ingest,
-    name: &TableName,
-    has_split: bool,
-) -> Option<(AssetBody, SchemaRef)> {
-    if !rejects_have_a_place(checker, ingest, name) {
-        return None;
-    }
-    let options = read_options(ingest);
-    let patterns: Vec<String> = ingest.files.iter().map(|file| file.value.clone()).collect();
-    let folder = checker.spec.project.folder().to_owned();
-    let stored = stored_columns(checker, name, has_split).await;
-    // Files may be gone once their rows are there.
-    let unmatched = match &stored {
-        Some(_) => Unmatched::Ignore,
-        None => Unmatched::Refuse,
-    };
-    let inferred = match ingest::expand_globs(&folder, &patterns, unmatched).await {
-        Ok(files) if files.is_empty() => Ok(Arc::new(stored.unwrap_or_else(Schema::empty))),
-        Ok(files) => ingest::infer_schema(&files, &options, stored.as_ref()).await,
-        Err(error) => Err(error),
-    };
-    let columns = match inferred {
-        Ok(columns) => columns,
-        Err(error) => {
-            let span = ingest_span(ingest, &error);
-            let diagnostic = Diagnostic::error("ingest", error_chain(&error));
-            checker.error(diagnostic, span);
-            return None;
-        }
-    };
-    let schema = ingest::output_schema(&columns);
-    let body = AssetBody::Ingest(Box::new(IngestAsset {
-        table: name.clone(),
-        folder,
-        patterns,
-        options,
-        columns,
-        rows: RowPlan::default(),
-    }));
-    let span = ingest.files[0].span;
-    storable(checker, name, &schema, span).then_some((body, schema))
-}
-
-/// How the files are to be read.
-fn read_options(ingest: &Ingest) -> ReadOptions {
-    let names = |style: HeaderNames| match style {
-        HeaderNames::SnakeCase => NameStyle::SnakeCase,
-        HeaderNames::AsIs => NameStyle::AsIs,
-    };
-    let types = |columns: &Named<ColumnNames, Spanned<ColumnType>>| {
-        let columns = columns.iter();
-        columns
-            .map(|(column, data_type)| (column.value.clone(), data_type.data_type()))
-            .collect()
-    };
-    let fail = |word: Spanned<OnBadRecord>| word.value == OnBadRecord::Fail;
-    let mut options = ReadOptions {
-        bad_records: match ingest.on_bad_record.is_some_and(fail) {
-            true => BadRecords::Fail,
-            false => BadRecords::Reject,
-        },
-        evolve: ingest.evolve.is_some_and(|evolve| evolve.value),
-        ..ReadOptions::default()
-    };
-    if let Some(json) = &ingest.json {
-        options.format = Some(Format::Json);
-        options.names = names(json.header_names());
-        options.columns = types(&json.columns);
-    }
-    if let Some(csv) = &ingest.csv {
-        options.format = Some(Format::Csv);
-        options.delimiter = csv.delimiter_byte();
-        options.quote = csv.quote.map_or(options.quote, |quote| quote.value.0);
-        options.escape = csv.escape.map(|escape| escape.value.0);
-        options.header = csv.has_header();
-        options.decimal_comma = csv
-            .decimal
-            .is_some_and(|mark| mark.value == DecimalMark::Comma);
-        options.encoding = match csv.encoding.map(|encoding| encoding.value) {
-            None | Some(FileEncoding::Utf8) => Encoding::Utf8,
-            Some(FileEncoding::Utf16) => Encoding::Utf16,
-            Some(FileEncoding::Windows1252) => Encoding::Windows1252,
-        };
-        options.names = names(csv.header_names());
-        options.columns = types(&csv.columns);
-        options.null_values = csv.nulls.iter().map(|null| null.value.clone()).collect();
-    }
-    options
-}
-
-/// The columns that come from files of the table that is there, if it is.
-async fn stored_columns(
-    checker: &Checker<'_>,
-    name: &TableName,
-    has_split: bool,
-) -> Option<Schema> {
-    let stored = checker.world.lakehouse.load(name, None).await.ok()?;
-    Some(file_columns(&stored.schema, has_split))
-}
-
-/// Whether the table of an ingest's rejected records is nobody else's.
-fn rejects_have_a_place(checker: &mut Checker<'_>, ingest: &Ingest, name: &TableName) -> bool {
-    let rejected = match rejects::table_of(name) {
-        Ok(rejected) if checker.find(&rejected.to_string()).is_none() => return true,
-        Ok(rejected) => format!("`{rejected}` is where the rejected records of `{name}` go"),
-        Err(error) => error_chain(&error),
-    };
-    let diagnostic =
-        Diagnostic::error("reserved_name", rejected).help("give one of the two another name");
-    checker.error(diagnostic, ingest.files[0].span);
-    false
-}
-
-/// The pattern that an error is about, else the first.
-fn ingest_span(ingest: &Ingest, error: &IngestError) -> Span {
-    let words = error.to_string();
-    let named = ingest.files.iter().find(|file| words.contains(&file.value));
-    named.unwrap_or(&ingest.files[0]).span
 }
 
 async fn check_query(
@@ -423,7 +294,12 @@ fn storable_query(
     }
 }
 
-fn storable(checker: &mut Checker<'_>, name: &TableName, schema: &Schema, span: Span) -> bool {
+pub(super) fn storable(
+    checker: &mut Checker<'_>,
+    name: &TableName,
+    schema: &Schema,
+    span: Span,
+) -> bool {
     match delta_schema(name, schema) {
         Ok(_) => true,
         Err(error) => {

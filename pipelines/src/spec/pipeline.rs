@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::ingest::{Csv, Ingest, JsonFiles};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNames};
 use super::schema::Definitions;
 use super::sound::Broken;
-use super::table::{Csv, Expectation, Ingest, JsonFiles, Split, TableSpec};
+use super::table::{Expectation, Split, TableSpec};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::project::Project;
