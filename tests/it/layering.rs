@@ -1,5 +1,5 @@
-//! Dependencies point one way: `lake` and `learn` do not know each other, nothing knows
-//! what stands above it, `learn` knows no DataFusion and `lake` no candle.
+//! Dependencies point one way: `lake`, `learn` and `report` do not know each other, nothing
+//! knows what stands above it, `learn` knows no DataFusion and `lake` no candle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -7,19 +7,26 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each package of the workspace may depend on, of the workspace.
-const MAY_USE: [(&str, &[&str]); 5] = [
+const MAY_USE: [(&str, &[&str]); 6] = [
     ("sluice-lake", &[]),
     ("sluice-learn", &[]),
+    ("sluice-report", &[]),
     ("sluice-udfs", &["sluice-lake", "sluice-learn"]),
     (
         "sluice-pipelines",
-        &["sluice-lake", "sluice-learn", "sluice-udfs"],
+        &[
+            "sluice-lake",
+            "sluice-learn",
+            "sluice-report",
+            "sluice-udfs",
+        ],
     ),
     (
         "sluice",
         &[
             "sluice-lake",
             "sluice-learn",
+            "sluice-report",
             "sluice-udfs",
             "sluice-pipelines",
         ],
