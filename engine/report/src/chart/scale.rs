@@ -168,7 +168,9 @@ impl Scale {
                 label: label(value),
             })
         });
-        let mut ticks: Vec<Tick> = ticks.collect();
+        let ends = (self.from.min(self.to) - 0.5, self.from.max(self.to) + 0.5);
+        let within = |tick: &Tick| (ends.0..=ends.1).contains(&tick.at);
+        let mut ticks: Vec<Tick> = ticks.filter(within).collect();
         ticks.dedup_by(|a, b| a.label == b.label || (a.at - b.at).abs() < 0.5);
         ticks
     }
