@@ -9,6 +9,7 @@ pub struct Axis {
     pub(crate) log: bool,
     pub(crate) domain: Option<(f64, f64)>,
     pub(crate) zero: bool,
+    pub(crate) names: Vec<String>,
 }
 
 impl Axis {
@@ -34,6 +35,14 @@ impl Axis {
         self
     }
 
+    /// Of names, by position: the first is at 0.
+    #[must_use]
+    pub fn names(mut self, names: Vec<String>) -> Self {
+        self.domain = Some((-0.5, names.len().max(1) as f64 - 0.5));
+        self.names = names;
+        self
+    }
+
     /// Zero is on the axis.
     #[must_use]
     pub fn from_zero(mut self) -> Self {
@@ -52,6 +61,7 @@ pub(crate) struct Tick {
 /// From a domain of numbers to a range of the drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
+    names: Vec<String>,
     log: bool,
     low: f64,
     high: f64,
@@ -84,6 +94,7 @@ impl Scale {
             widened(low, high, axis.log)
         });
         let mut scale = Self {
+            names: axis.names.clone(),
             log: axis.log,
             low,
             high,
@@ -149,6 +160,16 @@ impl Scale {
 
     /// About `most` ticks, in order of their values.
     pub(crate) fn ticks(&self, most: usize) -> Vec<Tick> {
+        if !self.names.is_empty() {
+            let places = self.names.iter().enumerate();
+            let ticks = places.filter_map(|(at, name)| {
+                Some(Tick {
+                    at: self.place(at as f64)?,
+                    label: name.clone(),
+                })
+            });
+            return ticks.collect();
+        }
         let values = if self.log {
             self.log_values(most)
         } else {
@@ -291,6 +312,18 @@ mod tests {
             labels(&plain.clone().between(0.0, 0.5), &[9.0]),
             ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
         );
+    }
+
+    #[test]
+    fn names_stand_at_their_positions() {
+        let axis = Axis::new("").names(vec!["a".to_owned(), "b".to_owned()]);
+        let scale = Scale::new(&axis, [0.0, 1.0], (0.0, 100.0));
+        let ticks: Vec<(f64, String)> = scale
+            .ticks(5)
+            .into_iter()
+            .map(|tick| (tick.at, tick.label))
+            .collect();
+        assert_eq!(ticks, [(25.0, "a".to_owned()), (75.0, "b".to_owned())]);
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn axis() -> impl Strategy<Value = Axis> {
             log,
             domain,
             zero,
+            names: Vec::new(),
         })
 }
 
@@ -180,6 +181,7 @@ proptest! {
         let cells = values.iter().map(|value| HeatCell {
             value: *value,
             shown: "1".to_owned(),
+            below: "2".to_owned(),
             tip: "one".to_owned(),
         });
         let cells: Vec<HeatCell> = cells.collect();
