@@ -19,6 +19,7 @@
 pub mod compute;
 pub mod curves;
 pub mod dataset;
+pub mod deep;
 pub mod error;
 pub mod estimator;
 pub mod explain;

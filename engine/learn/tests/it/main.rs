@@ -6,6 +6,10 @@
 
 mod curves;
 mod dataset;
+mod deep_bert;
+mod deep_fixtures;
+mod deep_gradients;
+mod deep_tokenizer;
 mod estimators;
 mod metrics;
 mod model;
