@@ -67,12 +67,15 @@ pub(crate) struct Training<'a> {
     pub(crate) empty: BoostedModel,
 }
 
+/// A score of predictions.
+pub(crate) type Score<'a> = Box<dyn FnMut(&[f32]) -> f64 + 'a>;
+
 /// The rows that are scored after each round.
 pub(crate) struct Validation<'a> {
     /// Their bins, by the training rows' cuts.
     pub(crate) bins: Binned,
     /// Their score, of predictions `[rows, outputs]`.
-    pub(crate) score: Box<dyn FnMut(&[f32]) -> f64 + 'a>,
+    pub(crate) score: Score<'a>,
     /// Which scores are better.
     pub(crate) goal: Goal,
 }

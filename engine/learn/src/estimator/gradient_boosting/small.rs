@@ -10,7 +10,9 @@ use hessboost::error::HessboostError;
 use hessboost::training::Trainer;
 
 use super::{GradientBoosting, native_metric};
-use crate::boost::{self, Boosted, MAX_ROWS, Rule, RuleParams, Settings, Training, Validation};
+use crate::boost::{
+    self, Boosted, MAX_ROWS, Rule, RuleParams, Score, Settings, Training, Validation,
+};
 use crate::dataset::Split;
 use crate::estimator::{FitOptions, RoundScore, TrainingSet};
 use crate::features::{FeatureKind, Task};
@@ -114,7 +116,7 @@ fn score<'a>(
     task: Task,
     outputs: usize,
     matrix: &'a DMatrix,
-) -> Result<Box<dyn FnMut(&[f32]) -> f64 + 'a>, HessboostError> {
+) -> Result<Score<'a>, HessboostError> {
     let labels = matrix.labels().unwrap_or_default();
     let metric = options.metric;
     if task == Task::Binary && metric.name == "auc" {
