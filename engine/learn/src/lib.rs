@@ -30,6 +30,8 @@ pub mod model;
 pub mod search;
 pub mod sweep;
 
+mod boost;
+mod forest;
 mod nearest;
 mod parallel;
 mod random;

@@ -4,6 +4,7 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod batch_prediction;
 mod curves;
 mod dataset;
 mod deep_bert;
@@ -16,6 +17,7 @@ mod metrics;
 mod model;
 mod quality;
 mod samplers;
+mod small_tables;
 mod sweep;
 mod sweep_resume;
 mod tables;
