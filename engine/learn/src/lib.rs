@@ -13,6 +13,7 @@
 //! 5. [`judged`]: a model's figures on rows of any table.
 //! 6. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 7. [`compute`]: the threads that all of them share.
+//! 8. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
