@@ -15,6 +15,7 @@ mod model;
 mod pool;
 mod promote;
 pub(crate) mod rejects;
+mod report;
 pub(crate) mod resume;
 mod reuse;
 mod rules;

@@ -9,14 +9,16 @@ use sluice_lake::registry::{
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
 use sluice_learn::features::LabelType;
-use sluice_learn::metric::{Metric, evaluate};
+use sluice_learn::metric::{Evaluation, Metric, evaluate};
 use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::evidence::Evidence;
 use super::promote::{Decision, decide};
+use super::report::{About, Judged, REPORT_FILE, Report, Rounds, conclude};
 use super::search::search;
-use super::{data, evidence, resume, reuse, track};
+use super::{data, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -46,7 +48,7 @@ pub(crate) async fn make(
     let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
     let trained = Trained::find(lakehouse, registry, Some(&run.state), model, &training).await?;
     let adopted = matches!(trained, Some(Trained::Here(_)));
-    let (run_id, version, metrics) = match trained {
+    let (run_id, version, metrics, report) = match trained {
         Some(trained) => reuse::take(run, asset, model, trained, &training).await?,
         None => fit_and_register(run, asset, model, fingerprint).await?,
     };
@@ -59,6 +61,11 @@ pub(crate) async fn make(
         }
         None => None,
     };
+    if let Some(report) = report {
+        let judged = version.as_ref().zip(decision.as_ref());
+        let judged = judged.and_then(|(version, decision)| Judged::of(model, version, decision));
+        conclude(run, asset, *report, judged).await?;
+    }
     let number = version.as_ref().map(|version| version.version);
     let mut outcome = Map::new();
     outcome.insert("run_id".to_owned(), run_id.as_str().into());
@@ -86,8 +93,14 @@ pub(crate) async fn make(
     })
 }
 
-/// The run that trained a model, its version if it is registered, and its metrics.
-pub(crate) type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
+/// The run that trained a model, its version if it is registered, its metrics, and its report
+/// if it was trained just now.
+pub(crate) type Registered = (
+    RunId,
+    Option<ModelVersion>,
+    BTreeMap<String, f64>,
+    Option<Box<Report>>,
+);
 
 /// Fits within a run of its own, which ends as the fit does.
 async fn fit_and_register(
@@ -114,8 +127,8 @@ async fn fit_and_register(
     run.state
         .finish_run(&run_id, status, error.as_deref())
         .await?;
-    let (version, metrics) = outcome?;
-    Ok((run_id, version, metrics))
+    let (version, metrics, report) = outcome?;
+    Ok((run_id, version, metrics, Some(report)))
 }
 
 async fn fit_in(
@@ -124,7 +137,7 @@ async fn fit_in(
     model: &ModelAsset,
     fingerprint: &Fingerprint,
     run_id: &RunId,
-) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>), StageError> {
+) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>, Box<Report>), StageError> {
     // Before the rows are read, so that fits which begin together share from the start.
     let seat = run.budget.join();
     run.state
@@ -134,30 +147,47 @@ async fn fit_in(
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
-    let (fitted, watched) = match &model.fit {
+    let (fitted, watched, searched) = match &model.fit {
         Fit::Train(spec) => (
             train(run, asset, (spec, model.task), &splits, seat, run_id).await?,
             model.task.default_metric(),
+            None,
         ),
-        Fit::Sweep(spec) => (
-            {
-                let key = resume::key(model, fingerprint);
-                search(run, asset, spec, &key, &splits, seat, run_id).await?
-            },
-            spec.objective().metric.name,
-        ),
+        Fit::Sweep(spec) => {
+            let key = resume::key(model, fingerprint);
+            let found = search(run, asset, spec, &key, &splits, seat, run_id).await?;
+            (found.0, spec.objective().metric.name, Some(found.1))
+        }
     };
-    let (fitted, figures, report) = figures(fitted, Arc::clone(&splits)).await?;
+    let (fitted, parts) = figures(fitted, Arc::clone(&splits)).await?;
+    let figures = named(&parts);
     let watched = format!("validation.{watched}");
     let metrics = track::metrics(&figures, &fitted.history, &watched);
     run.state.log_metrics(run_id, &metrics).await?;
     let mut files = vec![
         ("importance.csv", track::importance_csv(&fitted)),
-        ("evaluation.json", report),
+        ("evaluation.json", evaluation_json(&fitted.model, &parts)),
     ];
-    let (fitted, more) = blocking(move || {
-        let more = evidence::files(&fitted.model, &splits)?;
-        Ok((fitted, more))
+    let about = About::of(run, asset, model, run_id, &splits, searched.as_ref());
+    let (fitted, report, more) = blocking(move || {
+        let evidence = Evidence::of(&fitted.model, &splits)?;
+        let mut files = evidence.files(splits.train.task());
+        let report = Box::new(Report {
+            about,
+            parts,
+            evidence,
+            importance: fitted.importance.clone(),
+            rounds: Rounds {
+                watched,
+                history: fitted.history.clone(),
+                best_iteration: fitted.best_iteration,
+                kept: fitted.iterations,
+            },
+            judged: None,
+            search: searched,
+        });
+        files.push((REPORT_FILE, report.html()));
+        Ok((fitted, report, files))
     })
     .await?;
     files.extend(more);
@@ -172,11 +202,11 @@ async fn fit_in(
         &figures,
     )
     .await?;
-    Ok((version, figures))
+    Ok((version, figures, report))
 }
 
 /// The seed of the estimator, which also orders the rows.
-fn seed(model: &ModelAsset) -> u64 {
+pub(crate) fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
         Fit::Train(spec) => spec.params(),
         Fit::Sweep(spec) => &spec.space().fixed,
@@ -229,40 +259,53 @@ async fn train(
     .await
 }
 
-/// All metrics of the winner on all parts, the only look at the test rows; and the same with
-/// the confusion matrices, as JSON.
+/// All metrics of the winner on all parts that have rows, the only look at the test rows.
 async fn figures(
     fitted: Fitted,
     splits: Arc<Splits>,
-) -> Result<(Fitted, BTreeMap<String, f64>, String), StageError> {
+) -> Result<(Fitted, Vec<(Split, Evaluation)>), StageError> {
     blocking(move || {
-        let (mut figures, mut report) = (BTreeMap::new(), Map::new());
+        let mut parts = Vec::new();
         for split in Split::ALL {
             let data = splits.get(split);
             if data.is_empty() {
                 continue;
             }
             let scores = fitted.model.predict(data)?;
-            let evaluation = evaluate(data.task(), data.labels(), &scores);
-            let mut part = json!({
-                "rows": evaluation.rows,
-                "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
-            });
-            if let Some(confusion) = &evaluation.confusion {
-                part["confusion_matrix"] = json!(confusion);
-            }
-            if data.task() == Task::Multiclass {
-                part["classes"] = json!(data.plan().label.classes);
-            }
-            report.insert(split.to_string(), part);
-            for (name, value) in evaluation.metrics {
-                figures.insert(format!("{split}.{name}"), value);
-            }
+            parts.push((split, evaluate(data.task(), data.labels(), &scores)));
         }
-        let report = format!("{:#}\n", Value::Object(report));
-        Ok((fitted, figures, report))
+        Ok((fitted, parts))
     })
     .await
+}
+
+/// All metrics by name, as `test.auc`.
+fn named(parts: &[(Split, Evaluation)]) -> BTreeMap<String, f64> {
+    let metrics = parts.iter().flat_map(|(split, part)| {
+        let metrics = part.metrics.iter();
+        metrics.map(move |(name, value)| (format!("{split}.{name}"), *value))
+    });
+    metrics.collect()
+}
+
+/// The metrics and confusion matrices of all parts, as a file.
+fn evaluation_json(model: &Model, parts: &[(Split, Evaluation)]) -> String {
+    let label = &model.plan().label;
+    let mut report = Map::new();
+    for (split, evaluation) in parts {
+        let mut part = json!({
+            "rows": evaluation.rows,
+            "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
+        });
+        if let Some(confusion) = &evaluation.confusion {
+            part["confusion_matrix"] = json!(confusion);
+        }
+        if label.task == Task::Multiclass {
+            part["classes"] = json!(label.classes);
+        }
+        report.insert(split.to_string(), part);
+    }
+    format!("{:#}\n", Value::Object(report))
 }
 
 async fn register(
