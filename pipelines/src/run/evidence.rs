@@ -1,6 +1,6 @@
 //! What a fitted model leaves to look at: its curves on the rows that it was not fitted on,
 //! and its SHAP importance. They become CSV files of its run ([`Evidence::files`]) and charts
-//! of its report ([`super::report`]).
+//! of its report ([`super::page`]).
 
 use std::fmt::Write as _;
 

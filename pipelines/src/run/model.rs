@@ -15,8 +15,8 @@ use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::evidence::Evidence;
+use super::page::{About, Judged, REPORT_FILE, Report, Rounds, conclude};
 use super::promote::{Decision, decide};
-use super::report::{About, Judged, REPORT_FILE, Report, Rounds, conclude};
 use super::search::search;
 use super::{data, resume, reuse, track};
 use crate::check::error_chain;

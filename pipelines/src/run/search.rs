@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::context::{RunContext, now_ms};
 use super::error::StageError;
-use super::report::Search;
+use super::page::Search;
 use super::resume::{self, KEY_TAG, WARM_TAG};
 use super::track;
 use crate::events::{EventKind, LeaderboardRow};

@@ -27,11 +27,6 @@ impl Report {
         if self.evidence.classes.is_empty() {
             return section;
         }
-        let mut charts = Vec::new();
-        for (title, classes) in self.pictures() {
-            charts.push(roc(&title, &classes));
-            charts.push(precision_recall(&title, &classes));
-        }
         let told = match self.about.task {
             Task::Binary => {
                 "Each point of a curve is a threshold: rows of a larger probability are predicted positive."
@@ -40,7 +35,10 @@ impl Report {
                 "Each class against the rest. Each point of a curve is a threshold on the probability of the class."
             }
         };
-        section.text(told).charts(charts)
+        let pictures = self.pictures().into_iter();
+        pictures.fold(section.text(told), |section, (title, classes)| {
+            section.charts([roc(&title, &classes), precision_recall(&title, &classes)])
+        })
     }
 
     /// Reliability and thresholds.
@@ -158,7 +156,7 @@ fn crowded(chart: Chart, classes: usize, worst: &str) -> Chart {
         return chart;
     }
     chart.note(format!(
-        "{classes} classes; the {WORST} of the {worst} are coloured."
+        "The {WORST} of {classes} classes with the {worst} are coloured."
     ))
 }
 
@@ -178,7 +176,10 @@ fn lines(
             Line::new(name, points(one)).ink(ink)
         })
         .collect();
-    lines.sort_by_key(|line| line.ink == Ink::Faint);
+    lines.sort_by_key(|line| match line.ink {
+        Ink::Series(at) => at,
+        _ => usize::MAX,
+    });
     lines
 }
 
@@ -228,11 +229,16 @@ fn reliability(title: &str, classes: &[(String, &OneClass)]) -> Chart {
     let figures: Vec<f64> = classes.iter().map(|(_, one)| one.brier).collect();
     let inks = inks(&figures, Worst::Largest);
     // Faint curves would hide the others: rows are counted by bars side by side.
-    let shown = classes
+    let mut shown: Vec<_> = classes
         .iter()
         .zip(inks)
-        .filter(|(_, ink)| *ink != Ink::Faint);
-    let curves = shown.map(|((name, one), ink)| Curve {
+        .filter_map(|(named, ink)| match ink {
+            Ink::Series(at) => Some((at, named, ink)),
+            _ => None,
+        })
+        .collect();
+    shown.sort_by_key(|(at, ..)| *at);
+    let curves = shown.into_iter().map(|(_, (name, one), ink)| Curve {
         name: format!("{name} (Brier {})", figure(one.brier)),
         bins: one
             .bins

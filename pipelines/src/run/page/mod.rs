@@ -14,6 +14,9 @@ mod rounds;
 mod scores;
 mod trials;
 
+#[cfg(test)]
+mod tests;
+
 use sluice_lake::registry::{ModelVersion, moment_text};
 use sluice_lake::state::RunId;
 use sluice_learn::dataset::Straddling;
@@ -80,7 +83,7 @@ impl About {
             comment: asset.comment.clone(),
             pipeline: run.plan.pipeline.clone(),
             run_id: run_id.clone(),
-            ended: moment_text(now_ms()),
+            ended: minute(&moment_text(now_ms())),
             estimator: estimator.to_owned(),
             params: track::params(params),
             task: plan.label.task,
@@ -92,6 +95,14 @@ impl About {
             seed: seed(model),
             straddling: splits.straddling,
         }
+    }
+}
+
+/// `2026-03-01 12:00 UTC` of `2026-03-01T12:00:00.000Z`.
+fn minute(moment: &str) -> String {
+    match moment.get(..16).and_then(|text| text.split_once('T')) {
+        Some((day, time)) => format!("{day} {time} UTC"),
+        None => moment.to_owned(),
     }
 }
 
@@ -199,16 +210,13 @@ impl Report {
         };
         let made = match &self.search {
             Some(search) => format!(
-                "The best of {} trials of {}",
-                number::count(search.trials.len() as u64),
+                "The best of {} of {}",
+                counted(search.trials.len(), "trial"),
                 about.estimator
             ),
             None => format!("A {}", about.estimator),
         };
-        let columns = match about.features {
-            1 => "1 column".to_owned(),
-            columns => format!("{} columns", number::count(columns as u64)),
-        };
+        let columns = counted(about.features, "column");
         let comment = about.comment.as_ref();
         let comment = comment.map_or_else(String::new, |words| format!("{words} "));
         format!("{comment}{made}, which predicts {what} from {columns}.")
@@ -240,7 +248,7 @@ impl Report {
             section = section.charts(charts);
         }
         section.block(Block::Details(
-            format!("All {} parameters", about.params.len()),
+            counted(about.params.len(), "parameter"),
             vec![Block::Table(table)],
         ))
     }
@@ -273,6 +281,14 @@ impl Report {
     }
 }
 
+/// `1 trial`, `1,000 trials`.
+fn counted(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        many => format!("{} {one}s", number::count(many as u64)),
+    }
+}
+
 /// Tells where the page of a run is. Where a champion was judged, the page is written once
 /// more, with what came of it.
 pub(crate) async fn conclude(
@@ -290,7 +306,7 @@ pub(crate) async fn conclude(
     let folder = run.world.lakehouse.artifacts_path(run_id.as_str());
     run.emit(EventKind::Report {
         asset: asset.name.clone(),
-        path: folder.join(REPORT_FILE).display().to_string(),
+        path: run.spelled(&folder.join(REPORT_FILE)),
     });
     Ok(())
 }

@@ -1,11 +1,31 @@
 //! How the metric that was watched went on, round by round.
 
+use sluice_learn::metric::Metric;
 use sluice_report::chart::Axis;
 use sluice_report::chart::lines::{Line, Lines, Mark};
 use sluice_report::{Chart, number};
 
-use super::Report;
 use super::scores::figure;
+use super::{Report, Rounds};
+
+impl Rounds {
+    /// The best round, from 0: the one that early stopping chose, else the first with the
+    /// best value.
+    fn best(&self) -> Option<usize> {
+        if self.best_iteration.is_some() {
+            return self.best_iteration;
+        }
+        let (_, name) = self.watched.split_once('.')?;
+        let goal = Metric::find(name).ok()?.goal;
+        let mut best: Option<(usize, f64)> = None;
+        for (round, value) in self.history.iter().enumerate() {
+            if best.is_none_or(|(_, best)| goal.better(*value, best)) {
+                best = Some((round, *value));
+            }
+        }
+        best.map(|(round, _)| round)
+    }
+}
 
 impl Report {
     /// The watched metric after each round, with the best one marked.
@@ -16,7 +36,7 @@ impl Report {
         }
         let points = rounds.history.iter().enumerate();
         let points = points.map(|(round, value)| ((round + 1) as f64, *value));
-        let best = rounds.best_iteration.and_then(|best| {
+        let best = rounds.best().and_then(|best| {
             let value = rounds.history.get(best)?;
             Some(Mark {
                 at: ((best + 1) as f64, *value),
@@ -25,9 +45,9 @@ impl Report {
         });
         let chart = Lines {
             title: format!("{} by round", rounds.watched),
-            x: Axis::new("Round"),
+            x: Axis::new("Round").whole(),
             y: Axis::new(&rounds.watched),
-            lines: vec![Line::new(&rounds.watched, points.collect())],
+            lines: vec![Line::new("", points.collect())],
             marks: best.into_iter().collect(),
             ..Lines::default()
         };

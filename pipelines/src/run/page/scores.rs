@@ -10,6 +10,11 @@ use super::Report;
 /// More classes than this are not listed as a table of counts.
 const COUNTED: usize = 12;
 
+/// Matrices of more classes than this take the width of the page.
+const LARGE: usize = 8;
+/// Tiles that stand in one row of a large screen.
+const TILES: usize = 6;
+
 /// A metric as people read it.
 pub(super) fn figure(value: f64) -> String {
     /// From here on four decimals are more than anybody reads.
@@ -29,17 +34,18 @@ impl Report {
             Task::Multiclass => &["auc", "log_loss", "accuracy", "balanced_accuracy", "f1"],
             Task::Regression => &["rmse", "mae", "r2", "median_absolute_error", "mape"],
         };
+        let mut tiles = self.search.as_ref().map_or_else(Vec::new, |s| s.tiles());
         let find = |split| self.parts.iter().find(|(part, _)| *part == split);
         // What matters most is what was not looked at before.
         let shown = find(Split::Test)
             .or(find(Split::Validation))
             .or(find(Split::Train));
         let Some((split, part)) = shown else {
-            return Vec::new();
+            return tiles;
         };
         let before = find(Split::Validation).filter(|_| *split == Split::Test);
-        let mut tiles = self.search.as_ref().map_or_else(Vec::new, |s| s.tiles());
-        tiles.extend(names.iter().filter_map(|name| {
+        let room = TILES - tiles.len();
+        tiles.extend(names.iter().take(room).filter_map(|name| {
             let tile = Tile::new(format!("{split}.{name}"), figure(part.get(name)?));
             Some(match before.and_then(|(_, part)| part.get(name)) {
                 Some(value) => tile.note(format!("validation {}", figure(value))),
@@ -70,28 +76,35 @@ impl Report {
             });
             table.row(std::iter::once(Cell::new(*name)).chain(cells));
         }
-        let told = match (self.has(Split::Validation), self.has(Split::Test)) {
-            (true, true) => {
-                "The model was fitted on the train rows and chosen on the validation rows; the test rows were looked at once, when all was decided."
-            }
-            (true, false) => {
-                "The model was fitted on the train rows and chosen on the validation rows. There are no test rows, so nothing says how well it does on rows that nobody looked at."
-            }
-            (false, true) => {
-                "The model was fitted on the train rows; the test rows were looked at once, when all was decided."
-            }
-            (false, false) => {
-                "There are train rows only, so nothing says how well the model does on others."
-            }
-        };
-        let mut section = Section::new("Metrics").text(told);
+        let mut section = Section::new("Metrics").text(self.scores_told());
         if let Some(notice) = self.straddling() {
             section = section.block(notice);
         }
         section.table(table)
     }
 
-    pub(super) fn has(&self, split: Split) -> bool {
+    /// What the figures of each split are worth.
+    fn scores_told(&self) -> String {
+        let chosen = match (self.has(Split::Validation), &self.search) {
+            (true, Some(_)) => " and chosen on the validation rows",
+            (true, None) if self.rounds.best_iteration.is_some() => {
+                " and cut back to the round that was best on the validation rows"
+            }
+            _ => "",
+        };
+        let judged = match (self.has(Split::Test), self.has(Split::Validation)) {
+            (true, _) => "The test rows were looked at once, when all was decided.",
+            (false, true) => {
+                "There are no test rows, so nothing says how well it does on rows that nobody looked at."
+            }
+            (false, false) => {
+                "There are no other rows, so nothing says how well it does on any that it has not seen."
+            }
+        };
+        format!("The model was fitted on the train rows{chosen}. {judged}")
+    }
+
+    fn has(&self, split: Split) -> bool {
         self.parts.iter().any(|(part, _)| *part == split)
     }
 
@@ -107,7 +120,11 @@ impl Report {
             return section;
         }
         let told = "Rows of each actual class by the class that is predicted. Colours are shares of the actual class.";
+        // Large maps of rows that the model knows by heart tell little.
+        let large = self.about.classes.len() > LARGE;
         let charts = matrices.iter();
+        let charts =
+            charts.filter(|(split, _)| matrices.len() == 1 || !large || *split != Split::Train);
         let charts = charts.map(|(split, matrix)| self.confusion_map(*split, matrix));
         let section = section.text(told).charts(charts);
         let last = matrices.last().filter(|_| self.about.classes.len() > 2);
@@ -134,7 +151,7 @@ impl Report {
                 HeatCell {
                     value: share,
                     tip: format!(
-                        "actual {}, predicted {}: {shown} rows, {percent} of the actual class",
+                        "{} → {}: {shown} rows, {percent}",
                         names[actual], names[predicted]
                     ),
                     shown: format!("{shown}\n{percent}"),
@@ -181,7 +198,7 @@ impl Report {
                 2.0 * right / both as f64
             };
             let curves = self.evidence.classes.iter();
-            let auc = curves
+            let mut auc = curves
                 .filter(|one| one.split == split && one.class == *name)
                 .map(|one| one.auc);
             let mut cells = vec![
@@ -190,7 +207,7 @@ impl Report {
                 Cell::new(figure(share(predicted))),
                 Cell::new(figure(share(actual))),
                 Cell::new(figure(f1)),
-                auc.last().map_or_else(Cell::none, |auc| figure(auc).into()),
+                auc.next().map_or_else(Cell::none, |auc| figure(auc).into()),
             ];
             if counted {
                 cells.extend(counts.iter().map(|count| Cell::new(number::count(*count))));

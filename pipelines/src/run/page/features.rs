@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sluice_report::chart::bars::{Bar, Bars};
 use sluice_report::{Block, Cell, Section, Table, number};
 
-use super::Report;
+use super::{Report, counted};
 
 /// Features that the charts show.
 const SHOWN: usize = 15;
@@ -50,7 +50,7 @@ impl Report {
                 ),
             ])
             .block(Block::Details(
-                format!("All {} features", number::count(self.importance.len() as u64)),
+                counted(self.importance.len(), "feature"),
                 vec![Block::Table(self.features_table())],
             ))
     }

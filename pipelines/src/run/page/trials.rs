@@ -8,12 +8,14 @@ use sluice_report::chart::bars::{Bar, Bars};
 use sluice_report::chart::parallel::{Measure, Parallel, Polyline, Upright};
 use sluice_report::chart::scatter::{Points, Scatter};
 use sluice_report::chart::{Axis, Ink};
-use sluice_report::{Cell, Chart, Section, Table, Tile, number};
+use sluice_report::{Block, Cell, Chart, Section, Table, Tile, number};
 
 use super::scores::figure;
 
-/// Rows of the leaderboard that the page shows; `leaderboard.csv` has all.
-const LEADERS: usize = 30;
+/// Rows of the leaderboard that the page shows at once, and in all; `leaderboard.csv` has
+/// the rest.
+const LEADERS: usize = 10;
+const RANKED: usize = 60;
 /// Parameters that stand side by side as axes: the most important ones.
 const AXES: usize = 11;
 /// Pairs of parameters whose importance is told.
@@ -225,7 +227,7 @@ impl Search {
         so_far.extend(best.map(|best| (self.trials.len() as f64, best)));
         let chart = Scatter {
             title: "Trial by trial".to_owned(),
-            x: Axis::new("Trial"),
+            x: Axis::new("Trial").whole(),
             y: Axis::new(&self.objective),
             points: self.clouds(|trial| Some(trial.number as f64), true),
             line: so_far,
@@ -264,6 +266,7 @@ impl Search {
                 let axis = Axis::new("").between(low, high);
                 if log { axis.log() } else { axis }
             }
+            Measure::Whole { low, high } => Axis::new("").between(low, high).whole(),
             Measure::Category(names) => Axis::new("").names(names),
         };
         let chart = Scatter {
@@ -301,20 +304,41 @@ impl Search {
 
     /// The best trials.
     pub(super) fn leaderboard(&self) -> Section {
+        let all = self.trials.len();
+        let told = match all > RANKED {
+            true => format!(
+                "The best of {} trials; leaderboard.csv beside this page has all.",
+                number::count(all as u64)
+            ),
+            false => "The best trials first.".to_owned(),
+        };
+        let ranked = &self.ranked[..all.min(RANKED)];
+        let (leaders, rest) = ranked.split_at(ranked.len().min(LEADERS));
+        let section = Section::new("Leaderboard")
+            .text(told)
+            .table(self.ranking(leaders));
+        if rest.is_empty() {
+            return section;
+        }
+        let summary = format!("The next {}", rest.len());
+        let rest = vec![Block::Table(self.ranking(rest))];
+        section.block(Block::Details(summary, rest))
+    }
+
+    /// Trials with what they came to and their parameters.
+    fn ranking(&self, numbers: &[usize]) -> Table {
+        let states = self.trials.iter().any(|trial| trial.state() != "complete");
         let mut table = Table::new("Trials, the best first")
             .number("trial")
             .number(&self.objective)
-            .number("rounds")
-            .column("state");
+            .number("rounds");
+        if states {
+            table = table.column("state");
+        }
         for dimension in &self.dimensions {
             table = table.number(&dimension.param);
         }
-        for trial in self
-            .ranked
-            .iter()
-            .take(LEADERS)
-            .filter_map(|n| self.trial(*n))
-        {
+        for trial in numbers.iter().filter_map(|number| self.trial(*number)) {
             let value = trial
                 .value
                 .map_or_else(Cell::none, |value| figure(value).into());
@@ -322,8 +346,10 @@ impl Search {
                 Cell::new(trial.number.to_string()),
                 value.strong(),
                 Cell::new(number::count(trial.iterations as u64)),
-                Cell::new(trial.state()).quiet(),
             ];
+            if states {
+                cells.push(Cell::new(trial.state()).quiet());
+            }
             cells.extend(self.dimensions.iter().map(|dimension| {
                 let value = trial.chosen.get(&dimension.param);
                 value.map_or_else(Cell::none, |value| shown(value).into())
@@ -333,15 +359,7 @@ impl Search {
                 false => table.row(cells),
             }
         }
-        let all = self.trials.len();
-        let told = match all > LEADERS {
-            true => format!(
-                "The best {LEADERS} of {} trials; leaderboard.csv beside this page has all.",
-                number::count(all as u64)
-            ),
-            false => "All trials, the best first.".to_owned(),
-        };
-        Section::new("Leaderboard").text(told).table(table)
+        table
     }
 }
 
@@ -356,7 +374,10 @@ fn shown(value: &Value) -> String {
 fn measure(range: &Range) -> Measure {
     let number = |low, high, log| Measure::Number { low, high, log };
     match range {
-        Range::Int { low, high } => number(*low as f64, *high as f64, false),
+        Range::Int { low, high } => Measure::Whole {
+            low: *low as f64,
+            high: *high as f64,
+        },
         Range::Float { low, high } => number(*low, *high, false),
         Range::Log { low, high } => number(*low, *high, true),
         Range::Quantized { low, step, last } => number(*low, low + step * *last as f64, false),
