@@ -34,6 +34,18 @@ impl Constraints {
         }
     }
 
+    /// As [`Self::read`], for an estimator that is older than its constraints: only those that
+    /// are given are recorded.
+    pub(super) fn read_given(params: &mut Params<'_>) -> Self {
+        let constraints = Self::read(params);
+        for name in [MONOTONE, INTERACTION] {
+            if params.value(name).is_none() {
+                params.forget(name);
+            }
+        }
+        constraints
+    }
+
     /// The columns that are no features, or that cannot be constrained.
     pub(super) fn check(&self, features: &[Feature]) -> Vec<ParamError> {
         let monotone = self.monotone.iter().map(|(name, _)| (MONOTONE, name));
@@ -41,13 +53,7 @@ impl Constraints {
         let named = monotone.chain(interaction.map(|name| (INTERACTION, name)));
         named
             .filter_map(|(param, name)| match find(features, name) {
-                None => {
-                    let near = nearest(name, features.iter().map(|feature| &feature.name));
-                    let hint =
-                        near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-                    let message = format!("`{name}` is no feature of this model{hint}");
-                    Some(ParamError::new(param, message))
-                }
+                None => Some(no_feature(param, name, features)),
                 Some(position)
                     if param == MONOTONE
                         && matches!(features[position].kind, FeatureKind::Category { .. }) =>
@@ -59,6 +65,11 @@ impl Constraints {
                 Some(_) => None,
             })
             .collect()
+    }
+
+    /// Whether predictions must move one way with some feature.
+    pub(super) fn is_monotone(&self) -> bool {
+        self.monotone.iter().any(|(_, way)| *way != Monotone::None)
     }
 
     /// One constraint for each feature; none at all when nothing is constrained.
@@ -87,8 +98,15 @@ impl Constraints {
     }
 }
 
+/// A column that a parameter names and that is no feature, with the nearest that is one.
+pub(super) fn no_feature(param: &str, name: &str, features: &[Feature]) -> ParamError {
+    let near = nearest(name, features.iter().map(|feature| &feature.name));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    ParamError::new(param, format!("`{name}` is no feature of this model{hint}"))
+}
+
 /// The feature of that name: the exact one first, else one that differs in case.
-fn find(features: &[Feature], name: &str) -> Option<usize> {
+pub(super) fn find(features: &[Feature], name: &str) -> Option<usize> {
     let exact = features.iter().position(|feature| feature.name == name);
     exact.or_else(|| {
         let lower = name.to_lowercase();

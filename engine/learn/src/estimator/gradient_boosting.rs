@@ -13,8 +13,10 @@ use hessboost::metric::{CustomMetric, EvalMetric};
 use hessboost::model::BoostedModel;
 use hessboost::training::{RoundEval, TrainResult, Trainer};
 
+use super::booster::Booster;
 use super::class_weight::ClassWeight;
 use super::constraints::Constraints;
+use super::feature_weights::FeatureWeights;
 use super::objective::Loss;
 use super::params::{Bounds, Param, Params};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
@@ -57,12 +59,32 @@ static PARAMS: &[Param] = &[
     Param {
         name: "max_leaves",
         aliases: &["max_leaf_nodes"],
-        doc: "Leaves of a tree; 0 or null for no limit (the default).",
+        doc: "Leaves of a tree that is grown best first (`grow_policy: lossguide`); 0 or null for no limit (the default).",
     },
     Param {
         name: "grow_policy",
         aliases: &[],
-        doc: "`depthwise` (the default) or `lossguide`.",
+        doc: "`depthwise` (the default) or `lossguide`: the split that gains most comes first.",
+    },
+    Param {
+        name: "booster",
+        aliases: &[],
+        doc: "`gbtree` (the default) or `dart`: each round leaves some of the trees so far out.",
+    },
+    Param {
+        name: "rate_drop",
+        aliases: &[],
+        doc: "With `dart`: the share of the trees that a round leaves out; default 0.",
+    },
+    Param {
+        name: "skip_drop",
+        aliases: &[],
+        doc: "With `dart`: the probability that a round leaves no tree out; default 0.",
+    },
+    Param {
+        name: "one_drop",
+        aliases: &[],
+        doc: "With `dart`: whether a round leaves at least one tree out; default false.",
     },
     Param {
         name: "min_child_weight",
@@ -77,7 +99,7 @@ static PARAMS: &[Param] = &[
     Param {
         name: "max_delta_step",
         aliases: &[],
-        doc: "Largest weight of a leaf; 0 for no bound (the default).",
+        doc: "Largest weight of a leaf; 0 for no bound; by default none, and 0.7 with `count:poisson`.",
     },
     Param {
         name: "reg_lambda",
@@ -110,6 +132,11 @@ static PARAMS: &[Param] = &[
         doc: "Share of a level's features that each split sees; default 1.",
     },
     Param {
+        name: "feature_weights",
+        aliases: &[],
+        doc: "How likely each column is among those that `colsample_*` draw, as in {alcohol: 2}; 1 for the others.",
+    },
+    Param {
         name: "num_parallel_tree",
         aliases: &[],
         doc: "Trees grown in each round; default 1.",
@@ -128,6 +155,11 @@ static PARAMS: &[Param] = &[
         name: "quantile_alpha",
         aliases: &[],
         doc: "The quantile that `reg:quantileerror` predicts; default 0.5.",
+    },
+    Param {
+        name: "expectile_alpha",
+        aliases: &[],
+        doc: "The expectile that `reg:expectileerror` predicts; default 0.5, the mean.",
     },
     Param {
         name: "tweedie_variance_power",
@@ -197,15 +229,17 @@ struct GradientBoosting {
     max_depth: Option<usize>,
     max_leaves: Option<usize>,
     grow_policy: GrowPolicy,
+    booster: Booster,
     min_child_weight: f64,
     min_split_loss: f64,
-    max_delta_step: f64,
+    max_delta_step: MaxDeltaStep,
     reg_lambda: f64,
     reg_alpha: f64,
     subsample: f64,
     colsample_bytree: f64,
     colsample_bylevel: f64,
     colsample_bynode: f64,
+    feature_weights: FeatureWeights,
     num_parallel_tree: usize,
     loss: Loss,
     base_score: Option<f64>,
@@ -237,15 +271,17 @@ impl GradientBoosting {
             } else {
                 GrowPolicy::DepthWise
             },
+            booster: Booster::read(params),
             min_child_weight: params.real("min_child_weight", 1.0, Bounds::NonNegative),
             min_split_loss: params.real("min_split_loss", 0.0, Bounds::NonNegative),
-            max_delta_step: params.real("max_delta_step", 0.0, Bounds::NonNegative),
+            max_delta_step: read_max_delta_step(params),
             reg_lambda: params.real("reg_lambda", 1.0, Bounds::NonNegative),
             reg_alpha: params.real("reg_alpha", 0.0, Bounds::NonNegative),
             subsample: params.real("subsample", 1.0, Bounds::Fraction),
             colsample_bytree: params.real("colsample_bytree", 1.0, Bounds::Fraction),
             colsample_bylevel: params.real("colsample_bylevel", 1.0, Bounds::Fraction),
             colsample_bynode: params.real("colsample_bynode", 1.0, Bounds::Fraction),
+            feature_weights: FeatureWeights::read(params),
             num_parallel_tree: params.whole("num_parallel_tree", 1, 1..=10_000),
             loss: Loss::read(params),
             base_score: params.number("base_score"),
@@ -278,6 +314,8 @@ impl GradientBoosting {
     ) -> Result<TrainingParams, HessboostError> {
         let mut builder = TrainingParams::builder()
             .objective(self.loss.objective(&plan.label)?)
+            .booster(self.booster.kind()?)
+            .max_delta_step(self.max_delta_step)
             .tree_method(self.tree_method)
             .sampling_method(self.sampling_method)
             .multi_strategy(self.multi_strategy)
@@ -303,9 +341,6 @@ impl GradientBoosting {
         if let Some(leaves) = self.max_leaves {
             builder = builder.max_leaves(leaves);
         }
-        if self.max_delta_step > 0.0 {
-            builder = builder.max_delta_step(MaxDeltaStep::Bounded(self.max_delta_step));
-        }
         if let Some(score) = self.base_score {
             builder = builder.base_score(score);
         }
@@ -315,24 +350,25 @@ impl GradientBoosting {
         builder.build()
     }
 
-    /// Boosts, and gives the watched metric after each round besides the result.
+    /// Boosts for so many rounds at most, and gives the watched metric after each round
+    /// besides the result. `stop`: after so many rounds in vain.
     fn boost(
         &self,
         plan: &FeaturePlan,
-        train: &DMatrix,
-        validation: Option<&DMatrix>,
+        (train, validation): (&DMatrix, Option<&DMatrix>),
+        (rounds, stop): (usize, Option<NonZeroUsize>),
         options: &FitOptions<'_>,
     ) -> Result<(TrainResult, Vec<f64>), HessboostError> {
         let params = self.training_params(plan, options.metric)?;
         let mut history = Vec::new();
-        let mut trainer = Trainer::new(&params, train, self.rounds);
+        let mut trainer = Trainer::new(&params, train, rounds);
         if let Some(validation) = validation {
             trainer = trainer.eval(validation, Split::Validation.as_str());
             let task = plan.label.task;
             if native_metric(options.metric, task).is_none() {
                 trainer = trainer.custom_metric(Box::new(watched_metric(options.metric, task)));
             }
-            if let Some(rounds) = self.early_stopping {
+            if let Some(rounds) = stop {
                 trainer = trainer.early_stopping_rounds(rounds);
             }
         }
@@ -351,6 +387,57 @@ impl GradientBoosting {
             .train()?;
         Ok((result, history))
     }
+
+    /// Fits for so many rounds at most; stops early where `stop` says so and there is a
+    /// validation split to watch.
+    fn fit_up_to(
+        &self,
+        data: &TrainingSet,
+        rounds: usize,
+        stop: Option<NonZeroUsize>,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        options.check_cancelled()?;
+        let refused = |source| LearnError::Learner {
+            estimator: NAME.to_owned(),
+            action: "train",
+            source,
+        };
+        let plan = data.plan();
+        let train = self.class_weight.weigh(data, refused)?;
+        let train = self
+            .feature_weights
+            .weigh(train, &plan.features)
+            .map_err(refused)?;
+        let (result, history) = self
+            .boost(plan, (&train, data.validation()), (rounds, stop), options)
+            .map_err(refused)?;
+        options.check_cancelled()?;
+        let best = result.model.best_iteration();
+        let grown = result.model.num_boost_rounds();
+        let booster = match best {
+            // Later rounds have changed how much the trees up to the best one count: they
+            // are grown again, which one seed does alike.
+            Some(best) if best + 1 < grown && self.booster.rescales_trees() => {
+                let silent = FitOptions {
+                    on_round: None,
+                    ..*options
+                };
+                let again = self.boost(plan, (&train, None), (best + 1, None), &silent);
+                again.map_err(refused)?.0.model
+            }
+            best => keep_best(result.model, best).map_err(refused)?,
+        };
+        options.check_cancelled()?;
+        let model = Model::new(NAME, std::sync::Arc::clone(plan), booster);
+        Ok(Fitted {
+            best_iteration: best,
+            iterations: model.iterations(),
+            importance: model.importance(),
+            history,
+            model,
+        })
+    }
 }
 
 impl Estimator for GradientBoosting {
@@ -361,38 +448,92 @@ impl Estimator for GradientBoosting {
                 need: "`early_stopping_rounds` watches it; give the table a validation part or drop the parameter",
             });
         }
-        options.check_cancelled()?;
-        let refused = |source| LearnError::Learner {
-            estimator: NAME.to_owned(),
-            action: "train",
-            source,
-        };
-        let train = self.class_weight.weigh(data, refused)?;
-        let (result, history) = self
-            .boost(data.plan(), &train, data.validation(), options)
-            .map_err(refused)?;
-        options.check_cancelled()?;
-        let best = result.model.best_iteration();
-        let booster = keep_best(result.model, best).map_err(refused)?;
-        let model = Model::new(NAME, std::sync::Arc::clone(data.plan()), booster);
-        Ok(Fitted {
-            best_iteration: best,
-            iterations: model.iterations(),
-            importance: model.importance(),
-            history,
-            model,
-        })
+        self.fit_up_to(data, self.rounds, self.early_stopping, options)
+    }
+
+    fn fit_rounds(
+        &self,
+        data: &TrainingSet,
+        rounds: usize,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        self.fit_up_to(data, rounds, None, options)
     }
 
     fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError> {
         let mut errors = self.loss.check(target.task);
         errors.extend(self.class_weight.check(target));
         errors.extend(self.constraints.check(features));
+        errors.extend(self.booster.check());
+        let columns = [
+            self.colsample_bytree,
+            self.colsample_bylevel,
+            self.colsample_bynode,
+        ];
+        let draws = columns.iter().any(|share| *share < 1.0);
+        errors.extend(self.feature_weights.check(features, draws));
+        errors.extend(self.check_trees(target.task));
         errors
     }
 
     fn needs_validation(&self) -> bool {
         self.early_stopping.is_some()
+    }
+}
+
+impl GradientBoosting {
+    /// The settings of trees that do not go with each other.
+    fn check_trees(&self, task: Task) -> Vec<ParamError> {
+        let several = task == Task::Multiclass;
+        let vectors = several && self.multi_strategy == MultiStrategy::MultiOutputTree;
+        let best_first = self.grow_policy == GrowPolicy::LossGuide;
+        let exact = self.tree_method == TreeMethod::Exact;
+        let sampled =
+            self.sampling_method == SamplingMethod::GradientBased && self.subsample < 1.0;
+        let bounded = self.max_leaves.is_some() || self.max_depth.is_some();
+        let rules = [
+            (
+                self.max_leaves.is_some() && !best_first && !vectors,
+                "max_leaves",
+                "goes with `grow_policy: lossguide`: trees that grow level by level have `max_depth`",
+            ),
+            (
+                best_first && !bounded,
+                "grow_policy",
+                "`lossguide` needs `max_leaves` or `max_depth`, or a tree never ends",
+            ),
+            (
+                best_first && exact,
+                "grow_policy",
+                "`lossguide` goes with `tree_method: hist` or `approx`",
+            ),
+            (
+                sampled && exact,
+                "sampling_method",
+                "`gradient_based` goes with `tree_method: hist` or `approx`",
+            ),
+            (
+                vectors && self.tree_method != TreeMethod::Hist,
+                "multi_strategy",
+                "`multi_output_tree` goes with `tree_method: hist`",
+            ),
+        ];
+        let broken = rules.into_iter().filter(|(broken, ..)| *broken);
+        broken
+            .map(|(_, param, message)| ParamError::new(param, message))
+            .collect()
+    }
+}
+
+/// Left out it is the objective's own bound, 0 is none.
+fn read_max_delta_step(params: &mut Params<'_>) -> MaxDeltaStep {
+    const PARAM: &str = "max_delta_step";
+    let given = params.value(PARAM).is_some();
+    let bound = params.real(PARAM, 0.0, Bounds::NonNegative);
+    match (given, bound > 0.0) {
+        (false, _) => MaxDeltaStep::ObjectiveDefault,
+        (true, false) => MaxDeltaStep::Unbounded,
+        (true, true) => MaxDeltaStep::Bounded(bound),
     }
 }
 

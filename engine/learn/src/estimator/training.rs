@@ -108,6 +108,29 @@ impl TrainingSet {
         })
     }
 
+    /// The matrices of some rows of this set's train split, which share its values, and of
+    /// `validation`. The learner bins only these rows, so that it knows nothing of the others.
+    ///
+    /// # Errors
+    ///
+    /// No row.
+    pub(crate) fn of_rows(
+        &self,
+        rows: &[usize],
+        validation: &Dataset,
+    ) -> Result<Self, LearnError> {
+        let refused = |source| LearnError::Learner {
+            estimator: "the learner".to_owned(),
+            action: "take a fold of the data",
+            source,
+        };
+        Ok(Self {
+            plan: Arc::clone(&self.plan),
+            train: self.train.select_rows(rows).map_err(refused)?,
+            validation: Some(matrix(validation, None).map_err(refused)?),
+        })
+    }
+
     pub(crate) fn plan(&self) -> &Arc<FeaturePlan> {
         &self.plan
     }
