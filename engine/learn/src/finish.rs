@@ -33,7 +33,10 @@ pub struct Settled {
 impl Finish {
     /// Whether there is nothing to settle without validation rows.
     pub fn needs_validation(&self) -> bool {
-        let chosen = self.threshold.as_ref().is_some_and(ThresholdSpec::needs_validation);
+        let chosen = self
+            .threshold
+            .as_ref()
+            .is_some_and(ThresholdSpec::needs_validation);
         self.calibrate.is_some() || chosen
     }
 

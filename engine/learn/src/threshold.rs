@@ -63,7 +63,7 @@ impl ThresholdSpec {
     /// # Errors
     ///
     /// No threshold reaches what it must.
-    pub(crate) fn settle(&self, labels: &[f32], scores: &[f64]) -> Result<f64, LearnError> {
+    pub fn settle(&self, labels: &[f32], scores: &[f64]) -> Result<f64, LearnError> {
         match self {
             Self::Fixed(threshold) => Ok(*threshold),
             Self::Best(best) => best.settle(labels, scores),
@@ -79,9 +79,8 @@ impl BestThreshold {
         let (positives, negatives) = counts
             .last()
             .map_or((0.0, 0.0), |&(_, hits, misses)| (hits, misses));
-        let value = |metric: &Metric, counts: &Confusion| {
-            metric.of_counts(counts).unwrap_or(f64::NAN)
-        };
+        let value =
+            |metric: &Metric, counts: &Confusion| metric.of_counts(counts).unwrap_or(f64::NAN);
         let mut best: Option<(f64, f64)> = None;
         let mut most = vec![f64::NEG_INFINITY; self.at_least.len()];
         for (threshold, hits, misses) in counts {
@@ -146,7 +145,10 @@ mod tests {
     #[test]
     fn what_cannot_be_reached_is_an_error_that_says_how_far_it_goes() {
         let error = best("f1", &[("accuracy", 0.95)]).unwrap_err().to_string();
-        assert!(error.contains("accuracy at least 0.95 (at most 0.83"), "{error}");
+        assert!(
+            error.contains("accuracy at least 0.95 (at most 0.83"),
+            "{error}"
+        );
         let error = threshold_metric("auc").unwrap_err().to_string();
         assert!(error.contains("balanced_accuracy"), "{error}");
         let error = threshold_metric("f_1").unwrap_err().to_string();

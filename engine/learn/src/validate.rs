@@ -236,11 +236,14 @@ impl<'s> Validator<'s> {
         let settled = finish.settle(label, rows.labels(), &out_of_fold, rows.weights())?;
         let histories: Vec<&[f64]> = made.iter().map(|(fit, _)| &fit.history[..]).collect();
         let history = mean_history(&histories);
-        let figures = folds.iter().zip(made).map(|(fold, (fitted, raw))| FoldFigures {
-            evaluation: evaluated(&fold.held_out, &settled, raw),
-            best_iteration: fitted.best_iteration,
-            iterations: fitted.iterations,
-        });
+        let figures = folds
+            .iter()
+            .zip(made)
+            .map(|(fold, (fitted, raw))| FoldFigures {
+                evaluation: evaluated(&fold.held_out, &settled, raw),
+                best_iteration: fitted.best_iteration,
+                iterations: fitted.iterations,
+            });
         let figures: Vec<FoldFigures> = figures.collect();
         let iterations = median(figures.iter().map(|fold| fold.iterations).collect());
         let stopped = figures.iter().all(|fold| fold.best_iteration.is_some());
@@ -284,7 +287,8 @@ impl<'s> Validator<'s> {
                 spec.fit_rounds_shared(set, iterations, options)?
             }
         };
-        let cross_validation = (!folds.is_empty()).then_some(CrossValidation { folds, out_of_fold });
+        let cross_validation =
+            (!folds.is_empty()).then_some(CrossValidation { folds, out_of_fold });
         Ok(FinishedFit {
             fitted: Fitted {
                 model: fitted.model.with_settled(settled),

@@ -33,8 +33,7 @@ impl Isotonic {
         let levels = pooled(&points);
         let last = levels.len() - 1;
         // Within a level stretch only the ends matter.
-        let bends =
-            |at: usize| levels[at] != levels[at - 1] || levels[at] != levels[at + 1];
+        let bends = |at: usize| levels[at] != levels[at - 1] || levels[at] != levels[at + 1];
         let kept = (0..=last).filter(|&at| at == 0 || at == last || bends(at));
         let (probability, calibrated) = kept.map(|at| (points[at].probability, levels[at])).unzip();
         Self {

@@ -13,6 +13,8 @@ use super::{Curve, Point};
 const MOST_STEPS: usize = 100;
 /// The gradient, for each unit of weight, at which the optimum is reached.
 const FLAT: f64 = 1e-14;
+/// The share of the loss that rounding may add or take.
+const LEVEL: f64 = 1e-12;
 /// What keeps the second derivatives invertible where all probabilities are the same.
 const RIDGE: f64 = 1e-12;
 
@@ -40,7 +42,10 @@ impl Sigmoid {
             of.map(|point| point.weight).sum()
         };
         let (negatives, positives) = (weight(0.0), weight(1.0));
-        let targets = [1.0 / (negatives + 2.0), (positives + 1.0) / (positives + 2.0)];
+        let targets = [
+            1.0 / (negatives + 2.0),
+            (positives + 1.0) / (positives + 2.0),
+        ];
         let mut curve = Self {
             a: 0.0,
             b: ((negatives + 1.0) / (positives + 1.0)).ln(),
@@ -76,9 +81,11 @@ impl Sigmoid {
                 b: self.b + share * step_b,
             };
             let there = next.place(points, targets);
-            let lower = |a: &Place| a.gradient.iter().fold(0.0_f64, |most, d| most.max(d.abs()));
-            // Near the optimum the loss does not tell places apart any more; slopes do.
-            if there.loss < here.loss || (there.loss == here.loss && lower(&there) < lower(here)) {
+            let steepest = |at: &Place| at.gradient[0].abs().max(at.gradient[1].abs());
+            // Near the optimum rounding hides what the loss gains; the slope does not.
+            let level = here.loss + LEVEL * here.loss.abs();
+            let flatter = steepest(&there) < steepest(here);
+            if there.loss < here.loss || (there.loss <= level && flatter) {
                 return Some((next, there));
             }
             share /= 2.0;
@@ -162,6 +169,10 @@ mod tests {
             .collect();
         let expected = 0.7 * (1.0 / 9.0) + 0.3 * (4.0 / 5.0);
         let curve = Sigmoid::fit(&points);
-        assert!((curve.at(0.4) - expected).abs() < 1e-9, "{} {expected}", curve.at(0.4));
+        assert!(
+            (curve.at(0.4) - expected).abs() < 1e-9,
+            "{} {expected}",
+            curve.at(0.4)
+        );
     }
 }

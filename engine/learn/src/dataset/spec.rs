@@ -223,11 +223,7 @@ impl DatasetSpec {
     }
 
     /// The columns of the folds' `by:`, whose values are compared as text.
-    fn group_columns(
-        &self,
-        schema: &Schema,
-        errors: &mut Vec<LearnError>,
-    ) -> Vec<SelectedColumn> {
+    fn group_columns(&self, schema: &Schema, errors: &mut Vec<LearnError>) -> Vec<SelectedColumn> {
         let Some(folds) = &self.folds else {
             return Vec::new();
         };

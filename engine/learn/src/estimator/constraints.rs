@@ -20,30 +20,30 @@ pub(super) struct Constraints {
 
 impl Constraints {
     pub(super) fn read(params: &mut Params<'_>) -> Self {
+        let monotone = read_monotone(params).unwrap_or_else(|| {
+            let needs =
+                "a map of columns to 1 (`increasing`), -1 (`decreasing`) or 0, as in {alcohol: 1}";
+            params.reject(MONOTONE, needs);
+            Vec::new()
+        });
+        let interaction = read_groups(params);
         Self {
-            monotone: read_monotone(params).unwrap_or_else(|| {
-                let needs = "a map of columns to 1 (`increasing`), -1 (`decreasing`) or 0, as in {alcohol: 1}";
-                params.reject(MONOTONE, needs);
-                Vec::new()
-            }),
-            interaction: read_interaction(params).unwrap_or_else(|| {
-                let needs = "a list of lists of columns, as in [[alcohol, pH], [sulphates]]";
-                params.reject(INTERACTION, needs);
-                Vec::new()
-            }),
+            monotone,
+            interaction,
         }
     }
 
-    /// As [`Self::read`], for an estimator that is older than its constraints: only those that
-    /// are given are recorded.
-    pub(super) fn read_given(params: &mut Params<'_>) -> Self {
-        let constraints = Self::read(params);
-        for name in [MONOTONE, INTERACTION] {
-            if params.value(name).is_none() {
-                params.forget(name);
-            }
+    /// Only which features may meet, for an estimator that is older than its constraints: they
+    /// are recorded where they are given.
+    pub(super) fn read_interaction(params: &mut Params<'_>) -> Self {
+        let interaction = read_groups(params);
+        if params.value(INTERACTION).is_none() {
+            params.forget(INTERACTION);
         }
-        constraints
+        Self {
+            monotone: Vec::new(),
+            interaction,
+        }
     }
 
     /// The columns that are no features, or that cannot be constrained.
@@ -65,11 +65,6 @@ impl Constraints {
                 Some(_) => None,
             })
             .collect()
-    }
-
-    /// Whether predictions must move one way with some feature.
-    pub(super) fn is_monotone(&self) -> bool {
-        self.monotone.iter().any(|(_, way)| *way != Monotone::None)
     }
 
     /// One constraint for each feature; none at all when nothing is constrained.
@@ -135,7 +130,15 @@ fn read_monotone(params: &mut Params<'_>) -> Option<Vec<(String, Monotone)>> {
     Some(read)
 }
 
-fn read_interaction(params: &mut Params<'_>) -> Option<Vec<Vec<String>>> {
+fn read_groups(params: &mut Params<'_>) -> Vec<Vec<String>> {
+    read_lists(params).unwrap_or_else(|| {
+        let needs = "a list of lists of columns, as in [[alcohol, pH], [sulphates]]";
+        params.reject(INTERACTION, needs);
+        Vec::new()
+    })
+}
+
+fn read_lists(params: &mut Params<'_>) -> Option<Vec<Vec<String>>> {
     let Some(value) = params.value(INTERACTION) else {
         params.resolve(INTERACTION, Value::Null);
         return Some(Vec::new());

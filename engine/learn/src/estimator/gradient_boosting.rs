@@ -488,8 +488,7 @@ impl GradientBoosting {
         let vectors = several && self.multi_strategy == MultiStrategy::MultiOutputTree;
         let best_first = self.grow_policy == GrowPolicy::LossGuide;
         let exact = self.tree_method == TreeMethod::Exact;
-        let sampled =
-            self.sampling_method == SamplingMethod::GradientBased && self.subsample < 1.0;
+        let sampled = self.sampling_method == SamplingMethod::GradientBased && self.subsample < 1.0;
         let bounded = self.max_leaves.is_some() || self.max_depth.is_some();
         let rules = [
             (

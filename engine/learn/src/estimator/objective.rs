@@ -120,9 +120,7 @@ impl Loss {
             "reg:absoluteerror" => Objective::AbsoluteError,
             "reg:pseudohubererror" => Objective::PseudoHuber(PseudoHuber::new(self.huber_slope)?),
             "reg:quantileerror" => Objective::Quantile(Quantiles::new([self.quantile_alpha])?),
-            "reg:expectileerror" => {
-                Objective::Expectile(Expectiles::new([self.expectile_alpha])?)
-            }
+            "reg:expectileerror" => Objective::Expectile(Expectiles::new([self.expectile_alpha])?),
             "reg:logistic" => Objective::RegLogistic(RegLoss::default()),
             "reg:gamma" => Objective::Gamma(RegLoss::default()),
             "reg:tweedie" => Objective::Tweedie(Tweedie::new(self.tweedie_variance_power)?),

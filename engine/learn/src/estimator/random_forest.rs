@@ -86,11 +86,6 @@ static PARAMS: &[Param] = &[
         doc: "How much rows of each class count: `balanced`, or a map of classes to numbers; default all alike.",
     },
     Param {
-        name: "monotone_constraints",
-        aliases: &["monotonic_cst"],
-        doc: "Columns with which predictions may only rise (1) or fall (-1), as in {alcohol: 1}; not for several classes.",
-    },
-    Param {
         name: "interaction_constraints",
         aliases: &["interaction_cst"],
         doc: "Groups of columns that may meet in a branch, as in [[alcohol, pH], [sulphates]].",
@@ -193,7 +188,7 @@ impl RandomForest {
             max_samples: params.real("max_samples", 1.0, Bounds::Fraction),
             criterion: params.word("criterion", "auto", &["auto", "gini", "squared_error"]),
             class_weight: ClassWeight::read(params),
-            constraints: Constraints::read_given(params),
+            constraints: Constraints::read_interaction(params),
             max_bin: params.whole("max_bin", 256, 2..=65_535),
             seed: params.seed("seed"),
         }
@@ -233,7 +228,6 @@ impl RandomForest {
                 MultiStrategy::OneOutputPerTree
             })
             .colsample_bynode(ratio)
-            .monotone_constraints(self.constraints.monotone(&plan.features))
             .interaction_constraints(self.constraints.interaction(&plan.features))
             .max_bin(self.max_bin)
             .seed(seed);
@@ -307,10 +301,6 @@ impl Estimator for RandomForest {
     fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError> {
         let mut errors = self.class_weight.check(target);
         errors.extend(self.constraints.check(features));
-        if target.task == Task::Multiclass && self.constraints.is_monotone() {
-            let message = "the shares of several classes cannot all rise with a column; ask for `task: binary`, or `gradient_boosting`, where each class has a score of its own";
-            errors.push(ParamError::new("monotone_constraints", message));
-        }
         let fits = match self.criterion {
             "gini" => target.task != Task::Regression,
             "squared_error" => target.task == Task::Regression,

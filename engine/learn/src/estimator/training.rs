@@ -114,11 +114,7 @@ impl TrainingSet {
     /// # Errors
     ///
     /// No row.
-    pub(crate) fn of_rows(
-        &self,
-        rows: &[usize],
-        validation: &Dataset,
-    ) -> Result<Self, LearnError> {
+    pub(crate) fn of_rows(&self, rows: &[usize], validation: &Dataset) -> Result<Self, LearnError> {
         let refused = |source| LearnError::Learner {
             estimator: "the learner".to_owned(),
             action: "take a fold of the data",

@@ -233,9 +233,11 @@ impl Sweep<'_> {
             }
             ControlFlow::Continue(())
         };
-        let fitted = self
-            .validator
-            .judge(&estimator, &self.spec.finish, &self.fit_options(Some(&on_round)))?;
+        let fitted = self.validator.judge(
+            &estimator,
+            &self.spec.finish,
+            &self.fit_options(Some(&on_round)),
+        )?;
         let evaluation = fitted.evaluation.as_ref();
         trial.value = evaluation
             .and_then(|evaluation| evaluation.get(metric.name))

@@ -4,9 +4,12 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod boosting;
+mod calibration;
 mod curves;
 mod dataset;
 mod estimators;
+mod folds;
 mod metrics;
 mod model;
 mod quality;
