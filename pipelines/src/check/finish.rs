@@ -11,11 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::spec::{ModelBody, ModelSpec, Threshold, ThresholdMetric, TrainingData};
 
 /// What is to be settled. `None` after having reported what does not go with the task.
-pub(super) fn finish(
-    checker: &mut Checker<'_>,
-    data: &TrainingData,
-    task: Task,
-) -> Option<Finish> {
+pub(super) fn finish(checker: &mut Checker<'_>, data: &TrainingData, task: Task) -> Option<Finish> {
     let mut goes = true;
     if let Some(calibrate) = data.calibrate
         && task == Task::Regression
@@ -42,7 +38,10 @@ pub(super) fn finish(
             threshold.span,
         );
     }
-    let threshold = data.threshold.as_ref().map(|threshold| spec(&threshold.value));
+    let threshold = data
+        .threshold
+        .as_ref()
+        .map(|threshold| spec(&threshold.value));
     goes.then_some(Finish {
         calibrate: data.calibrate.map(|calibrate| calibrate.value),
         threshold: match threshold {
@@ -90,7 +89,11 @@ pub(super) fn folds(data: &TrainingData) -> Option<FoldSpec> {
     let validate = data.validate.as_ref()?;
     Some(FoldSpec {
         count: usize::try_from(validate.folds.value).unwrap_or(usize::MAX),
-        by: validate.by.iter().map(|column| column.value.clone()).collect(),
+        by: validate
+            .by
+            .iter()
+            .map(|column| column.value.clone())
+            .collect(),
         seed: validate.seed.map_or(0, |seed| seed.value),
     })
 }

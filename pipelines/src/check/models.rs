@@ -161,26 +161,29 @@ fn report_data(
 ) {
     let named = |column: &str| {
         let lists = data.exclude.iter().chain(&data.categorical);
-        let by = data.validate.iter().flat_map(|validate| &validate.by);
-        let lists = lists.chain(&data.weight).chain(by);
-        lists
-            .clone()
-            .find(|other| other.value == column)
-            .map(|other| other.span)
+        let mut lists = lists.chain(&data.weight);
+        let found = lists.find(|other| other.value == column);
+        found.map(|other| other.span)
+    };
+    let kept_by = |column: &str| {
+        let mut by = data.validate.iter().flat_map(|validate| &validate.by);
+        let found = by.find(|other| other.value.eq_ignore_ascii_case(column));
+        found.map(|other| other.span)
     };
     let (code, span) = match error {
         LearnError::UnknownColumn { role, column, .. } => {
-            let span = if *role == "label" {
-                None
-            } else {
-                named(column)
+            let span = match *role {
+                "label" => None,
+                "by" => kept_by(column),
+                _ => named(column),
             };
             ("unknown_column", span.unwrap_or(data.label.span))
         }
-        LearnError::NotCategorical { column, .. }
-        | LearnError::WeightType { column, .. }
-        | LearnError::GroupType { column, .. } => {
+        LearnError::NotCategorical { column, .. } | LearnError::WeightType { column, .. } => {
             ("wrong_type", named(column).unwrap_or(data.from.span))
+        }
+        LearnError::GroupType { column, .. } => {
+            ("wrong_type", kept_by(column).unwrap_or(data.from.span))
         }
         LearnError::LabelType { .. } => ("wrong_type", data.label.span),
         _ => ("bad_training_data", data.from.span),

@@ -111,7 +111,9 @@ pub(crate) fn params(model: &ModelAsset) -> Vec<(String, String)> {
         .into_iter()
         .filter_map(|key| {
             let value = definition.get(key)?;
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             Some((key.to_owned(), text))
         })
         .collect()

@@ -158,7 +158,9 @@ async fn fit_in(
     let mut metrics = track::metrics(&figures, &fit.fitted.history, &watched);
     metrics.extend(figures::of_folds(fit.cross_validation.as_ref()));
     run.state.log_metrics(run_id, &metrics).await?;
-    run.state.log_params(run_id, &figures::params(model)).await?;
+    run.state
+        .log_params(run_id, &figures::params(model))
+        .await?;
     let mut files = vec![
         ("importance.csv", track::importance_csv(&fit.fitted)),
         ("evaluation.json", report),

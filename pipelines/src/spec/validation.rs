@@ -66,7 +66,8 @@ impl Decode for Threshold {
         if let NodeKind::Mapping(_) = &node.kind {
             return decode_record(node, cx).map(Self::Best);
         }
-        if !matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.is_plain()) {
+        let number = |text: &str| text.contains("${") || text.parse::<f64>().is_ok();
+        if !matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.is_plain() && number(&scalar.text)) {
             cx.wrong_type("a number from 0 to 1, or `{maximize: f1}`", node);
             return None;
         }
@@ -190,12 +191,10 @@ impl Decode for AtLeast {
     }
 
     fn schema(_defs: &mut Definitions) -> Json {
-        let least = json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1});
-        let metrics = threshold_metrics().map(|name| (name.to_owned(), least.clone()));
         json!({
             "type": "object",
-            "properties": metrics.collect::<serde_json::Map<_, _>>(),
-            "additionalProperties": false
+            "propertyNames": {"enum": threshold_metrics().collect::<Vec<_>>()},
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
         })
     }
 }

@@ -145,7 +145,9 @@ fn trees_have_the_size_and_the_order_that_is_asked_for() {
         .map(|tree| (leaves(tree), depth(tree)))
         .collect();
     assert!(
-        sizes.iter().all(|(leaves, depth)| *leaves == 9 && *depth > 3),
+        sizes
+            .iter()
+            .all(|(leaves, depth)| *leaves == 9 && *depth > 3),
         "{sizes:?}"
     );
     let heavy = with(json!({"min_child_weight": 60}));
@@ -173,7 +175,7 @@ fn trees_have_the_size_and_the_order_that_is_asked_for() {
         all.dedup();
         all.len()
     };
-    assert!(thresholds(&coarse) <= 3, "one cut a feature");
+    assert!(thresholds(&coarse) <= 6, "two cuts a feature at most");
     assert!(thresholds(&plain) > 10);
 }
 
