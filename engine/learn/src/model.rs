@@ -5,6 +5,8 @@
 //! calibration of probabilities and the threshold. Both are needed to apply it. Python's
 //! xgboost knows the trees only, so its probabilities are those before calibration.
 
+mod dart;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,6 +251,7 @@ impl Model {
             let single = list.strip_prefix('[')?.strip_suffix(']')?;
             single.parse::<f32>().is_ok().then(|| single.to_owned())
         });
+        dart::to_xgboost(&mut document);
         // The names by which Python tells a data frame's columns apart.
         document["learner"]["feature_names"] = self.plan.names().map(Value::from).collect();
         document["learner"]["feature_types"] = self
@@ -332,6 +335,7 @@ impl Model {
         rewrite_base_score(&mut document, |written| {
             (!written.starts_with('[')).then(|| format!("[{written}]"))
         });
+        dart::from_xgboost(&mut document);
         let booster = BoostedModel::decode(document.to_string(), ModelFormat::XgboostJson)
             .map_err(|error| wrong(&model_path, error.to_string()))?;
         if booster.n_features() != file.plan.features.len() || booster.n_outputs() != outputs {

@@ -67,7 +67,8 @@ impl Decode for Threshold {
             return decode_record(node, cx).map(Self::Best);
         }
         let number = |text: &str| text.contains("${") || text.parse::<f64>().is_ok();
-        if !matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.is_plain() && number(&scalar.text)) {
+        if !matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.is_plain() && number(&scalar.text))
+        {
             cx.wrong_type("a number from 0 to 1, or `{maximize: f1}`", node);
             return None;
         }
