@@ -23,6 +23,7 @@ pub mod calibration;
 pub mod compute;
 pub mod curves;
 pub mod dataset;
+pub mod deep;
 pub mod error;
 pub mod estimator;
 pub mod explain;
@@ -36,6 +37,8 @@ pub mod sweep;
 pub mod threshold;
 pub mod validate;
 
+mod boost;
+mod forest;
 mod nearest;
 mod parallel;
 mod random;

@@ -9,6 +9,7 @@
 
 use std::num::NonZeroUsize;
 
+use crate::boost::MAX_ROWS;
 use crate::dataset::{Dataset, Splits};
 use crate::error::LearnError;
 use crate::estimator::{EstimatorSpec, FitOptions, Fitted, TrainingSet};
@@ -123,7 +124,7 @@ pub fn fit(
 
 impl<'s> Validator<'s> {
     /// The matrices of a table's splits. Folds take 4 bytes more for each value of each
-    /// feature, for the rows that are held out.
+    /// feature, for the rows that are held out; those of small tables their rows besides.
     ///
     /// # Errors
     ///
@@ -137,8 +138,15 @@ impl<'s> Validator<'s> {
                     let (rows, others) = folds.rows(fold);
                     let held_out = splits.train.select(&rows);
                     let held_out = held_out.with_categories_of(&splits.train, &others);
+                    let set = if others.len() <= MAX_ROWS {
+                        // Small tables have a booster of their own, which wants the rows
+                        // side by side.
+                        TrainingSet::new(&splits.train.select(&others), Some(&held_out))?
+                    } else {
+                        whole.of_rows(&others, &held_out)?
+                    };
                     Ok(Fold {
-                        set: whole.of_rows(&others, &held_out)?,
+                        set,
                         rows,
                         held_out,
                     })

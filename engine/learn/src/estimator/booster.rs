@@ -44,7 +44,7 @@ impl Booster {
         booster
     }
 
-    fn is_dart(&self) -> bool {
+    pub(super) fn is_dart(&self) -> bool {
         self.name == "dart"
     }
 

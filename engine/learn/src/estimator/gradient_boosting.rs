@@ -1,5 +1,9 @@
 //! Gradient-boosted trees, as XGBoost grows them.
 
+mod accepted;
+mod small;
+mod trees;
+
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -11,20 +15,22 @@ use hessboost::data::DMatrix;
 use hessboost::error::HessboostError;
 use hessboost::metric::{CustomMetric, EvalMetric};
 use hessboost::model::BoostedModel;
-use hessboost::training::{RoundEval, TrainResult, Trainer};
+use hessboost::training::{RoundEval, Trainer};
 
 use super::booster::Booster;
 use super::class_weight::ClassWeight;
 use super::constraints::Constraints;
 use super::feature_weights::FeatureWeights;
 use super::objective::Loss;
-use super::params::{Bounds, Param, Params};
+use super::params::{Bounds, Params};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
+use crate::boost::Boosted;
 use crate::dataset::Split;
 use crate::error::{LearnError, ParamError};
 use crate::features::{Feature, FeaturePlan, Target, Task};
 use crate::metric::Metric;
 use crate::model::Model;
+use accepted::PARAMS;
 
 const NAME: &str = "gradient_boosting";
 
@@ -34,189 +40,6 @@ pub(super) static ENTRY: Entry = Entry {
     params: PARAMS,
     build: |params| Box::new(GradientBoosting::read(params)),
 };
-
-static PARAMS: &[Param] = &[
-    Param {
-        name: "rounds",
-        aliases: &["n_estimators", "num_boost_round", "num_round", "n_rounds"],
-        doc: "Rounds of boosting at most; default 100.",
-    },
-    Param {
-        name: "early_stopping_rounds",
-        aliases: &["n_iter_no_change"],
-        doc: "Stop when the validation metric has not improved for so many rounds, and keep the best one; default none.",
-    },
-    Param {
-        name: "learning_rate",
-        aliases: &["eta"],
-        doc: "How much each tree counts; default 0.3.",
-    },
-    Param {
-        name: "max_depth",
-        aliases: &[],
-        doc: "Depth of a tree; 0 or null for no limit; default 6.",
-    },
-    Param {
-        name: "max_leaves",
-        aliases: &["max_leaf_nodes"],
-        doc: "Leaves of a tree that is grown best first (`grow_policy: lossguide`); 0 or null for no limit (the default).",
-    },
-    Param {
-        name: "grow_policy",
-        aliases: &[],
-        doc: "`depthwise` (the default) or `lossguide`: the split that gains most comes first.",
-    },
-    Param {
-        name: "booster",
-        aliases: &[],
-        doc: "`gbtree` (the default) or `dart`: each round leaves some of the trees so far out.",
-    },
-    Param {
-        name: "rate_drop",
-        aliases: &[],
-        doc: "With `dart`: the share of the trees that a round leaves out; default 0.",
-    },
-    Param {
-        name: "skip_drop",
-        aliases: &[],
-        doc: "With `dart`: the probability that a round leaves no tree out; default 0.",
-    },
-    Param {
-        name: "one_drop",
-        aliases: &[],
-        doc: "With `dart`: whether a round leaves at least one tree out; default false.",
-    },
-    Param {
-        name: "min_child_weight",
-        aliases: &[],
-        doc: "Smallest sum of second derivatives in a leaf; default 1.",
-    },
-    Param {
-        name: "min_split_loss",
-        aliases: &["gamma"],
-        doc: "Smallest loss reduction that justifies a split; default 0.",
-    },
-    Param {
-        name: "max_delta_step",
-        aliases: &[],
-        doc: "Largest weight of a leaf; 0 for no bound; by default none, and 0.7 with `count:poisson`.",
-    },
-    Param {
-        name: "reg_lambda",
-        aliases: &["lambda", "l2_regularization"],
-        doc: "L2 penalty on leaf weights; default 1.",
-    },
-    Param {
-        name: "reg_alpha",
-        aliases: &["alpha"],
-        doc: "L1 penalty on leaf weights; default 0.",
-    },
-    Param {
-        name: "subsample",
-        aliases: &[],
-        doc: "Share of the rows that each tree sees; default 1.",
-    },
-    Param {
-        name: "colsample_bytree",
-        aliases: &[],
-        doc: "Share of the features that each tree sees; default 1.",
-    },
-    Param {
-        name: "colsample_bylevel",
-        aliases: &[],
-        doc: "Share of a tree's features that each level sees; default 1.",
-    },
-    Param {
-        name: "colsample_bynode",
-        aliases: &["max_features"],
-        doc: "Share of a level's features that each split sees; default 1.",
-    },
-    Param {
-        name: "feature_weights",
-        aliases: &[],
-        doc: "How likely each column is among those that `colsample_*` draw, as in {alcohol: 2}; 1 for the others.",
-    },
-    Param {
-        name: "num_parallel_tree",
-        aliases: &[],
-        doc: "Trees grown in each round; default 1.",
-    },
-    Param {
-        name: "objective",
-        aliases: &["loss"],
-        doc: "The loss by its XGBoost name; `auto`, the default, is `binary:logistic`, `multi:softprob` or `reg:squarederror` after the task.",
-    },
-    Param {
-        name: "huber_slope",
-        aliases: &[],
-        doc: "Where `reg:pseudohubererror` turns from squares to absolute values; default 1.",
-    },
-    Param {
-        name: "quantile_alpha",
-        aliases: &[],
-        doc: "The quantile that `reg:quantileerror` predicts; default 0.5.",
-    },
-    Param {
-        name: "expectile_alpha",
-        aliases: &[],
-        doc: "The expectile that `reg:expectileerror` predicts; default 0.5, the mean.",
-    },
-    Param {
-        name: "tweedie_variance_power",
-        aliases: &[],
-        doc: "The power of `reg:tweedie`, between 1 and 2; default 1.5.",
-    },
-    Param {
-        name: "base_score",
-        aliases: &[],
-        doc: "The first prediction before any tree; default from the labels.",
-    },
-    Param {
-        name: "class_weight",
-        aliases: &[],
-        doc: "How much rows of each class count: `balanced`, or a map of classes to numbers; default all alike.",
-    },
-    Param {
-        name: "monotone_constraints",
-        aliases: &["monotonic_cst"],
-        doc: "Columns with which predictions may only rise (1) or fall (-1), as in {alcohol: 1}; for several classes it binds each class's score.",
-    },
-    Param {
-        name: "interaction_constraints",
-        aliases: &["interaction_cst"],
-        doc: "Groups of columns that may meet in a branch, as in [[alcohol, pH], [sulphates]].",
-    },
-    Param {
-        name: "tree_method",
-        aliases: &[],
-        doc: "`hist` (the default), `approx` or `exact`.",
-    },
-    Param {
-        name: "sampling_method",
-        aliases: &[],
-        doc: "`uniform` (the default) or `gradient_based`: how `subsample` picks rows.",
-    },
-    Param {
-        name: "multi_strategy",
-        aliases: &[],
-        doc: "With several classes `one_output_per_tree` (the default) or `multi_output_tree`.",
-    },
-    Param {
-        name: "scale_pos_weight",
-        aliases: &[],
-        doc: "Weight of a positive row; default 1.",
-    },
-    Param {
-        name: "max_bin",
-        aliases: &["max_bins"],
-        doc: "Histogram bins for each feature; default 256.",
-    },
-    Param {
-        name: "seed",
-        aliases: &["random_state"],
-        doc: "Seed of all sampling; default 0.",
-    },
-];
 
 /// Rounds that a fit may ask for.
 const MAX_ROUNDS: usize = 100_000;
@@ -311,12 +134,13 @@ impl GradientBoosting {
         &self,
         plan: &FeaturePlan,
         metric: &Metric,
+        method: TreeMethod,
     ) -> Result<TrainingParams, HessboostError> {
         let mut builder = TrainingParams::builder()
             .objective(self.loss.objective(&plan.label)?)
             .booster(self.booster.kind()?)
             .max_delta_step(self.max_delta_step)
-            .tree_method(self.tree_method)
+            .tree_method(method)
             .sampling_method(self.sampling_method)
             .multi_strategy(self.multi_strategy)
             .monotone_constraints(self.constraints.monotone(&plan.features))
@@ -350,16 +174,15 @@ impl GradientBoosting {
         builder.build()
     }
 
-    /// Boosts for so many rounds at most, and gives the watched metric after each round
-    /// besides the result. `stop`: after so many rounds in vain.
+    /// Boosts for so many rounds at most. `stop`: after so many rounds in vain.
     fn boost(
         &self,
         plan: &FeaturePlan,
         (train, validation): (&DMatrix, Option<&DMatrix>),
         (rounds, stop): (usize, Option<NonZeroUsize>),
         options: &FitOptions<'_>,
-    ) -> Result<(TrainResult, Vec<f64>), HessboostError> {
-        let params = self.training_params(plan, options.metric)?;
+    ) -> Result<Boosted, HessboostError> {
+        let params = self.training_params(plan, options.metric, self.tree_method)?;
         let mut history = Vec::new();
         let mut trainer = Trainer::new(&params, train, rounds);
         if let Some(validation) = validation {
@@ -385,7 +208,11 @@ impl GradientBoosting {
                 })
             })
             .train()?;
-        Ok((result, history))
+        Ok(Boosted {
+            best: result.model.best_iteration(),
+            model: self.up_to_best(result.model, plan, train, options)?,
+            history,
+        })
     }
 
     /// Fits for so many rounds at most; stops early where `stop` says so and there is a
@@ -409,34 +236,47 @@ impl GradientBoosting {
             .feature_weights
             .weigh(train, &plan.features)
             .map_err(refused)?;
-        let (result, history) = self
-            .boost(plan, (&train, data.validation()), (rounds, stop), options)
-            .map_err(refused)?;
+        let limits = (rounds, stop);
+        let small = self.boost_small(data, &train, limits, options);
+        let boosted = match small.map_err(refused)? {
+            Some(boosted) => boosted,
+            None => self
+                .boost(plan, (&train, data.validation()), limits, options)
+                .map_err(refused)?,
+        };
         options.check_cancelled()?;
-        let best = result.model.best_iteration();
-        let grown = result.model.num_boost_rounds();
-        let booster = match best {
+        let model = Model::new(NAME, std::sync::Arc::clone(plan), boosted.model);
+        Ok(Fitted {
+            best_iteration: boosted.best,
+            iterations: model.iterations(),
+            importance: model.importance(),
+            history: boosted.history,
+            model,
+        })
+    }
+
+    /// The model up to its best round.
+    fn up_to_best(
+        &self,
+        model: BoostedModel,
+        plan: &FeaturePlan,
+        train: &DMatrix,
+        options: &FitOptions<'_>,
+    ) -> Result<BoostedModel, HessboostError> {
+        let best = model.best_iteration();
+        match best {
             // Later rounds have changed how much the trees up to the best one count: they
             // are grown again, which one seed does alike.
-            Some(best) if best + 1 < grown && self.booster.rescales_trees() => {
+            Some(best) if best + 1 < model.num_boost_rounds() && self.booster.rescales_trees() => {
                 let silent = FitOptions {
                     on_round: None,
                     ..*options
                 };
-                let again = self.boost(plan, (&train, None), (best + 1, None), &silent);
-                again.map_err(refused)?.0.model
+                let again = self.boost(plan, (train, None), (best + 1, None), &silent)?;
+                Ok(again.model)
             }
-            best => keep_best(result.model, best).map_err(refused)?,
-        };
-        options.check_cancelled()?;
-        let model = Model::new(NAME, std::sync::Arc::clone(plan), booster);
-        Ok(Fitted {
-            best_iteration: best,
-            iterations: model.iterations(),
-            importance: model.importance(),
-            history,
-            model,
-        })
+            best => keep_best(model, best),
+        }
     }
 }
 
@@ -482,47 +322,18 @@ impl Estimator for GradientBoosting {
 }
 
 impl GradientBoosting {
-    /// The settings of trees that do not go with each other.
-    fn check_trees(&self, task: Task) -> Vec<ParamError> {
-        let several = task == Task::Multiclass;
-        let vectors = several && self.multi_strategy == MultiStrategy::MultiOutputTree;
-        let best_first = self.grow_policy == GrowPolicy::LossGuide;
-        let exact = self.tree_method == TreeMethod::Exact;
-        let sampled = self.sampling_method == SamplingMethod::GradientBased && self.subsample < 1.0;
-        let bounded = self.max_leaves.is_some() || self.max_depth.is_some();
-        let rules = [
-            (
-                self.max_leaves.is_some() && !best_first && !vectors,
-                "max_leaves",
-                "goes with `grow_policy: lossguide`: trees that grow level by level have `max_depth`",
-            ),
-            (
-                best_first && !bounded,
-                "grow_policy",
-                "`lossguide` needs `max_leaves` or `max_depth`, or a tree never ends",
-            ),
-            (
-                best_first && exact,
-                "grow_policy",
-                "`lossguide` goes with `tree_method: hist` or `approx`",
-            ),
-            (
-                sampled && exact,
-                "sampling_method",
-                "`gradient_based` goes with `tree_method: hist` or `approx`",
-            ),
-            (
-                vectors && self.tree_method != TreeMethod::Hist,
-                "multi_strategy",
-                "`multi_output_tree` goes with `tree_method: hist`",
-            ),
-        ];
-        let broken = rules.into_iter().filter(|(broken, ..)| *broken);
-        broken
-            .map(|(_, param, message)| ParamError::new(param, message))
-            .collect()
+    /// The largest weight of a leaf; 0 for no bound.
+    fn leaf_bound(&self, task: Task) -> f64 {
+        match self.max_delta_step {
+            MaxDeltaStep::Bounded(bound) => bound,
+            MaxDeltaStep::ObjectiveDefault if self.loss.counts(task) => POISSON_STEP,
+            _ => 0.0,
+        }
     }
 }
+
+/// The bound of `count:poisson` unless another is given, in XGBoost as here.
+const POISSON_STEP: f64 = 0.7;
 
 /// Left out it is the objective's own bound, 0 is none.
 fn read_max_delta_step(params: &mut Params<'_>) -> MaxDeltaStep {

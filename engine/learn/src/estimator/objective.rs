@@ -1,9 +1,7 @@
 //! The losses of boosting by their XGBoost names, and the tasks that they serve.
 
 use hessboost::error::HessboostError;
-use hessboost::objective::{
-    Expectiles, Multiclass, Objective, PseudoHuber, Quantiles, RegLoss, Tweedie,
-};
+use hessboost::objective::{Multiclass, Objective, PseudoHuber, Quantiles, RegLoss, Tweedie};
 
 use super::params::{Bounds, Params};
 use crate::error::ParamError;
@@ -21,7 +19,6 @@ const LOSSES: &[(&str, Task)] = &[
     ("reg:absoluteerror", Task::Regression),
     ("reg:pseudohubererror", Task::Regression),
     ("reg:quantileerror", Task::Regression),
-    ("reg:expectileerror", Task::Regression),
     ("reg:logistic", Task::Regression),
     ("reg:gamma", Task::Regression),
     ("reg:tweedie", Task::Regression),
@@ -33,7 +30,6 @@ const OWN: &[(&str, &str)] = &[
     ("scale_pos_weight", "binary:logistic"),
     ("huber_slope", "reg:pseudohubererror"),
     ("quantile_alpha", "reg:quantileerror"),
-    ("expectile_alpha", "reg:expectileerror"),
     ("tweedie_variance_power", "reg:tweedie"),
 ];
 
@@ -44,7 +40,6 @@ pub(super) struct Loss {
     scale_pos_weight: f64,
     huber_slope: f64,
     quantile_alpha: f64,
-    expectile_alpha: f64,
     tweedie_variance_power: f64,
     /// The parameters of [`OWN`] that the user wrote.
     written: Vec<&'static str>,
@@ -61,7 +56,6 @@ impl Loss {
             scale_pos_weight: params.real("scale_pos_weight", 1.0, Bounds::Positive),
             huber_slope: params.real("huber_slope", 1.0, Bounds::Positive),
             quantile_alpha: params.real("quantile_alpha", 0.5, Bounds::Inside(0.0, 1.0)),
-            expectile_alpha: params.real("expectile_alpha", 0.5, Bounds::Inside(0.0, 1.0)),
             tweedie_variance_power: params.real(
                 "tweedie_variance_power",
                 1.5,
@@ -85,6 +79,11 @@ impl Loss {
             Some((name, _)) if self.name == AUTO => name,
             _ => self.name,
         }
+    }
+
+    /// Whether it is the one of counts.
+    pub(super) fn counts(&self, task: Task) -> bool {
+        self.of_task(task) == "count:poisson"
     }
 
     /// What does not go with a task.
@@ -120,7 +119,6 @@ impl Loss {
             "reg:absoluteerror" => Objective::AbsoluteError,
             "reg:pseudohubererror" => Objective::PseudoHuber(PseudoHuber::new(self.huber_slope)?),
             "reg:quantileerror" => Objective::Quantile(Quantiles::new([self.quantile_alpha])?),
-            "reg:expectileerror" => Objective::Expectile(Expectiles::new([self.expectile_alpha])?),
             "reg:logistic" => Objective::RegLogistic(RegLoss::default()),
             "reg:gamma" => Objective::Gamma(RegLoss::default()),
             "reg:tweedie" => Objective::Tweedie(Tweedie::new(self.tweedie_variance_power)?),

@@ -389,17 +389,6 @@ fn losses_and_intercepts_move_predictions_where_they_should() {
         let scores = model(given, &splits).predict(&splits.test).unwrap();
         scores.iter().sum::<f64>() / scores.len() as f64
     };
-    let expectile = |alpha: f64| {
-        mean(json!({
-            "rounds": 30, "max_depth": 2, "objective": "reg:expectileerror", "expectile_alpha": alpha,
-        }))
-    };
-    let plain = mean(json!({"rounds": 30, "max_depth": 2}));
-    assert!(
-        (expectile(0.5) - plain).abs() < 0.05,
-        "the mean is the 0.5-expectile"
-    );
-    assert!(expectile(0.05) < plain - 0.1 && expectile(0.95) > plain + 0.1);
     let unlearned =
         |score: f64| mean(json!({"rounds": 1, "learning_rate": 1e-9, "base_score": score}));
     assert!((unlearned(3.5) - 3.5).abs() < 1e-5);
@@ -411,15 +400,6 @@ fn losses_and_intercepts_move_predictions_where_they_should() {
         scores.iter().sum::<f64>() / scores.len() as f64
     };
     assert!(odds(4.0) > odds(1.0) + 0.1);
-    let message = refusal(
-        "gradient_boosting",
-        json!({"expectile_alpha": 0.2}),
-        &splits,
-    );
-    assert!(
-        message.contains("goes with `reg:expectileerror`"),
-        "{message}"
-    );
 }
 
 #[test]

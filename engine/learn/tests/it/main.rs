@@ -4,16 +4,22 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod batch_prediction;
 mod boosting;
 mod calibration;
 mod curves;
 mod dataset;
+mod deep_bert;
+mod deep_fixtures;
+mod deep_gradients;
+mod deep_tokenizer;
 mod estimators;
 mod folds;
 mod metrics;
 mod model;
 mod quality;
 mod samplers;
+mod small_tables;
 mod sweep;
 mod sweep_resume;
 mod tables;
