@@ -10,6 +10,7 @@ use sluice_learn::curves::{
 };
 use sluice_learn::explain::{ShapImportance, shap_importance};
 use sluice_learn::metric::Metric;
+use sluice_learn::validate::FinishedFit;
 use sluice_learn::{LearnError, Model, Split, Splits, Task};
 
 use super::track::quoted;
@@ -30,6 +31,14 @@ pub(crate) struct OneClass {
     pub(crate) brier: f64,
     pub(crate) roc: Vec<RocPoint>,
     pub(crate) precision_recall: Vec<PrecisionRecallPoint>,
+    pub(crate) bins: Vec<ReliabilityBin>,
+    /// What the trees say, where it is calibrated.
+    pub(crate) uncalibrated: Option<Uncalibrated>,
+}
+
+/// Probabilities before calibration.
+pub(crate) struct Uncalibrated {
+    pub(crate) brier: f64,
     pub(crate) bins: Vec<ReliabilityBin>,
 }
 
@@ -55,8 +64,11 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Looks at a model's predictions.
-    pub(crate) fn of(model: &Model, splits: &Splits) -> Result<Self, LearnError> {
+    /// Looks at a model's predictions; of validation rows that are folds, at those by the
+    /// models that did not see them.
+    pub(crate) fn of(fit: &FinishedFit, splits: &Splits) -> Result<Self, LearnError> {
+        let model = &fit.fitted.model;
+        let folds = fit.cross_validation.as_ref();
         let explained = match splits.validation.is_empty() {
             true => &splits.train,
             false => &splits.validation,
@@ -67,16 +79,21 @@ impl Evidence {
             residuals: Vec::new(),
         };
         for split in [Split::Validation, Split::Test] {
-            let data = splits.get(split);
+            let (data, raw) = match folds.filter(|_| split == Split::Validation) {
+                Some(folds) => (&splits.train, folds.out_of_fold.clone()),
+                None => {
+                    let data = splits.get(split);
+                    (data, model.predict_uncalibrated(data)?)
+                }
+            };
             if data.is_empty() {
                 continue;
             }
-            let scores = model.predict(data)?;
             if model.plan().label.task == Task::Regression {
-                let residuals = Residuals::of(split, data.labels(), &scores);
+                let residuals = Residuals::of(split, data.labels(), &raw);
                 evidence.residuals.push(residuals);
             } else {
-                let classes = one_against_rest(model, split, data.labels(), &scores)?;
+                let classes = one_against_rest(model, split, data.labels(), &raw)?;
                 evidence.classes.extend(classes);
             }
         }
@@ -151,12 +168,12 @@ impl Evidence {
     }
 }
 
-/// The positive class of two, or each of several.
+/// The positive class of two, or each of several, of probabilities before calibration.
 fn one_against_rest(
     model: &Model,
     split: Split,
     codes: &[f32],
-    scores: &[f64],
+    raw: &[f64],
 ) -> Result<Vec<OneClass>, LearnError> {
     let label = &model.plan().label;
     let width = label.outputs();
@@ -168,12 +185,25 @@ fn one_against_rest(
     let metrics = ["auc", "average_precision", "brier"].map(Metric::find);
     let [auc, average_precision, brier] = metrics;
     let (auc, average_precision, brier) = (auc?, average_precision?, brier?);
+    let is_calibrated = model.settled().calibration.is_some();
+    let calibrated = model.settled().calibrated(raw.to_vec());
     let one = |class: usize| {
         let is_class = |&code: &f32| f32::from(u8::from(code as usize == class));
         let labels: Vec<f32> = codes.iter().map(is_class).collect();
         let column = if width == 1 { 0 } else { class };
-        let scores: Vec<f64> = scores.chunks_exact(width).map(|row| row[column]).collect();
+        let of_class = |scores: &[f64]| -> Vec<f64> {
+            let rows = scores.chunks_exact(width);
+            rows.map(|row| row[column]).collect()
+        };
+        let scores = of_class(&calibrated);
         let figure = |metric: &Metric| metric.compute(Task::Binary, &labels, &scores);
+        let uncalibrated = is_calibrated.then(|| {
+            let scores = of_class(raw);
+            Uncalibrated {
+                brier: brier.compute(Task::Binary, &labels, &scores),
+                bins: reliability(&labels, &scores, RELIABILITY_BINS),
+            }
+        });
         OneClass {
             split,
             class: label.classes[class].to_string(),
@@ -183,6 +213,7 @@ fn one_against_rest(
             roc: thinned(&roc(&labels, &scores), POINTS),
             precision_recall: thinned(&precision_recall(&labels, &scores), POINTS),
             bins: reliability(&labels, &scores, RELIABILITY_BINS),
+            uncalibrated,
         }
     };
     Ok(chosen.map(one).collect())

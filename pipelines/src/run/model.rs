@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
 use sluice_learn::features::LabelType;
-use sluice_learn::metric::{Evaluation, Metric, evaluate};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits, Task};
+use sluice_learn::metric::Metric;
+use sluice_learn::validate::{self, FinishedFit};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::evidence::Evidence;
-use super::page::{About, Judged, REPORT_FILE, Report, Rounds, conclude};
+use super::page::{About, AsFitted, Judged, REPORT_FILE, Report, conclude};
 use super::promote::{Decision, decide};
 use super::search::search;
-use super::{data, resume, reuse, track};
+use super::{data, figures, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -147,9 +148,9 @@ async fn fit_in(
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
-    let (fitted, watched, searched) = match &model.fit {
+    let (fit, watched, searched) = match &model.fit {
         Fit::Train(spec) => (
-            train(run, asset, (spec, model.task), &splits, seat, run_id).await?,
+            train(run, asset, (spec, model), &splits, seat, run_id).await?,
             model.task.default_metric(),
             None,
         ),
@@ -159,37 +160,33 @@ async fn fit_in(
             (found.0, spec.objective().metric.name, Some(found.1))
         }
     };
-    let (fitted, parts) = figures(fitted, Arc::clone(&splits)).await?;
-    let figures = named(&parts);
     let watched = format!("validation.{watched}");
-    let metrics = track::metrics(&figures, &fitted.history, &watched);
-    run.state.log_metrics(run_id, &metrics).await?;
-    let mut files = vec![
-        ("importance.csv", track::importance_csv(&fitted)),
-        ("evaluation.json", evaluation_json(&fitted.model, &parts)),
-    ];
     let about = About::of(run, asset, model, run_id, &splits, searched.as_ref());
-    let (fitted, report, more) = blocking(move || {
-        let evidence = Evidence::of(&fitted.model, &splits)?;
+    let (fit, figures, report, more) = blocking(move || {
+        let figures = figures::figures(&fit, &splits)?;
+        let evidence = Evidence::of(&fit, &splits)?;
         let mut files = evidence.files(splits.train.task());
-        let report = Box::new(Report {
+        files.push(("evaluation.json", figures.json));
+        let report = Report {
             about,
-            parts,
+            parts: figures.parts,
             evidence,
-            importance: fitted.importance.clone(),
-            rounds: Rounds {
-                watched,
-                history: fitted.history.clone(),
-                best_iteration: fitted.best_iteration,
-                kept: fitted.iterations,
-            },
+            fitted: AsFitted::of(&fit, watched),
             judged: None,
             search: searched,
-        });
+        };
         files.push((REPORT_FILE, report.html()));
-        Ok((fitted, report, files))
+        Ok((fit, figures.named, Box::new(report), files))
     })
     .await?;
+    let watched = &report.fitted.watched;
+    let mut metrics = track::metrics(&figures, &fit.fitted.history, watched);
+    metrics.extend(figures::of_folds(fit.cross_validation.as_ref()));
+    run.state.log_metrics(run_id, &metrics).await?;
+    run.state
+        .log_params(run_id, &figures::params(model))
+        .await?;
+    let mut files = vec![("importance.csv", track::importance_csv(&fit.fitted))];
     files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(
@@ -198,7 +195,7 @@ async fn fit_in(
         model,
         &fingerprint.training_key(),
         run_id,
-        fitted,
+        fit.fitted,
         &figures,
     )
     .await?;
@@ -217,18 +214,22 @@ pub(crate) fn seed(model: &ModelAsset) -> u64 {
 async fn train(
     run: &RunContext,
     asset: &Asset,
-    (spec, task): (&EstimatorSpec, Task),
+    (spec, model): (&EstimatorSpec, &ModelAsset),
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
-) -> Result<Fitted, StageError> {
+) -> Result<FinishedFit, StageError> {
     run.state
         .log_params(run_id, &track::params(spec.params()))
         .await?;
     run.state.set_tag(run_id, "estimator", spec.name()).await?;
     let (spec, splits) = (spec.clone(), Arc::clone(splits));
+    let (task, finish) = (model.task, model.finish.clone());
     let (sink, name) = (Arc::clone(&run.sink), asset.name.clone());
     let total = spec.params().get("rounds").and_then(Value::as_u64);
+    // Each fold, and once all rows.
+    let fits = model.data.folds.as_ref().map_or(1, |folds| folds.count + 1);
+    let total = total.map(|total| total * fits as u64);
     run.compute(move |cancel| {
         let told = std::sync::atomic::AtomicU64::new(0);
         let on_round = |_score| {
@@ -253,59 +254,9 @@ async fn train(
             metric: Metric::find(task.default_metric())?,
             on_round: Some(&on_round),
         };
-        let validation = (!splits.validation.is_empty()).then_some(&splits.validation);
-        Ok(spec.fit(&splits.train, validation, &options)?)
+        Ok(validate::fit(&spec, &splits, &finish, &options)?)
     })
     .await
-}
-
-/// All metrics of the winner on all parts that have rows, the only look at the test rows.
-async fn figures(
-    fitted: Fitted,
-    splits: Arc<Splits>,
-) -> Result<(Fitted, Vec<(Split, Evaluation)>), StageError> {
-    blocking(move || {
-        let mut parts = Vec::new();
-        for split in Split::ALL {
-            let data = splits.get(split);
-            if data.is_empty() {
-                continue;
-            }
-            let scores = fitted.model.predict(data)?;
-            parts.push((split, evaluate(data.task(), data.labels(), &scores)));
-        }
-        Ok((fitted, parts))
-    })
-    .await
-}
-
-/// All metrics by name, as `test.auc`.
-fn named(parts: &[(Split, Evaluation)]) -> BTreeMap<String, f64> {
-    let metrics = parts.iter().flat_map(|(split, part)| {
-        let metrics = part.metrics.iter();
-        metrics.map(move |(name, value)| (format!("{split}.{name}"), *value))
-    });
-    metrics.collect()
-}
-
-/// The metrics and confusion matrices of all parts, as a file.
-fn evaluation_json(model: &Model, parts: &[(Split, Evaluation)]) -> String {
-    let label = &model.plan().label;
-    let mut report = Map::new();
-    for (split, evaluation) in parts {
-        let mut part = json!({
-            "rows": evaluation.rows,
-            "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
-        });
-        if let Some(confusion) = &evaluation.confusion {
-            part["confusion_matrix"] = json!(confusion);
-        }
-        if label.task == Task::Multiclass {
-            part["classes"] = json!(label.classes);
-        }
-        report.insert(split.to_string(), part);
-    }
-    format!("{:#}\n", Value::Object(report))
 }
 
 async fn register(

@@ -1,10 +1,11 @@
 //! What thresholds do to a classifier, and how far its probabilities can be trusted.
 
+use sluice_learn::curves::ReliabilityBin;
 use sluice_learn::{Split, Task};
 use sluice_report::chart::lines::{Guide, Line, Lines};
 use sluice_report::chart::reliability::{Bin, Curve, Reliability};
 use sluice_report::chart::{Axis, Ink, SERIES};
-use sluice_report::{Chart, Section};
+use sluice_report::{Chart, Section, number};
 
 use super::Report;
 use super::scores::figure;
@@ -54,9 +55,10 @@ impl Report {
             .collect();
         charts.extend(self.thresholds());
         section
-            .text(
-                "Whether probabilities come true as often as they say: on the diagonal they do, below it they say too much. The Brier score is the mean squared distance of a probability from what came true.",
-            )
+            .text(format!(
+                "Whether probabilities come true as often as they say: on the diagonal they do, below it they say too much. The Brier score is the mean squared distance of a probability from what came true.{}",
+                self.settled_told()
+            ))
             .charts(charts)
     }
 
@@ -78,6 +80,27 @@ impl Report {
                 (!named.is_empty()).then(|| (format!(" on {split} rows"), named))
             })
             .collect()
+    }
+
+    fn threshold_guide(&self) -> Guide {
+        match self.fitted.threshold {
+            Some(threshold) => {
+                let label = format!("positive from {}", number::significant(threshold, 3));
+                Guide::Vertical(threshold, label)
+            }
+            None => Guide::Vertical(0.5, "positive above 0.5".to_owned()),
+        }
+    }
+
+    /// How the probabilities were settled, in words.
+    fn settled_told(&self) -> String {
+        let calibration = self.fitted.calibration.map_or_else(String::new, |method| {
+            format!(" They are calibrated by {method} regression on validation rows.")
+        });
+        let threshold = self.fitted.threshold.map_or_else(String::new, |threshold| {
+            format!(" A row is predicted positive from {threshold} on.")
+        });
+        format!("{calibration}{threshold}")
     }
 
     /// Precision, recall and F1 at each threshold, of two classes.
@@ -117,12 +140,39 @@ impl Report {
                 )
                 .ink(Ink::Series(2)),
             ],
-            guides: vec![Guide::Vertical(0.5, "positive above 0.5".to_owned())],
+            guides: vec![self.threshold_guide()],
             square: true,
             ..Lines::default()
         };
         Some(chart.draw())
     }
+}
+
+/// The curves of a class in a reliability diagram: what the model says, and faint what its
+/// trees say where the two differ.
+fn bins_of(name: &str, one: &OneClass, ink: Ink) -> Vec<Curve> {
+    let bins = |bins: &[ReliabilityBin]| {
+        let bins = bins.iter().map(|bin| Bin {
+            rows: bin.rows as u64,
+            predicted: bin.predicted,
+            actual: bin.actual,
+        });
+        bins.collect()
+    };
+    let mut curves = vec![Curve {
+        name: format!("{name} (Brier {})", figure(one.brier)),
+        bins: bins(&one.bins),
+        ink,
+    }];
+    curves.extend(one.uncalibrated.as_ref().map(|raw| Curve {
+        name: format!("{name} before calibration (Brier {})", figure(raw.brier)),
+        bins: bins(&raw.bins),
+        ink: match ink {
+            Ink::Series(at) => Ink::Series((at + SERIES / 2) % SERIES),
+            other => other,
+        },
+    }));
+    curves
 }
 
 fn unit(label: &str) -> Axis {
@@ -238,19 +288,9 @@ fn reliability(title: &str, classes: &[(String, &OneClass)]) -> Chart {
         })
         .collect();
     shown.sort_by_key(|(at, ..)| *at);
-    let curves = shown.into_iter().map(|(_, (name, one), ink)| Curve {
-        name: format!("{name} (Brier {})", figure(one.brier)),
-        bins: one
-            .bins
-            .iter()
-            .map(|bin| Bin {
-                rows: bin.rows as u64,
-                predicted: bin.predicted,
-                actual: bin.actual,
-            })
-            .collect(),
-        ink,
-    });
+    let curves = shown
+        .into_iter()
+        .flat_map(|(_, (name, one), ink)| bins_of(name, one, ink));
     let chart = Reliability {
         title: format!("Reliability{title}"),
         curves: curves.collect(),

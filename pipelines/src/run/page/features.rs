@@ -14,12 +14,13 @@ impl Report {
     /// Importance by gain and by SHAP values.
     pub(super) fn features(&self) -> Section {
         let section = Section::new("Features");
-        if self.importance.is_empty() {
+        if self.fitted.importance.is_empty() {
             return section;
         }
         let gain = Bars {
             title: "Importance by gain".to_owned(),
             bars: self
+                .fitted
                 .importance
                 .iter()
                 .take(SHOWN)
@@ -50,7 +51,7 @@ impl Report {
                 ),
             ])
             .block(Block::Details(
-                counted(self.importance.len(), "feature"),
+                counted(self.fitted.importance.len(), "feature"),
                 vec![Block::Table(self.features_table())],
             ))
     }
@@ -67,8 +68,8 @@ impl Report {
             .iter()
             .map(|f| (f.feature.as_str(), f.mean_abs_shap))
             .collect();
-        let most = self.importance.first().map_or(0.0, |f| f.gain);
-        for feature in &self.importance {
+        let most = self.fitted.importance.first().map_or(0.0, |f| f.gain);
+        for feature in &self.fitted.importance {
             let moved = shap.get(feature.feature.as_str());
             table.row([
                 Cell::new(&feature.feature),

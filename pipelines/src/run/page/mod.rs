@@ -1,14 +1,15 @@
 //! The page of a training or a sweep, `report.html` among the artifacts of its run.
 //!
 //! A [`Report`] is plain data about a run. Each file makes one part of the page of it:
-//! [`scores`] the metrics and confusion matrices, [`curves`] what thresholds and
-//! probabilities do, [`residuals`] the errors of a regression, [`features`] what the model
+//! [`scores`] the metrics and confusion matrices, [`folds`] how they differ between folds,
+//! [`curves`] what thresholds and probabilities do, [`residuals`] the errors of a regression, [`features`] what the model
 //! looks at, [`rounds`] how it was fitted, [`champion`] what it was compared with, and
 //! [`trials`] the search that found it. Entry points: [`Report::html`], [`conclude`].
 
 mod champion;
 mod curves;
 mod features;
+mod folds;
 mod residuals;
 mod rounds;
 mod scores;
@@ -22,6 +23,7 @@ use sluice_lake::state::RunId;
 use sluice_learn::dataset::Straddling;
 use sluice_learn::estimator::FeatureImportance;
 use sluice_learn::metric::Evaluation;
+use sluice_learn::validate::{FinishedFit, FoldFigures};
 use sluice_learn::{Split, Splits, Task};
 use sluice_report::{Block, Page, Section, Table, Tone, number};
 
@@ -106,14 +108,39 @@ fn minute(moment: &str) -> String {
     }
 }
 
-/// How a boosting went on.
-pub(crate) struct Rounds {
-    /// The watched metric, as `validation.auc`.
+/// How a model came to be.
+pub(crate) struct AsFitted {
+    pub(crate) importance: Vec<FeatureImportance>,
+    /// The metric that was watched, as `validation.auc`, and its value after each round.
     pub(crate) watched: String,
     pub(crate) history: Vec<f64>,
     pub(crate) best_iteration: Option<usize>,
     /// Rounds (or trees of a forest) that the model keeps.
     pub(crate) kept: usize,
+    /// How folds did, where there were any.
+    pub(crate) folds: Vec<FoldFigures>,
+    /// From which probability on a row of two classes is positive, where that was settled.
+    pub(crate) threshold: Option<f64>,
+    /// How probabilities are calibrated.
+    pub(crate) calibration: Option<&'static str>,
+}
+
+impl AsFitted {
+    /// What a fit came to.
+    pub(crate) fn of(fit: &FinishedFit, watched: String) -> Self {
+        let (fitted, settled) = (&fit.fitted, fit.fitted.model.settled());
+        let folds = fit.cross_validation.as_ref();
+        Self {
+            importance: fitted.importance.clone(),
+            watched,
+            history: fitted.history.clone(),
+            best_iteration: fitted.best_iteration,
+            kept: fitted.iterations,
+            folds: folds.map_or_else(Vec::new, |folds| folds.folds.clone()),
+            threshold: settled.threshold,
+            calibration: settled.calibration.as_ref().map(|c| c.method().as_str()),
+        }
+    }
 }
 
 /// What a version was compared with, and what came of it.
@@ -151,8 +178,7 @@ pub(crate) struct Report {
     /// The figures of each split that has rows.
     pub(crate) parts: Vec<(Split, Evaluation)>,
     pub(crate) evidence: Evidence,
-    pub(crate) importance: Vec<FeatureImportance>,
-    pub(crate) rounds: Rounds,
+    pub(crate) fitted: AsFitted,
     pub(crate) judged: Option<Judged>,
     /// The search, of a sweep.
     pub(crate) search: Option<Search>,
@@ -188,6 +214,7 @@ impl Report {
             page = page.section(search.section()).section(search.leaderboard());
         }
         page.section(self.scores())
+            .section(self.folds())
             .section(self.champion())
             .section(self.confusion())
             .section(self.curves())

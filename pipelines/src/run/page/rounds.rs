@@ -6,9 +6,9 @@ use sluice_report::chart::lines::{Line, Lines, Mark};
 use sluice_report::{Chart, number};
 
 use super::scores::figure;
-use super::{Report, Rounds};
+use super::{AsFitted, Report};
 
-impl Rounds {
+impl AsFitted {
     /// The best round, from 0: the one that early stopping chose, else the first with the
     /// best value.
     fn best(&self) -> Option<usize> {
@@ -30,7 +30,7 @@ impl Rounds {
 impl Report {
     /// The watched metric after each round, with the best one marked.
     pub(super) fn round_chart(&self) -> Option<Chart> {
-        let rounds = &self.rounds;
+        let rounds = &self.fitted;
         if rounds.history.is_empty() {
             return None;
         }
@@ -55,7 +55,7 @@ impl Report {
     }
 
     pub(super) fn rounds_told(&self) -> String {
-        let rounds = &self.rounds;
+        let rounds = &self.fitted;
         let kept = number::count(rounds.kept as u64);
         match (rounds.best_iteration, rounds.history.len()) {
             (Some(best), run) => format!(

@@ -85,9 +85,13 @@ impl Report {
 
     /// What the figures of each split are worth.
     fn scores_told(&self) -> String {
+        let folds = self.fitted.folds.len();
         let chosen = match (self.has(Split::Validation), &self.search) {
+            _ if folds > 0 => &format!(
+                "; its validation figures are means over {folds} folds, each predicted by a model of the others"
+            ),
             (true, Some(_)) => " and chosen on the validation rows",
-            (true, None) if self.rounds.best_iteration.is_some() => {
+            (true, None) if self.fitted.best_iteration.is_some() => {
                 " and cut back to the round that was best on the validation rows"
             }
             _ => "",

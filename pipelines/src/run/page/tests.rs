@@ -39,12 +39,15 @@ fn report(task: Task, classes: usize) -> Report {
             classes: Vec::new(),
             residuals: Vec::new(),
         },
-        importance: Vec::new(),
-        rounds: Rounds {
+        fitted: AsFitted {
+            importance: Vec::new(),
             watched: "validation.auc".to_owned(),
             history: Vec::new(),
             best_iteration: None,
             kept: 3,
+            folds: Vec::new(),
+            threshold: None,
+            calibration: None,
         },
         judged: None,
         search: None,
@@ -122,6 +125,7 @@ fn of_many_classes_the_worst_are_told_apart() {
             roc: sluice_learn::curves::roc(&[1.0, 0.0], &[0.9, 0.1]),
             precision_recall: Vec::new(),
             bins: Vec::new(),
+            uncalibrated: None,
         });
     }
     assert_page(
@@ -137,6 +141,55 @@ fn of_many_classes_the_worst_are_told_apart() {
     );
 }
 
+#[test]
+fn folds_calibration_and_a_threshold_are_told() {
+    let mut settled = report(Task::Binary, 2);
+    let fold = |probability: f64| FoldFigures {
+        evaluation: evaluate(Task::Binary, &[1.0, 0.0], &[probability, 0.1]),
+        best_iteration: None,
+        iterations: 7,
+    };
+    settled.fitted.folds = vec![fold(0.9), fold(0.05)];
+    settled.fitted.threshold = Some(0.25);
+    settled.fitted.calibration = Some("isotonic");
+    let bin = |predicted| sluice_learn::curves::ReliabilityBin {
+        rows: 3,
+        predicted,
+        actual: 0.5,
+    };
+    settled
+        .evidence
+        .classes
+        .push(crate::run::evidence::OneClass {
+            split: Split::Validation,
+            class: "class 1".to_owned(),
+            auc: 0.5,
+            average_precision: 0.5,
+            brier: 0.125,
+            roc: Vec::new(),
+            precision_recall: sluice_learn::curves::precision_recall(&[1.0, 0.0], &[0.9, 0.1]),
+            bins: vec![bin(0.5)],
+            uncalibrated: Some(crate::run::evidence::Uncalibrated {
+                brier: 0.25,
+                bins: vec![bin(0.75)],
+            }),
+        });
+    assert_page(
+        &settled,
+        &[
+            "<th scope=\"col\" class=\"num\">fold 2</th>",
+            // AUC 1 and 0: mean 0.5, and the standard deviation of both.
+            "<td class=\"num\">1.0000</td><td class=\"num\">0.0000</td><td class=\"num strong\">0.5000</td>",
+            "validation before calibration (Brier 0.2500)",
+            "validation (Brier 0.1250)",
+            "positive from 0.25",
+            "calibrated by isotonic regression",
+            "means over 2 folds",
+        ],
+        &[],
+    );
+}
+
 fn trial(number: usize, chosen: Value, value: Option<f64>) -> Trial {
     Trial {
         number,
@@ -147,6 +200,7 @@ fn trial(number: usize, chosen: Value, value: Option<f64>) -> Trial {
         best_iteration: None,
         iterations: 5,
         history: Vec::new(),
+        folds: Vec::new(),
         seconds: 0.5,
         pruned: false,
         error: None,
@@ -188,7 +242,7 @@ fn a_search_shows_trials_of_every_kind() {
         Some(0.25),
     );
     let mut swept = report(Task::Binary, 2);
-    swept.importance.push(FeatureImportance {
+    swept.fitted.importance.push(FeatureImportance {
         feature: "<script>".to_owned(),
         gain: 1.0,
         splits: 3,
@@ -197,7 +251,7 @@ fn a_search_shows_trials_of_every_kind() {
         feature: "<script>".to_owned(),
         mean_abs_shap: 0.0,
     });
-    swept.rounds.history = vec![0.5, f64::NAN, 0.9];
+    swept.fitted.history = vec![0.5, f64::NAN, 0.9];
     swept.search = Some(search(vec![best, pruned, failed]));
     assert_page(
         &swept,
