@@ -9,7 +9,7 @@ mod constraints;
 mod feature_weights;
 mod gradient_boosting;
 mod objective;
-mod params;
+pub(crate) mod params;
 mod random_forest;
 mod training;
 
