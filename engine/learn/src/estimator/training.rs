@@ -76,6 +76,9 @@ pub struct Fitted {
     pub importance: Vec<FeatureImportance>,
 }
 
+/// Row-major values `[rows, features]`.
+type Values = Arc<Vec<f32>>;
+
 /// The matrices of a train and a validation split, which any number of fits share: the
 /// values are borrowed from the data set, and are binned once.
 #[derive(Debug, Clone)]
@@ -84,7 +87,7 @@ pub struct TrainingSet {
     train: DMatrix,
     validation: Option<DMatrix>,
     /// The values of both; `None` where the train split is some rows of others.
-    values: Option<(Arc<Vec<f32>>, Option<Arc<Vec<f32>>>)>,
+    values: Option<(Values, Option<Values>)>,
     bins: Arc<BinCache>,
 }
 
