@@ -143,7 +143,7 @@ fn scale(measure: &Measure) -> Scale {
 
 fn upright(axis: &Upright, scale: &Scale, x: f64, room: f64, missing: bool) -> Element {
     // Names are bold, and so wider.
-    let name = fitted(&axis.name, (room / 1.12 - 6.0).max(30.0));
+    let name = fitted(&axis.name, (room / 1.05 - 4.0).max(30.0));
     let mut group = Element::new("g")
         .class("upright")
         .attr("data-x", px(x))
@@ -172,7 +172,7 @@ fn upright(axis: &Upright, scale: &Scale, x: f64, room: f64, missing: bool) -> E
         Measure::Category(_) => Vec::new(),
     };
     for (y, label) in ticks {
-        let label = fitted(&label, (room * 0.6).max(24.0));
+        let label = fitted(&label, (room * 0.75).max(24.0));
         group = group
             .child(line(x - 3.0, y, x + 3.0, y, "axis"))
             .child(halo(x + 7.0, y, &label));

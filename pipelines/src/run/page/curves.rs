@@ -48,11 +48,24 @@ impl Report {
         if self.evidence.classes.is_empty() {
             return section;
         }
-        let mut charts: Vec<Chart> = self
-            .pictures()
-            .iter()
-            .map(|(title, classes)| reliability(title, classes))
-            .collect();
+        let calibrated = self.fitted.calibration.is_some();
+        let mut charts: Vec<Chart> = match self.about.task {
+            // Of each split what the model says and what its trees say.
+            Task::Binary if calibrated => {
+                let splits = self.evidence.classes.iter().rev();
+                let alone = splits.map(|one| {
+                    let title = format!(" on {} rows", one.split);
+                    reliability(&title, &[(one.split.to_string(), one)])
+                });
+                alone.collect()
+            }
+            _ => {
+                let pictures = self.pictures();
+                let pictures = pictures.iter();
+                let drawn = pictures.map(|(title, classes)| reliability(title, classes));
+                drawn.collect()
+            }
+        };
         charts.extend(self.thresholds());
         section
             .text(format!(
@@ -95,9 +108,10 @@ impl Report {
     /// How the probabilities were settled, in words.
     fn settled_told(&self) -> String {
         let calibration = self.fitted.calibration.map_or_else(String::new, |method| {
-            format!(" They are calibrated by {method} regression on validation rows.")
+            format!(" They are calibrated ({method}) on rows that the model was not fitted on.")
         });
         let threshold = self.fitted.threshold.map_or_else(String::new, |threshold| {
+            let threshold = number::significant(threshold, 4);
             format!(" A row is predicted positive from {threshold} on.")
         });
         format!("{calibration}{threshold}")

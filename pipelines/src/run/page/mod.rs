@@ -250,10 +250,18 @@ impl Report {
     }
 
     fn rows_told(&self) -> String {
+        let folds = self.fitted.folds.len();
         let told: Vec<String> = self
             .parts
             .iter()
-            .map(|(split, part)| format!("{} {split}", number::count(part.rows as u64)))
+            .filter(|(split, _)| folds == 0 || *split != Split::Validation)
+            .map(|(split, part)| {
+                let dealt = match split {
+                    Split::Train if folds > 0 => format!(" in {folds} folds"),
+                    _ => String::new(),
+                };
+                format!("{} {split}{dealt}", number::count(part.rows as u64))
+            })
             .collect();
         told.join(", ")
     }

@@ -180,10 +180,11 @@ fn folds_calibration_and_a_threshold_are_told() {
             "<th scope=\"col\" class=\"num\">fold 2</th>",
             // AUC 1 and 0: mean 0.5, and the standard deviation of both.
             "<td class=\"num\">1.0000</td><td class=\"num\">0.0000</td><td class=\"num strong\">0.5000</td>",
+            "Reliability on validation rows",
             "validation before calibration (Brier 0.2500)",
             "validation (Brier 0.1250)",
             "positive from 0.25",
-            "calibrated by isotonic regression",
+            "They are calibrated (isotonic)",
             "means over 2 folds",
         ],
         &[],
