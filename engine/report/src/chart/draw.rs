@@ -104,7 +104,7 @@ pub(crate) fn fitted(text: &str, room: f64) -> String {
         return text;
     }
     let letters: Vec<char> = text.chars().collect();
-    let mut left = (room / LETTER - 0.9).max(0.0);
+    let mut left = (room / LETTER - advance('…')).max(0.0);
     let (mut head, mut tail) = (0, 0);
     // Two from the head for each one from the tail.
     while head + tail < letters.len() {
