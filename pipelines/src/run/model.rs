@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
 use sluice_learn::features::LabelType;
-use sluice_learn::metric::{Metric, evaluate};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits, Task};
+use sluice_learn::metric::Metric;
+use sluice_learn::validate::{self, FinishedFit};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::evidence::Evidence;
+use super::page::{About, AsFitted, Judged, REPORT_FILE, Report, conclude};
 use super::promote::{Decision, decide};
 use super::search::search;
-use super::{data, evidence, resume, reuse, track};
+use super::{data, figures, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -46,7 +49,7 @@ pub(crate) async fn make(
     let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
     let trained = Trained::find(lakehouse, registry, Some(&run.state), model, &training).await?;
     let adopted = matches!(trained, Some(Trained::Here(_)));
-    let (run_id, version, metrics) = match trained {
+    let (run_id, version, metrics, report) = match trained {
         Some(trained) => reuse::take(run, asset, model, trained, &training).await?,
         None => fit_and_register(run, asset, model, fingerprint).await?,
     };
@@ -59,6 +62,11 @@ pub(crate) async fn make(
         }
         None => None,
     };
+    if let Some(report) = report {
+        let judged = version.as_ref().zip(decision.as_ref());
+        let judged = judged.and_then(|(version, decision)| Judged::of(model, version, decision));
+        conclude(run, asset, *report, judged).await?;
+    }
     let number = version.as_ref().map(|version| version.version);
     let mut outcome = Map::new();
     outcome.insert("run_id".to_owned(), run_id.as_str().into());
@@ -86,8 +94,14 @@ pub(crate) async fn make(
     })
 }
 
-/// The run that trained a model, its version if it is registered, and its metrics.
-pub(crate) type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
+/// The run that trained a model, its version if it is registered, its metrics, and its report
+/// if it was trained just now.
+pub(crate) type Registered = (
+    RunId,
+    Option<ModelVersion>,
+    BTreeMap<String, f64>,
+    Option<Box<Report>>,
+);
 
 /// Fits within a run of its own, which ends as the fit does.
 async fn fit_and_register(
@@ -114,8 +128,8 @@ async fn fit_and_register(
     run.state
         .finish_run(&run_id, status, error.as_deref())
         .await?;
-    let (version, metrics) = outcome?;
-    Ok((run_id, version, metrics))
+    let (version, metrics, report) = outcome?;
+    Ok((run_id, version, metrics, Some(report)))
 }
 
 async fn fit_in(
@@ -124,7 +138,7 @@ async fn fit_in(
     model: &ModelAsset,
     fingerprint: &Fingerprint,
     run_id: &RunId,
-) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>), StageError> {
+) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>, Box<Report>), StageError> {
     // Before the rows are read, so that fits which begin together share from the start.
     let seat = run.budget.join();
     run.state
@@ -134,32 +148,45 @@ async fn fit_in(
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
-    let (fitted, watched) = match &model.fit {
+    let (fit, watched, searched) = match &model.fit {
         Fit::Train(spec) => (
-            train(run, asset, (spec, model.task), &splits, seat, run_id).await?,
+            train(run, asset, (spec, model), &splits, seat, run_id).await?,
             model.task.default_metric(),
+            None,
         ),
-        Fit::Sweep(spec) => (
-            {
-                let key = resume::key(model, fingerprint);
-                search(run, asset, spec, &key, &splits, seat, run_id).await?
-            },
-            spec.objective().metric.name,
-        ),
+        Fit::Sweep(spec) => {
+            let key = resume::key(model, fingerprint);
+            let found = search(run, asset, spec, &key, &splits, seat, run_id).await?;
+            (found.0, spec.objective().metric.name, Some(found.1))
+        }
     };
-    let (fitted, figures, report) = figures(fitted, Arc::clone(&splits)).await?;
     let watched = format!("validation.{watched}");
-    let metrics = track::metrics(&figures, &fitted.history, &watched);
-    run.state.log_metrics(run_id, &metrics).await?;
-    let mut files = vec![
-        ("importance.csv", track::importance_csv(&fitted)),
-        ("evaluation.json", report),
-    ];
-    let (fitted, more) = blocking(move || {
-        let more = evidence::files(&fitted.model, &splits)?;
-        Ok((fitted, more))
+    let about = About::of(run, asset, model, run_id, &splits, searched.as_ref());
+    let (fit, figures, report, more) = blocking(move || {
+        let figures = figures::figures(&fit, &splits)?;
+        let evidence = Evidence::of(&fit, &splits)?;
+        let mut files = evidence.files(splits.train.task());
+        files.push(("evaluation.json", figures.json));
+        let report = Report {
+            about,
+            parts: figures.parts,
+            evidence,
+            fitted: AsFitted::of(&fit, watched),
+            judged: None,
+            search: searched,
+        };
+        files.push((REPORT_FILE, report.html()));
+        Ok((fit, figures.named, Box::new(report), files))
     })
     .await?;
+    let watched = &report.fitted.watched;
+    let mut metrics = track::metrics(&figures, &fit.fitted.history, watched);
+    metrics.extend(figures::of_folds(fit.cross_validation.as_ref()));
+    run.state.log_metrics(run_id, &metrics).await?;
+    run.state
+        .log_params(run_id, &figures::params(model))
+        .await?;
+    let mut files = vec![("importance.csv", track::importance_csv(&fit.fitted))];
     files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(
@@ -168,15 +195,15 @@ async fn fit_in(
         model,
         &fingerprint.training_key(),
         run_id,
-        fitted,
+        fit.fitted,
         &figures,
     )
     .await?;
-    Ok((version, figures))
+    Ok((version, figures, report))
 }
 
 /// The seed of the estimator, which also orders the rows.
-fn seed(model: &ModelAsset) -> u64 {
+pub(crate) fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
         Fit::Train(spec) => spec.params(),
         Fit::Sweep(spec) => &spec.space().fixed,
@@ -187,18 +214,22 @@ fn seed(model: &ModelAsset) -> u64 {
 async fn train(
     run: &RunContext,
     asset: &Asset,
-    (spec, task): (&EstimatorSpec, Task),
+    (spec, model): (&EstimatorSpec, &ModelAsset),
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
-) -> Result<Fitted, StageError> {
+) -> Result<FinishedFit, StageError> {
     run.state
         .log_params(run_id, &track::params(spec.params()))
         .await?;
     run.state.set_tag(run_id, "estimator", spec.name()).await?;
     let (spec, splits) = (spec.clone(), Arc::clone(splits));
+    let (task, finish) = (model.task, model.finish.clone());
     let (sink, name) = (Arc::clone(&run.sink), asset.name.clone());
     let total = spec.params().get("rounds").and_then(Value::as_u64);
+    // Each fold, and once all rows.
+    let fits = model.data.folds.as_ref().map_or(1, |folds| folds.count + 1);
+    let total = total.map(|total| total * fits as u64);
     run.compute(move |cancel| {
         let told = std::sync::atomic::AtomicU64::new(0);
         let on_round = |_score| {
@@ -223,44 +254,7 @@ async fn train(
             metric: Metric::find(task.default_metric())?,
             on_round: Some(&on_round),
         };
-        let validation = (!splits.validation.is_empty()).then_some(&splits.validation);
-        Ok(spec.fit(&splits.train, validation, &options)?)
-    })
-    .await
-}
-
-/// All metrics of the winner on all parts, the only look at the test rows; and the same with
-/// the confusion matrices, as JSON.
-async fn figures(
-    fitted: Fitted,
-    splits: Arc<Splits>,
-) -> Result<(Fitted, BTreeMap<String, f64>, String), StageError> {
-    blocking(move || {
-        let (mut figures, mut report) = (BTreeMap::new(), Map::new());
-        for split in Split::ALL {
-            let data = splits.get(split);
-            if data.is_empty() {
-                continue;
-            }
-            let scores = fitted.model.predict(data)?;
-            let evaluation = evaluate(data.task(), data.labels(), &scores);
-            let mut part = json!({
-                "rows": evaluation.rows,
-                "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
-            });
-            if let Some(confusion) = &evaluation.confusion {
-                part["confusion_matrix"] = json!(confusion);
-            }
-            if data.task() == Task::Multiclass {
-                part["classes"] = json!(data.plan().label.classes);
-            }
-            report.insert(split.to_string(), part);
-            for (name, value) in evaluation.metrics {
-                figures.insert(format!("{split}.{name}"), value);
-            }
-        }
-        let report = format!("{:#}\n", Value::Object(report));
-        Ok((fitted, figures, report))
+        Ok(validate::fit(&spec, &splits, &finish, &options)?)
     })
     .await
 }

@@ -8,6 +8,7 @@ use sluice_learn::Model;
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::figures::FOLDS_PREFIX;
 use super::model::{Registered, new_version, signature};
 use super::track::ROUNDS_PREFIX;
 use crate::plan::training::Trained;
@@ -26,7 +27,7 @@ pub(crate) async fn take(
     let metrics = match &trained {
         Trained::Here(version) => {
             let metrics = version.metrics.clone();
-            return Ok((run_id, Some(version.clone()), metrics));
+            return Ok((run_id, Some(version.clone()), metrics, None));
         }
         Trained::Elsewhere(version) => version.metrics.clone(),
         Trained::Unregistered { run_id, .. } => figures(run, run_id).await?,
@@ -43,7 +44,7 @@ pub(crate) async fn take(
             Some(registry.create_version(staging, new).await?)
         }
     };
-    Ok((run_id, version, metrics))
+    Ok((run_id, version, metrics, None))
 }
 
 /// The metrics of a training, as they were logged.
@@ -51,7 +52,10 @@ async fn figures(run: &RunContext, training: &RunId) -> Result<BTreeMap<String, 
     let metrics = run.state.metrics(training).await?;
     Ok(metrics
         .into_iter()
-        .filter(|metric| !metric.key.starts_with(ROUNDS_PREFIX))
+        .filter(|metric| {
+            let steps = [ROUNDS_PREFIX, FOLDS_PREFIX];
+            !steps.iter().any(|prefix| metric.key.starts_with(prefix))
+        })
         .map(|metric| (metric.key, metric.value))
         .collect())
 }

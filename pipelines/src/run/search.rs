@@ -7,11 +7,13 @@ use std::sync::atomic::AtomicBool;
 use sluice_lake::state::RunId;
 use sluice_learn::metric::Goal;
 use sluice_learn::sweep::{self, SweepEvent, SweepOptions, SweepOutcome, SweepSpec, Trial};
-use sluice_learn::{Fitted, Seat, Splits};
+use sluice_learn::validate::FinishedFit;
+use sluice_learn::{Seat, Splits};
 use tokio::sync::mpsc::Receiver;
 
 use super::context::{RunContext, now_ms};
 use super::error::StageError;
+use super::page::Search;
 use super::resume::{self, KEY_TAG, WARM_TAG};
 use super::track;
 use crate::events::{EventKind, LeaderboardRow};
@@ -24,7 +26,8 @@ const WAITING: usize = 1;
 /// Lines of a leaderboard that are shown.
 const LEADERBOARD_ROWS: usize = 10;
 
-/// Runs a sweep. Each trial that ends becomes a run below the sweep's, and an event.
+/// Runs a sweep. Each trial that ends becomes a run below the sweep's, and an event. Returns
+/// the winner, and the search for the report.
 pub(crate) async fn search(
     run: &RunContext,
     asset: &Asset,
@@ -33,7 +36,7 @@ pub(crate) async fn search(
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
-) -> Result<Fitted, StageError> {
+) -> Result<(FinishedFit, Search), StageError> {
     let resumed = resume::find(&run.state, &run.project, asset, spec, key).await?;
     let mut tags = vec![
         ("estimator".to_owned(), spec.estimator().to_owned()),
@@ -75,7 +78,21 @@ pub(crate) async fn search(
     let (outcome, ids) = tokio::join!(sweep, record);
     let (outcome, ids) = (outcome?, ids?);
     tell(run, asset, spec, run_id, &outcome, &ids).await?;
-    Ok(outcome.winner)
+    let goal = spec.objective().metric.goal;
+    let search = Search {
+        objective: spec.objective().name(),
+        goal,
+        dimensions: spec.space().dimensions.clone(),
+        ranked: outcome.ranked(goal).iter().map(|t| t.number).collect(),
+        best: outcome.best,
+        importance: outcome.importance,
+        trials: outcome.trials,
+    };
+    let winner = FinishedFit {
+        fitted: outcome.winner,
+        cross_validation: outcome.cross_validation,
+    };
+    Ok((winner, search))
 }
 
 /// Records trials as they end, until there are no more. Returns the runs of all. With each
