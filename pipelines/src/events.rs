@@ -50,7 +50,7 @@ pub enum EventKind {
     StageStarted {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `train` or `sweep`.
+        /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
         kind: &'static str,
     },
     /// How far a stage is.
@@ -138,6 +138,13 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// A report's page was written.
+    Report {
+        /// The report.
+        asset: String,
+        /// The page's file.
+        path: String,
+    },
     /// Something the user should know but that stops nothing.
     Warning {
         /// The asset it is about.
@@ -156,7 +163,7 @@ pub enum EventKind {
     StageFinished {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `train` or `sweep`.
+        /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
         kind: &'static str,
         /// Rows written, for a table.
         rows: Option<u64>,
