@@ -123,6 +123,13 @@ pub enum EventKind {
         /// the largest first; empty when the trials cannot tell.
         importance: Vec<(String, f64)>,
     },
+    /// A page for people was written.
+    Report {
+        /// The asset that it is about.
+        asset: String,
+        /// The HTML file.
+        path: String,
+    },
     /// A model version was registered, and whether the alias moved to it.
     Registered {
         /// The model asset.
@@ -137,13 +144,6 @@ pub enum EventKind {
         moved: bool,
         /// Why.
         reason: String,
-    },
-    /// A report's page was written.
-    Report {
-        /// The report.
-        asset: String,
-        /// The page's file.
-        path: String,
     },
     /// Something the user should know but that stops nothing.
     Warning {
