@@ -256,7 +256,10 @@ impl Summary {
 
     /// The assets with their pages, one below the other.
     fn report_lines(&self) -> Vec<String> {
-        let wide = self.reports.iter().map(|(asset, _)| measure_text_width(asset));
+        let wide = self
+            .reports
+            .iter()
+            .map(|(asset, _)| measure_text_width(asset));
         let wide = wide.max().unwrap_or(0);
         let lines = self.reports.iter().map(|(asset, path)| {
             let space = " ".repeat(wide - measure_text_width(asset));

@@ -22,7 +22,7 @@ use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Task};
 
-pub use report::{ProfilePlan, ReportAsset, ReportKind};
+pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
 
 use crate::spec::{Otherwise, Register, SqlText};
 

@@ -7,7 +7,7 @@ use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use futures::StreamExt;
-use sluice_lake::catalog::PinnedTable;
+use sluice_lake::delta::PinnedTable;
 use sluice_lake::sql;
 use sluice_report::profile::page::{Facts, page};
 use sluice_report::profile::{ClassColumn, Profile, ProfileSpec, Profiler};
@@ -44,9 +44,13 @@ pub(crate) async fn pages(
     };
     let figures = look(run, asset, report, profile, table).await?;
     blocking(move || {
+        let json = serde_json::to_string_pretty(&figures);
         Ok(Pages {
             html: page(&figures, &facts),
-            json: serde_json::to_string_pretty(&figures).map_err(std::io::Error::from)?,
+            json: json.map_err(|error| StageError::Write {
+                path: format!("the figures of {}", facts.title),
+                source: error.into(),
+            })?,
         })
     })
     .await

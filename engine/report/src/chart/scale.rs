@@ -9,6 +9,7 @@ pub struct Axis {
     pub(crate) log: bool,
     pub(crate) domain: Option<(f64, f64)>,
     pub(crate) zero: bool,
+    pub(crate) named: Vec<(f64, String)>,
 }
 
 impl Axis {
@@ -34,6 +35,13 @@ impl Axis {
         self
     }
 
+    /// With these ticks and no others: for what is no number to people, such as dates.
+    #[must_use]
+    pub fn named(mut self, ticks: Vec<(f64, String)>) -> Self {
+        self.named = ticks;
+        self
+    }
+
     /// Zero is on the axis.
     #[must_use]
     pub fn from_zero(mut self) -> Self {
@@ -52,6 +60,7 @@ pub(crate) struct Tick {
 /// From a domain of numbers to a range of the drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
+    named: Vec<(f64, String)>,
     log: bool,
     low: f64,
     high: f64,
@@ -84,6 +93,7 @@ impl Scale {
             widened(low, high, axis.log)
         });
         let mut scale = Self {
+            named: axis.named.clone(),
             log: axis.log,
             low,
             high,
@@ -149,6 +159,15 @@ impl Scale {
 
     /// About `most` ticks, in order of their values.
     pub(crate) fn ticks(&self, most: usize) -> Vec<Tick> {
+        if !self.named.is_empty() {
+            let named = self.named.iter().filter_map(|(value, label)| {
+                Some(Tick {
+                    at: self.place(*value)?,
+                    label: label.clone(),
+                })
+            });
+            return named.collect();
+        }
         let values = if self.log {
             self.log_values(most)
         } else {

@@ -18,6 +18,9 @@ const MIN_BINS: f64 = 8.0;
 /// ranges (Tukey: "Exploratory data analysis", 1977).
 const REACH: f64 = 1.5;
 
+/// Values beyond the whiskers that are told, at most.
+const BEYOND: usize = 24;
+
 const CLASS: &str = "class";
 
 /// The sample: one column of measures for each column of the table, and the class.
@@ -238,6 +241,18 @@ impl Frame {
         let reach = REACH * (q3 - q1);
         let within = value.clone().gt_eq(lit(q1 - reach));
         let within = within.and(value.clone().lt_eq(lit(q3 + reach)));
+        let outside = rows
+            .clone()
+            .filter(within.clone().not())
+            .select([value.clone()])
+            .collect()?;
+        let mut beyond: Vec<f64> = outside
+            .column(&name(column))?
+            .f64()?
+            .iter()
+            .flatten()
+            .collect();
+        beyond.sort_by(f64::total_cmp);
         let inside = rows
             .filter(within)
             .select([
@@ -259,7 +274,19 @@ impl Frame {
             min: figure(&told, "min")?,
             max: figure(&told, "max")?,
             outliers: total - count(&inside, "rows")?,
+            beyond: spread_out(&beyond),
         }))
+    }
+}
+
+/// Some of many sorted values: the outermost and what is evenly between them.
+fn spread_out(sorted: &[f64]) -> Vec<f64> {
+    let last = sorted.len().saturating_sub(1);
+    match sorted.len() > BEYOND {
+        false => sorted.to_vec(),
+        true => (0..BEYOND)
+            .map(|at| sorted[at * last / (BEYOND - 1)])
+            .collect(),
     }
 }
 

@@ -26,6 +26,7 @@ mod cells;
 mod correlate;
 mod frame;
 mod hash;
+pub mod page;
 mod power;
 mod result;
 mod sample;

@@ -193,6 +193,8 @@ pub struct BoxPlot {
     pub max: f64,
     /// Rows beyond the whiskers.
     pub outliers: u64,
+    /// Values of these, all of them or some between the outermost.
+    pub beyond: Vec<f64>,
 }
 
 /// The classes of a label.

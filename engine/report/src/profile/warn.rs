@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::cells::Kind;
 use super::result::{Column, Profile};
+use crate::number::{count, percent};
 
 /// How grave a warning is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -119,16 +120,6 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-/// `12.3 %`, never rounded to all or nothing.
-pub(crate) fn percent(share: f64) -> String {
-    match share * 100.0 {
-        p if p > 0.0 && p < 0.1 => "under 0.1 %".to_owned(),
-        p if p < 100.0 && p > 99.9 => "over 99.9 %".to_owned(),
-        p if p >= 10.0 || p == p.trunc() => format!("{p:.0} %"),
-        p => format!("{p:.1} %"),
-    }
-}
-
 fn of_column(
     kind: WarningKind,
     severity: Severity,
@@ -200,21 +191,8 @@ fn straddling(profile: &Profile, found: &mut Vec<Warning>) {
 fn rows_of(rows: u64, about: &str) -> String {
     match rows {
         1 => format!("{about}1 row"),
-        _ => format!("{about}{} rows", grouped(rows)),
+        _ => format!("{about}{} rows", count(rows)),
     }
-}
-
-/// `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn duplicates(profile: &Profile, found: &mut Vec<Warning>) {
@@ -371,7 +349,7 @@ fn near_unique(profile: &Profile, found: &mut Vec<Warning>) {
             true => "has a different value in every row, as an identifier has".to_owned(),
             false => {
                 let about = if column.distinct.exact { "" } else { "about " };
-                let count = grouped(column.distinct.count);
+                let count = count(column.distinct.count);
                 format!("has {about}{count} different values, nearly one a row")
             }
         };
@@ -394,7 +372,7 @@ fn high_cardinality(profile: &Profile, found: &mut Vec<Warning>) {
         let distinct = column.distinct;
         if distinct.count > HIGH_CARDINALITY && is_near_unique(profile, column).is_none() {
             let about = if distinct.exact { "" } else { "about " };
-            let words = format!("has {about}{} different texts", grouped(distinct.count));
+            let words = format!("has {about}{} different texts", count(distinct.count));
             let kind = WarningKind::HighCardinality;
             found.push(of_column(
                 kind,
