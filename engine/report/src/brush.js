@@ -1,5 +1,5 @@
-// Parallel coordinates: drag along an axis to keep the lines that pass there, click it to let
-// go. The page is complete without this script.
+/* Parallel coordinates: drag along an axis to keep the lines that pass there, click it to let
+   go. The page is complete without this script. */
 "use strict";
 for (const svg of document.querySelectorAll("svg.brushed")) {
   const traces = [...svg.querySelectorAll(".traces path")];

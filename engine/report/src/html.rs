@@ -133,7 +133,6 @@ fn is_block(tag: &str) -> bool {
             | "header"
             | "main"
             | "nav"
-            | "title"
             | "dl"
             | "ul"
     )

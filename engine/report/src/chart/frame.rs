@@ -1,6 +1,6 @@
 //! The axes of a chart with numbers at its left and below.
 
-use super::draw::{Anchor, LETTER, fitted_text, line, text, width_of};
+use super::draw::{Anchor, LETTER, fitted, fitted_text, line, text, width_of};
 use super::scale::{Axis, Scale, Tick};
 use crate::html::Element;
 
@@ -109,7 +109,10 @@ impl Frame {
         ));
         let columns = ((self.right - self.left) / 64.0) as usize;
         let mut free = f64::NEG_INFINITY;
-        for tick in self.x.ticks(columns.clamp(2, 8)) {
+        let ticks = self.x.ticks(columns.clamp(2, 8));
+        // Long names give way to their neighbours.
+        let room = (self.right - self.left) / ticks.len().max(1) as f64 - 4.0;
+        for tick in ticks {
             parts.push(line(
                 tick.at,
                 self.bottom,
@@ -117,13 +120,14 @@ impl Frame {
                 self.bottom + 4.0,
                 "axis",
             ));
-            let half = width_of(&tick.label) / 2.0;
+            let label = fitted(&tick.label, room.max(40.0));
+            let half = width_of(&label) / 2.0;
             let last = self.right + RIGHT - half - 1.0;
             let middle = tick.at.max(half + 1.0).min(last);
             // Texts that would touch their neighbour are left out.
             if middle - half > free {
                 let y = self.bottom + 4.0 + LETTER * 0.8;
-                parts.push(text(middle, y, Anchor::Middle, &tick.label));
+                parts.push(text(middle, y, Anchor::Middle, &label));
                 free = middle + half + 4.0;
             }
         }

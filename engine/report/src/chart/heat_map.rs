@@ -21,6 +21,8 @@ pub struct HeatCell {
     pub value: f64,
     /// The figure in it, shown where there is room for one.
     pub shown: String,
+    /// A second figure below it, shown where there is room for both.
+    pub below: String,
     /// Its tooltip.
     pub tip: String,
 }
@@ -193,10 +195,20 @@ impl HeatMap {
         if width_of(&cell.shown) > layout.cell - 6.0 || layout.high < LETTER + 2.0 {
             return square.child(tip);
         }
-        let group = Element::new("g").child(tip).child(square);
+        let class = if strength > 0.55 { "on" } else { "under" };
         let (middle, centre) = (x + (layout.cell - gap) / 2.0, y + (layout.high - gap) / 2.0);
-        let figure = text(middle, centre, Anchor::Middle, &cell.shown);
-        group.child(figure.class(if strength > 0.55 { "on" } else { "under" }))
+        let figure = |shown: &str, y: f64| text(middle, y, Anchor::Middle, shown).class(class);
+        let group = Element::new("g").child(tip).child(square);
+        let both = !cell.below.is_empty()
+            && width_of(&cell.below) <= layout.cell - 6.0
+            && layout.high > 2.0 * LETTER + 10.0;
+        if both {
+            group
+                .child(figure(&cell.shown, centre - LETTER * 0.6))
+                .child(figure(&cell.below, centre + LETTER * 0.7))
+        } else {
+            group.child(figure(&cell.shown, centre))
+        }
     }
 }
 
@@ -210,6 +222,7 @@ mod tests {
             let cells = (0..names).map(|column| HeatCell {
                 value: if row == column { 0.9 } else { -0.1 },
                 shown: "12".to_owned(),
+                below: "9 %".to_owned(),
                 tip: format!("{row} {column}"),
             });
             (name(row), cells.collect())

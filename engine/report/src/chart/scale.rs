@@ -35,6 +35,15 @@ impl Axis {
         self
     }
 
+    /// Of names, by position: the first is at 0.
+    #[must_use]
+    pub fn names(mut self, names: Vec<String>) -> Self {
+        self.domain = Some((-0.5, names.len().max(1) as f64 - 0.5));
+        let places = names.into_iter().enumerate();
+        self.named = places.map(|(at, name)| (at as f64, name)).collect();
+        self
+    }
+
     /// With these ticks and no others: for what is no number to people, such as dates.
     #[must_use]
     pub fn named(mut self, ticks: Vec<(f64, String)>) -> Self {
@@ -160,13 +169,13 @@ impl Scale {
     /// About `most` ticks, in order of their values.
     pub(crate) fn ticks(&self, most: usize) -> Vec<Tick> {
         if !self.named.is_empty() {
-            let named = self.named.iter().filter_map(|(value, label)| {
+            let ticks = self.named.iter().filter_map(|(value, label)| {
                 Some(Tick {
                     at: self.place(*value)?,
                     label: label.clone(),
                 })
             });
-            return named.collect();
+            return ticks.collect();
         }
         let values = if self.log {
             self.log_values(most)
@@ -187,7 +196,9 @@ impl Scale {
                 label: label(value),
             })
         });
-        let mut ticks: Vec<Tick> = ticks.collect();
+        let ends = (self.from.min(self.to) - 0.5, self.from.max(self.to) + 0.5);
+        let within = |tick: &Tick| (ends.0..=ends.1).contains(&tick.at);
+        let mut ticks: Vec<Tick> = ticks.filter(within).collect();
         ticks.dedup_by(|a, b| a.label == b.label || (a.at - b.at).abs() < 0.5);
         ticks
     }
@@ -308,6 +319,18 @@ mod tests {
             labels(&plain.clone().between(0.0, 0.5), &[9.0]),
             ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
         );
+    }
+
+    #[test]
+    fn names_stand_at_their_positions() {
+        let axis = Axis::new("").names(vec!["a".to_owned(), "b".to_owned()]);
+        let scale = Scale::new(&axis, [0.0, 1.0], (0.0, 100.0));
+        let ticks: Vec<(f64, String)> = scale
+            .ticks(5)
+            .into_iter()
+            .map(|tick| (tick.at, tick.label))
+            .collect();
+        assert_eq!(ticks, [(25.0, "a".to_owned()), (75.0, "b".to_owned())]);
     }
 
     #[test]
