@@ -89,7 +89,8 @@ async fn look(
         // The stream broke off without its end: its own error is the one to tell.
         Err(StageError::Cancelled)
     });
-    let feed = async {
+    // Owns the sender, which ends the profiler's wait when this ends early.
+    let feed = async move {
         let (mut done, mut told) = (0, Instant::now());
         while let Some(batch) = stream.next().await {
             if run.cancel.is_cancelled() {
@@ -114,11 +115,6 @@ async fn look(
         // Whether it is taken shows in what comes of the profiler.
         let _ = sender.send(None).await;
         Ok(())
-    };
-    let feed = async {
-        let fed = feed.await;
-        drop(sender);
-        fed
     };
     let (looked, fed) = tokio::join!(looked, feed);
     fed?;

@@ -233,6 +233,15 @@ fn the_page_tells_the_figures() {
         .filter(|cell| !cell.is_empty())
         .collect();
     assert_eq!(cells[..6], ["DOUBLE", "0", "65", "8.4", "10.2", "14.9"]);
+    assert_eq!(
+        between(
+            &html,
+            "<dt>Best predictor alone</dt>",
+            "<dd class=\"figure\">",
+            "</dd>"
+        ),
+        "alcohol"
+    );
     let card = between(&html, "<span>alcohol</span>", "", "</article>");
     assert_eq!(
         between(card, "<dt>Mean</dt>", "<dd>", "</dd>"),

@@ -46,14 +46,15 @@ pub(super) fn overview(profile: &Profile) -> Section {
         .number("largest");
     let classified = profile.columns.iter().any(|column| column.power.is_some());
     if classified {
-        table = table.number("power");
+        table = table.number("AUC alone");
     }
     for column in &profile.columns {
         let figure = |value: Option<f64>| match value {
             Some(value) => Cell::new(shown(column, value)),
             None => Cell::none(),
         };
-        let numbers = column.numbers.as_ref().filter(|_| column.kind.is_numeric());
+        let has_values = matches!(column.kind, Kind::Number | Kind::Time);
+        let numbers = column.numbers.as_ref().filter(|_| has_values);
         let missing = share(column.nulls, profile.rows);
         let missing = match column.nulls {
             0 => Cell::new("0").quiet(),
@@ -199,7 +200,6 @@ fn frequent(profile: &Profile, column: &Column) -> Option<Chart> {
 
 fn histogram(profile: &Profile, column: &Column) -> Option<Chart> {
     let histogram = column.histogram.as_ref()?;
-    let numbers = column.numbers.as_ref()?;
     let group = |name: String, counts: &[u64], ink| Group {
         name,
         counts: counts.to_vec(),
@@ -222,10 +222,6 @@ fn histogram(profile: &Profile, column: &Column) -> Option<Chart> {
         title,
         edges: histogram.edges.clone(),
         groups,
-        marks: match numbers.quantile(0.5) {
-            Some(median) if column.kind == Kind::Number => vec![(median, "median".to_owned())],
-            _ => Vec::new(),
-        },
         small: true,
         ..Histogram::default()
     };
@@ -290,7 +286,15 @@ fn box_plot(profile: &Profile, column: &Column) -> Option<Chart> {
     };
     let plot = BoxPlot {
         title: title.to_owned(),
-        x: Axis::default(),
+        // As the histogram above it.
+        x: match column
+            .histogram
+            .as_ref()
+            .map(|histogram| histogram.edges.as_slice())
+        {
+            Some([low, .., high]) => Axis::default().between(*low, *high),
+            _ => Axis::default(),
+        },
         boxes: boxes.collect(),
     };
     Some(plot.draw())
@@ -359,8 +363,8 @@ fn more(profile: &Profile, column: &Column) -> Vec<Block> {
     let repeats = frequent.values.first().is_some_and(|first| first.count > 1);
     if matches!(column.kind, Kind::Number | Kind::Time) && repeats {
         let filled = profile.rows - column.nulls;
-        let mut table = Table::new("Most frequent values")
-            .with_caption()
+        let title = "Most frequent values";
+        let mut table = Table::new(title)
             .column("value")
             .number("rows")
             .number("share");
@@ -372,6 +376,7 @@ fn more(profile: &Profile, column: &Column) -> Vec<Block> {
                 Cell::new(percent(part)).bar(part),
             ]);
         }
+        blocks.push(Block::Heading(title.to_owned()));
         blocks.push(Block::Table(table));
     }
     blocks

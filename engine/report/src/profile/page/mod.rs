@@ -87,13 +87,35 @@ fn tiles(profile: &Profile) -> Vec<Tile> {
     };
     let columns = Tile::new("Columns", count(profile.columns.len() as u64));
     let columns = columns.note(kinds(profile));
-    vec![
+    let mut tiles = vec![
+        warnings_tile(profile),
         rows,
         columns,
         missing_tile(profile),
         repeated_tile(profile),
-        warnings_tile(profile),
-    ]
+    ];
+    tiles.extend(strongest_tile(profile));
+    tiles
+}
+
+/// The best predictor of the label; without a label the strongest correlation.
+fn strongest_tile(profile: &Profile) -> Option<Tile> {
+    let powers = profile.columns.iter();
+    let powers = powers.filter_map(|column| Some((column.name.as_str(), column.power?.auc)));
+    if let Some((name, auc)) = powers.max_by(|a, b| a.1.total_cmp(&b.1)) {
+        let tile = Tile::new("Best predictor alone", name);
+        let tile = tile.note(format!("AUC {auc:.3}"));
+        return Some(match auc >= super::LEAK_AUC {
+            true => tile.tone(Tone::Bad),
+            false => tile,
+        });
+    }
+    let correlations = profile.correlations.as_ref()?;
+    let (a, b) = *relations::strongest(correlations).first()?;
+    let name = |at: usize| profile.columns[correlations.columns[at]].name.as_str();
+    let r = correlations.pearson[a][b]?;
+    let tile = Tile::new("Strongest correlation", format!("{r:.2}"));
+    Some(tile.note(format!("{} and {}", name(a), name(b))))
 }
 
 /// `11 numbers, 1 text`.

@@ -156,7 +156,7 @@ fn told(value: Option<f64>) -> String {
 }
 
 /// The pairs with the largest of the two coefficients.
-fn strongest(correlations: &Correlations) -> Vec<(usize, usize)> {
+pub(super) fn strongest(correlations: &Correlations) -> Vec<(usize, usize)> {
     let size = correlations.columns.len();
     let mut pairs: Vec<(usize, usize, f64)> = Vec::new();
     for a in 0..size {
