@@ -39,14 +39,12 @@ impl ReportKind {
 impl ReportAsset {
     /// What identifies the definition: all that the page depends on, besides the data.
     pub fn definition(&self) -> Value {
-        let options = match &self.kind {
+        let mut definition = match &self.kind {
             ReportKind::Profile(profile) => profile.definition(),
         };
-        json!({
-            "title": self.title,
-            self.kind.name(): self.of.to_string().to_lowercase(),
-            "options": options,
-        })
+        definition["title"] = json!(self.title);
+        definition[self.kind.name()] = json!(self.of.to_string().to_lowercase());
+        definition
     }
 }
 
@@ -77,8 +75,6 @@ impl ProfilePlan {
         let by = self.by.as_ref();
         json!({
             "by": by.map(|by| normalise_expression(&by.expression)),
-            // The page quotes it.
-            "by_written": by.map(|by| by.written.as_str()),
             "exclude": self.exclude,
             "sample_rows": self.sample_rows,
         })

@@ -6,5 +6,6 @@ mod models;
 mod rebuilt;
 mod recorded;
 mod rejected;
+mod reports;
 mod rules;
 mod wine;
