@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
-use sluice_lake::ingest::ReadOptions;
+use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
@@ -139,6 +139,10 @@ pub struct IngestAsset {
     pub patterns: Vec<String>,
     /// How the files are written.
     pub options: ReadOptions,
+    /// The files as they were when the project was checked.
+    pub files: Arc<[SourceFile]>,
+    /// What earlier runs remember of the files.
+    pub memory: Arc<FileMemory>,
     /// The columns that the files have, all of them read together.
     pub columns: SchemaRef,
     /// Rules and split.

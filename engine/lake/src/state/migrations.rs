@@ -13,12 +13,17 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
         "table versions",
         include_str!("../../migrations/0002_table_versions.sql"),
+    ),
+    (
+        4,
+        "file memory",
+        include_str!("../../migrations/0004_file_memory.sql"),
     ),
 ];
 

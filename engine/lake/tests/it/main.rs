@@ -18,4 +18,5 @@ mod registry;
 mod session;
 mod sql;
 mod state;
+mod survey;
 mod system;

@@ -19,10 +19,9 @@ pub enum Colours {
 pub struct HeatCell {
     /// Its strength, 0 to 1 or -1 to 1; without colour if it is no finite number.
     pub value: f64,
-    /// The figure in it, shown where there is room for one.
+    /// The figure in it, shown where there is room for one; a second line of it is shown
+    /// where there is room for both.
     pub shown: String,
-    /// A second figure below it, shown where there is room for both.
-    pub below: String,
     /// Its tooltip.
     pub tip: String,
 }
@@ -192,22 +191,23 @@ impl HeatMap {
             .class(colour)
             .attr("fill-opacity", format!("{:.2}", 0.04 + 0.96 * strength));
         let tip = title(cell.tip.clone());
-        if width_of(&cell.shown) > layout.cell - 6.0 || layout.high < LETTER + 2.0 {
+        let (shown, below) = cell.shown.split_once('\n').unwrap_or((&cell.shown, ""));
+        if width_of(shown) > layout.cell - 6.0 || layout.high < LETTER + 2.0 {
             return square.child(tip);
         }
         let class = if strength > 0.55 { "on" } else { "under" };
         let (middle, centre) = (x + (layout.cell - gap) / 2.0, y + (layout.high - gap) / 2.0);
         let figure = |shown: &str, y: f64| text(middle, y, Anchor::Middle, shown).class(class);
         let group = Element::new("g").child(tip).child(square);
-        let both = !cell.below.is_empty()
-            && width_of(&cell.below) <= layout.cell - 6.0
+        let both = !below.is_empty()
+            && width_of(below) <= layout.cell - 6.0
             && layout.high > 2.0 * LETTER + 10.0;
         if both {
             group
-                .child(figure(&cell.shown, centre - LETTER * 0.6))
-                .child(figure(&cell.below, centre + LETTER * 0.7))
+                .child(figure(shown, centre - LETTER * 0.6))
+                .child(figure(below, centre + LETTER * 0.7))
         } else {
-            group.child(figure(&cell.shown, centre))
+            group.child(figure(shown, centre))
         }
     }
 }
@@ -221,8 +221,7 @@ mod tests {
         let row = |row: usize| {
             let cells = (0..names).map(|column| HeatCell {
                 value: if row == column { 0.9 } else { -0.1 },
-                shown: "12".to_owned(),
-                below: "9 %".to_owned(),
+                shown: "12\n9 %".to_owned(),
                 tip: format!("{row} {column}"),
             });
             (name(row), cells.collect())

@@ -180,8 +180,7 @@ proptest! {
     ) {
         let cells = values.iter().map(|value| HeatCell {
             value: *value,
-            shown: "1".to_owned(),
-            below: "2".to_owned(),
+            shown: "1\n2".to_owned(),
             tip: "one".to_owned(),
         });
         let cells: Vec<HeatCell> = cells.collect();

@@ -6,6 +6,7 @@ mod models;
 mod rebuilt;
 mod recorded;
 mod rejected;
+mod remembered;
 mod reports;
 mod rules;
 mod wine;

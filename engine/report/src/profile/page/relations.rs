@@ -102,7 +102,6 @@ pub(super) fn correlations(profile: &Profile) -> Section {
             };
             HeatCell {
                 value: value.unwrap_or(f64::NAN),
-                below: String::new(),
                 tip: format!("{} and {}: {}", name(row), name(column), told(value)),
                 shown,
             }
