@@ -139,8 +139,11 @@ fn has_classes(data_type: &DataType) -> ControlFlow<&'static str> {
         }
         DataType::Dictionary(_, values) => has_classes(values),
         other if other.is_integer() => ControlFlow::Continue(()),
-        other if other.is_numeric() || other.is_temporal() => ControlFlow::Break(
+        other if other.is_numeric() => ControlFlow::Break(
             "compare it with a value, such as `... >= 7`, or cut it with `floor(...)::INT`",
+        ),
+        other if other.is_temporal() => ControlFlow::Break(
+            "compare it with a value, or take a part of it: `date_part('year', ...)::INT`",
         ),
         _ => ControlFlow::Break("name a column of text, whole numbers or booleans, or compare it"),
     }

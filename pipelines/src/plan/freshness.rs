@@ -248,7 +248,7 @@ impl Lookup<'_> {
             }
             AssetBody::Report(report) => {
                 self.put_table(&mut fingerprint, &report.of).await?;
-                fingerprint.settings = settings(&report.definition());
+                fingerprint.settings = settings(&report.settings());
             }
         }
         Ok(fingerprint)

@@ -46,6 +46,16 @@ impl ReportAsset {
         definition[self.kind.name()] = json!(self.of.to_string().to_lowercase());
         definition
     }
+
+    /// The same as it is told to people: SQL as it was written.
+    pub fn settings(&self) -> Value {
+        let mut settings = self.definition();
+        let ReportKind::Profile(profile) = &self.kind;
+        if let Some(by) = &profile.by {
+            settings["by"] = json!(by.written);
+        }
+        settings
+    }
 }
 
 /// A profile of a table.
