@@ -19,6 +19,7 @@
 pub mod compute;
 pub mod curves;
 pub mod dataset;
+pub mod deep;
 pub mod error;
 pub mod estimator;
 pub mod explain;
@@ -29,6 +30,8 @@ pub mod model;
 pub mod search;
 pub mod sweep;
 
+mod boost;
+mod forest;
 mod nearest;
 mod parallel;
 mod random;

@@ -116,7 +116,11 @@ impl Asset {
 
     /// Raised when a release makes the same definition mean something else.
     pub fn semantics(&self) -> u32 {
-        1
+        match self.body {
+            // 2: boosting of small tables grows its own trees.
+            AssetBody::Model(_) => 2,
+            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Report(_) => 1,
+        }
     }
 
     /// Where a model goes when it is fitted.
