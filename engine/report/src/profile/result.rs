@@ -85,6 +85,12 @@ impl Column {
         (self.kind == Kind::Time && value.is_finite()).then(whole)
     }
 
+    /// Whether its values are floats, which are shown rounded.
+    #[must_use]
+    pub fn is_float(&self) -> bool {
+        self.data_type.is_floating()
+    }
+
     /// Seconds in a unit of a time column's scale.
     #[must_use]
     pub fn unit_seconds(&self) -> Option<f64> {

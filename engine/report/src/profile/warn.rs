@@ -392,9 +392,10 @@ fn correlated(profile: &Profile, found: &mut Vec<Warning>) {
     let mut pairs = Vec::new();
     for (a, first) in correlations.columns.iter().enumerate() {
         for (b, second) in correlations.columns.iter().enumerate().skip(a + 1) {
+            // Of two that are as strong the last is told.
             let coefficients = [
-                (correlations.pearson[a][b], "r"),
                 (correlations.spearman[a][b], "Spearman's rho"),
+                (correlations.pearson[a][b], "r"),
             ];
             let coefficients = coefficients.into_iter();
             let strongest = coefficients

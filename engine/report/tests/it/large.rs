@@ -8,7 +8,7 @@ use sluice_report::profile::{Profile, ProfileSpec};
 
 use crate::tables;
 
-const ROWS: u64 = 300_000;
+const ROWS: u64 = 150_000;
 const BATCH: u64 = 10_000;
 
 /// Mixes bits, to make up values.

@@ -7,15 +7,18 @@ use crate::chart::bars::{Bar, Bars};
 use crate::chart::box_plot::{BoxOf, BoxPlot};
 use crate::chart::histogram::{Group, Histogram};
 use crate::chart::{Axis, Chart, Ink};
-use crate::number::{count, duration, percent, short};
+use crate::number::{count, duration, percent, short, significant};
 use crate::page::Section;
 use crate::profile::cells::Kind;
 use crate::profile::result::{Column, Numbers, Profile};
+use crate::profile::values::ValueCount;
 use crate::profile::warn::{Severity, WarningKind};
 use crate::table::{Cell, Table};
 
 /// A column with so few different values shows them as bars.
 const FEW_VALUES: u64 = 12;
+/// Values of which even the most frequent one has a smaller share make no picture.
+const SEEN_SHARE: f64 = 0.005;
 
 /// What columns of a kind are called, one and many.
 pub(super) fn kind_words(kind: Kind) -> (&'static str, &'static str) {
@@ -173,11 +176,11 @@ fn charts(profile: &Profile, column: &Column) -> Vec<Chart> {
 
 fn frequent(profile: &Profile, column: &Column) -> Option<Chart> {
     let values = &column.frequent.values;
-    let repeats = values.first().is_some_and(|first| first.count > 1);
-    if !repeats {
+    let filled = profile.rows - column.nulls;
+    let is_seen = |first: &ValueCount| share(first.count, filled) >= SEEN_SHARE;
+    if !values.first().is_some_and(is_seen) {
         return None;
     }
-    let filled = profile.rows - column.nulls;
     let bars = values.iter().map(|value| {
         let part = share(value.count, filled);
         let name = match value.value.is_empty() {
@@ -225,6 +228,10 @@ fn histogram(profile: &Profile, column: &Column) -> Option<Chart> {
         small: true,
         ..Histogram::default()
     };
+    if histogram.discrete && histogram.rows.len() <= FEW_VALUES as usize {
+        let whole = histogram.edges.iter().skip(1).map(|edge| edge - 0.5);
+        chart.x = Axis::default().named(whole.clone().map(|at| (at, short(at))).collect());
+    }
     if column.kind == Kind::Time {
         let (ticks, names) = dates(column, &histogram.edges);
         chart.x = Axis::default().named(ticks);
@@ -300,6 +307,19 @@ fn box_plot(profile: &Profile, column: &Column) -> Option<Chart> {
     Some(plot.draw())
 }
 
+/// The smallest and the largest number: whole numbers and decimals in full, floats rounded.
+fn range(column: &Column, numbers: &Numbers) -> String {
+    let text = |value: f64, shown: &str| match column.is_float() {
+        true => significant(value, 6),
+        false => shown.to_owned(),
+    };
+    let (min, max) = (
+        text(numbers.min, &numbers.min_shown),
+        text(numbers.max, &numbers.max_shown),
+    );
+    format!("{min} to {max}")
+}
+
 /// The figures that are always seen.
 fn facts(profile: &Profile, column: &Column) -> Vec<(String, String)> {
     let mut facts = Vec::new();
@@ -312,10 +332,7 @@ fn facts(profile: &Profile, column: &Column) -> Vec<(String, String)> {
                     .std
                     .map_or_else(String::new, |std| format!(" ± {}", short(std)));
                 fact("Mean", format!("{}{spread}", short(numbers.mean)));
-                fact(
-                    "Range",
-                    format!("{} to {}", numbers.min_shown, numbers.max_shown),
-                );
+                fact("Range", range(column, numbers));
             }
             Kind::Time => {
                 fact("First", numbers.min_shown.clone());
@@ -361,7 +378,7 @@ fn more(profile: &Profile, column: &Column) -> Vec<Block> {
     }
     let frequent = &column.frequent;
     let repeats = frequent.values.first().is_some_and(|first| first.count > 1);
-    if matches!(column.kind, Kind::Number | Kind::Time) && repeats {
+    if repeats && column.kind != Kind::Boolean {
         let filled = profile.rows - column.nulls;
         let title = "Most frequent values";
         let mut table = Table::new(title)

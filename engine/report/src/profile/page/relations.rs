@@ -13,6 +13,8 @@ use crate::table::{Cell, Table};
 
 /// Predictors that are shown.
 const PREDICTORS: usize = 20;
+/// An area below this is as good as nothing.
+const TELLING: f64 = 0.51;
 /// Pairs that are shown.
 const PAIRS: usize = 10;
 
@@ -39,9 +41,11 @@ pub(super) fn label(profile: &Profile) -> Section {
         .filter_map(|column| Some((column.name.as_str(), column.power?.auc)))
         .collect();
     powers.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let more = powers.len().saturating_sub(PREDICTORS);
+    let all = powers.len();
+    powers.retain(|(_, auc)| *auc >= TELLING);
     powers.truncate(PREDICTORS);
-    if !powers.is_empty() {
+    let more = all - powers.len();
+    if all > 0 {
         let leaks = powers.iter().filter(|(_, auc)| *auc >= LEAK_AUC).count() as u64;
         let bars = powers.iter().map(|(name, auc)| {
             let ink = if *auc >= LEAK_AUC {
@@ -58,9 +62,13 @@ pub(super) fn label(profile: &Profile) -> Section {
         };
         let chart = match more {
             0 => chart.draw(),
-            _ => chart
+            1 => chart
                 .draw()
-                .note(format!("and {} more below these", count(more as u64))),
+                .note("One more tells less than these, or nothing."),
+            _ => chart.draw().note(format!(
+                "{} more tell less than these, or nothing.",
+                count(more as u64)
+            )),
         };
         let card = Card::new("What predicts it").block(Block::Charts(vec![chart]));
         cards.push(match leaks {
