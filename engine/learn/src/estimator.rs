@@ -7,7 +7,7 @@ mod class_weight;
 mod constraints;
 mod gradient_boosting;
 mod objective;
-mod params;
+pub(crate) mod params;
 mod random_forest;
 mod training;
 

@@ -11,6 +11,7 @@ mod deep_bert;
 mod deep_fixtures;
 mod deep_gradients;
 mod deep_tokenizer;
+mod deep_trainer;
 mod estimators;
 mod metrics;
 mod model;
