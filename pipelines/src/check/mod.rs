@@ -172,6 +172,11 @@ async fn type_in_order(
                 tables::check(checker, &mut known, declaration, table, &found[*position]).await
             }
             Declared::Model(model) => {
+                if !found[*position].broken {
+                    // What is wrong with it is told; what is missing then, the check knows.
+                    let (read, span) = (&found[*position], declaration.span);
+                    tables::load_stored(checker, &mut known, read, span).await;
+                }
                 models::check(checker, &mut known, declaration, model, &found[*position])
             }
             Declared::Report(report) => {

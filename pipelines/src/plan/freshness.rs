@@ -13,7 +13,7 @@ use sluice_lake::state::{AssetKey, LedgerFile, State};
 use super::fingerprint::{Fingerprint, METADATA_KEY, settings};
 use super::training::Trained;
 use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
-use crate::run::error::StageError;
+use crate::run::error::{StageError, blocking};
 
 /// What is known of an asset before it is made.
 #[derive(Debug)]
@@ -194,10 +194,9 @@ impl Lookup<'_> {
             }
             AssetBody::Report(report) => {
                 let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
-                let page = self
-                    .catalog
-                    .lakehouse()
-                    .report_hash(&report.pipeline, &asset.name)?;
+                let lakehouse = self.catalog.lakehouse().clone();
+                let (pipeline, name) = (report.pipeline.clone(), asset.name.clone());
+                let page = blocking(move || Ok(lakehouse.report_hash(&pipeline, &name)?)).await?;
                 Ok(match page {
                     None => Some("its page is gone".to_owned()),
                     Some(page) if Some(page.as_str()) == hash => None,

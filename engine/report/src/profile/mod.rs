@@ -11,11 +11,10 @@
 //! box plots, correlations and predictive power are computed from a sample of whole rows, which
 //! is the table itself up to [`ProfileSpec::sample_rows`] rows.
 //!
-//! **Memory.** With the limits as they are: at most some 2.5 MB a column for its values (20,000
-//! different ones with their texts, or sketches of 0.8 MB), 10 or 20 bytes a column for each
-//! row of the sample (1.25 times [`ProfileSpec::sample_rows`]; texts are represented by hash
-//! and length), some 100 bytes more for each of these rows, and the same again while the sample
-//! is turned into columns. A table of 30 columns of numbers needs at most some 250 MB with the
+//! **Memory.** At most some 3 MB a column for its values (20,000 different ones with up to 60
+//! characters each; beyond, sketches of 1 MB); for each row of the sample 40 bytes a column (60
+//! for texts, which are represented by hash and length), at the end when it is turned into
+//! columns, and 150 more; and 5 MB. A table of 30 columns of numbers needs some 250 MB with the
 //! default of 100,000 rows, whether it has a million rows or a billion.
 //!
 //! **Same rows, same profile.** Nothing depends on the order of rows or the size of batches:

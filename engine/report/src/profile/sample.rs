@@ -306,6 +306,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_does_not_grow_with_the_table() {
+        let mut sample = RowSample::new(1_000, 2);
+        for value in 0..100_000_u64 {
+            sample.add(mix(value), 0, |row| row.extend([value, value]));
+            assert!(sample.kept.len() <= 1_250 && sample.values.len() <= 2 * 1_251);
+            assert!(sample.heavy.kept() as u64 <= 4 * PARTS);
+        }
+    }
+
+    #[test]
     fn many_equal_rows_are_no_reason_to_guess_their_shares() {
         let rows = (0..10_000_u64).map(|row| (row % 4, 0));
         let sample = sampled(1_000, rows);

@@ -95,6 +95,12 @@ impl<T> Heavy<T> {
         }
     }
 
+    /// How many things are kept now.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.candidates.len()
+    }
+
     /// What makes up at least `2 / parts`: hash, count (at most that) and what was kept, the
     /// most frequent first.
     pub(crate) fn most(self) -> Vec<(u64, u64, T)> {
