@@ -7,6 +7,7 @@
 //! and [`reports`] look inside.
 
 mod edges;
+mod finish;
 mod graph;
 mod ingest;
 mod lineage;

@@ -20,7 +20,7 @@ use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
-use sluice_learn::{DatasetSpec, EstimatorSpec, Task};
+use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
 
@@ -236,6 +236,8 @@ pub struct ModelAsset {
     pub task: Task,
     /// What is fitted.
     pub fit: Fit,
+    /// What is settled on its validation rows.
+    pub finish: Finish,
     /// Where the model goes.
     pub register: Option<Register>,
     /// The definition as JSON, without comments, edges and `register:`: what identifies

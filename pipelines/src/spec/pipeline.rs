@@ -13,6 +13,7 @@ use super::report::ReportSpec;
 use super::schema::Definitions;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
+use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::project::Project;
@@ -77,6 +78,8 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<ModelSpec>(),
         record::<Train>(),
         record::<Sweep>(),
+        record::<Validate>(),
+        record::<BestThreshold>(),
         record::<Register>(),
         record::<ReportSpec>(),
     ];

@@ -24,6 +24,8 @@ pub(crate) enum Bounds {
     NonNegative,
     /// More than 0 and at most 1.
     Fraction,
+    /// From 0 to 1, both included.
+    Share,
     /// Between these two, neither included.
     Inside(f64, f64),
 }
@@ -35,6 +37,7 @@ impl Bounds {
                 Self::Positive => value > 0.0,
                 Self::NonNegative => value >= 0.0,
                 Self::Fraction => value > 0.0 && value <= 1.0,
+                Self::Share => (0.0..=1.0).contains(&value),
                 Self::Inside(low, high) => value > low && value < high,
             }
     }
@@ -44,6 +47,7 @@ impl Bounds {
             Self::Positive => "a number above 0".to_owned(),
             Self::NonNegative => "a number from 0 up".to_owned(),
             Self::Fraction => "a number above 0 and at most 1".to_owned(),
+            Self::Share => "a number from 0 to 1".to_owned(),
             Self::Inside(low, high) => format!("a number above {low} and below {high}"),
         }
     }

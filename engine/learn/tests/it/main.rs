@@ -5,6 +5,8 @@
 )]
 
 mod batch_prediction;
+mod boosting;
+mod calibration;
 mod curves;
 mod dataset;
 mod deep_bert;
@@ -13,6 +15,7 @@ mod deep_gradients;
 mod deep_tokenizer;
 mod deep_trainer;
 mod estimators;
+mod folds;
 mod metrics;
 mod model;
 mod quality;
