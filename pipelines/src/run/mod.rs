@@ -13,6 +13,7 @@ mod evidence;
 mod figures;
 pub(crate) mod files;
 mod model;
+mod page;
 mod pool;
 mod profile;
 mod promote;

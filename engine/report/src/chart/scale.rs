@@ -9,6 +9,7 @@ pub struct Axis {
     pub(crate) log: bool,
     pub(crate) domain: Option<(f64, f64)>,
     pub(crate) zero: bool,
+    pub(crate) whole: bool,
     pub(crate) named: Vec<(f64, String)>,
 }
 
@@ -32,6 +33,13 @@ impl Axis {
     #[must_use]
     pub fn between(mut self, low: f64, high: f64) -> Self {
         self.domain = Some((low, high));
+        self
+    }
+
+    /// Of whole numbers: ticks are at whole numbers only.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
         self
     }
 
@@ -70,6 +78,7 @@ pub(crate) struct Tick {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
     named: Vec<(f64, String)>,
+    whole: bool,
     log: bool,
     low: f64,
     high: f64,
@@ -99,10 +108,11 @@ impl Scale {
                 true => (low.min(0.0), high.max(0.0)),
                 false => (low, high),
             };
-            widened(low, high, axis.log)
+            widened(low, high, axis)
         });
         let mut scale = Self {
             named: axis.named.clone(),
+            whole: axis.whole,
             log: axis.log,
             low,
             high,
@@ -116,12 +126,8 @@ impl Scale {
     }
 
     /// Without widening: from `low` to `high` as they are.
-    pub(crate) fn exact(low: f64, high: f64, log: bool, (from, to): (f64, f64)) -> Self {
-        let axis = Axis {
-            log,
-            domain: Some((low, high)),
-            ..Axis::default()
-        };
+    pub(crate) fn exact(low: f64, high: f64, (from, to): (f64, f64)) -> Self {
+        let axis = Axis::default().between(low, high);
         Self::new(&axis, [low, high], (from, to))
     }
 
@@ -158,7 +164,7 @@ impl Scale {
     /// The ends become multiples of the ticks' distance.
     fn round_ends(&mut self) {
         const ABOUT: usize = 5;
-        let step = step(self.low, self.high, ABOUT);
+        let step = self.step(ABOUT);
         let low = (self.low / step).floor() * step;
         let high = (self.high / step).ceil() * step;
         if low.is_finite() && high.is_finite() && low < high {
@@ -185,7 +191,7 @@ impl Scale {
         let (values, label): (Vec<f64>, Box<dyn Fn(f64) -> String>) = if values.len() >= 2 {
             (values, Box::new(|value| significant(value, 3)))
         } else {
-            let step = step(self.low, self.high, most);
+            let step = self.step(most);
             let largest = self.low.abs().max(self.high.abs());
             let label = move |value| tick_label(value, step, largest);
             (self.linear_values(step, most), Box::new(label))
@@ -201,6 +207,11 @@ impl Scale {
         let mut ticks: Vec<Tick> = ticks.filter(within).collect();
         ticks.dedup_by(|a, b| a.label == b.label || (a.at - b.at).abs() < 0.5);
         ticks
+    }
+
+    fn step(&self, most: usize) -> f64 {
+        let step = step(self.low, self.high, most);
+        if self.whole { step.max(1.0) } else { step }
     }
 
     fn linear_values(&self, step: f64, most: usize) -> Vec<f64> {
@@ -231,11 +242,14 @@ impl Scale {
 }
 
 /// Two different ends.
-fn widened(low: f64, high: f64, log: bool) -> (f64, f64) {
+fn widened(low: f64, high: f64, axis: &Axis) -> (f64, f64) {
     if low < high {
         return (low, high);
     }
-    if log {
+    if axis.whole {
+        return (low - 1.0, high + 1.0);
+    }
+    if axis.log {
         return (low / 2.0, (high * 2.0).min(f64::MAX));
     }
     let half = if low == 0.0 { 0.5 } else { low.abs() * 0.05 };
@@ -318,6 +332,17 @@ mod tests {
         assert_eq!(
             labels(&plain.clone().between(0.0, 0.5), &[9.0]),
             ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
+        );
+    }
+
+    #[test]
+    fn ticks_of_whole_numbers_are_whole() {
+        let whole = Axis::new("").whole();
+        assert_eq!(labels(&whole, &[2.0, 3.0]), ["2", "3"]);
+        assert_eq!(labels(&whole, &[1.0]), ["0", "1", "2"]);
+        assert_eq!(
+            labels(&whole, &[1.0, 96.0]),
+            ["0", "20", "40", "60", "80", "100"]
         );
     }
 
