@@ -15,4 +15,5 @@ mod sandbox;
 mod slt;
 mod sweeps;
 mod tasks;
+mod validation;
 mod wine;

@@ -10,6 +10,7 @@ mod context;
 mod data;
 pub(crate) mod error;
 mod evidence;
+mod figures;
 pub(crate) mod files;
 mod model;
 mod pool;

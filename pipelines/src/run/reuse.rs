@@ -8,6 +8,7 @@ use sluice_learn::Model;
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::figures::FOLDS_PREFIX;
 use super::model::{Registered, new_version, signature};
 use super::track::ROUNDS_PREFIX;
 use crate::plan::training::Trained;
@@ -51,7 +52,10 @@ async fn figures(run: &RunContext, training: &RunId) -> Result<BTreeMap<String, 
     let metrics = run.state.metrics(training).await?;
     Ok(metrics
         .into_iter()
-        .filter(|metric| !metric.key.starts_with(ROUNDS_PREFIX))
+        .filter(|metric| {
+            let steps = [ROUNDS_PREFIX, FOLDS_PREFIX];
+            !steps.iter().any(|prefix| metric.key.starts_with(prefix))
+        })
         .map(|metric| (metric.key, metric.value))
         .collect())
 }
