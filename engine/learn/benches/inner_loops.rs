@@ -1,15 +1,14 @@
 //! The loops that run a million times: a fit as a sweep makes it, predictions as a query asks
-//! for them, and the metric after each round of boosting.
+//! for them, and the metric that ranks rows.
 //!
-//!     cargo bench -p sluice-learn
-//!     cargo bench -p sluice-learn -- predict     # some of them
+//!     cargo bench -p sluice-learn --bench inner_loops
+//!     cargo bench -p sluice-learn --bench inner_loops predict     # some of them
 //!
-//! Under `cargo test` each runs once.
+//! Printed: the median of the times of one run. Under `cargo test` each runs once.
 #![expect(
-    missing_docs,
-    reason = "criterion makes a public function of its group"
+    clippy::unwrap_used,
+    reason = "what a benchmark sets up may panic as the benchmark itself may"
 )]
-#![expect(clippy::unwrap_used, reason = "what a benchmark sets up may panic")]
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -141,9 +140,9 @@ fn main() {
         "min_child_weight": 1.0,
     });
     bench.run("fit", || fit(deep.clone(), &data));
-    // Means nothing to trees that grow level by level, but leaves them to the learner.
+    // Without a rate nothing is dropped, and dart is the learner's.
     let mut learners = deep.clone();
-    learners["max_leaves"] = json!(1 << 24);
+    learners["booster"] = json!("dart");
     bench.run("fit_by_the_learner", || fit(learners.clone(), &data));
 
     let columns = columns(BATCH);
