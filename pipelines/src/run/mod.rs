@@ -13,6 +13,7 @@ mod evidence;
 mod figures;
 pub(crate) mod files;
 mod model;
+mod page;
 mod pool;
 mod promote;
 pub(crate) mod rejects;

@@ -15,9 +15,11 @@ use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Splits, Task}
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::evidence::Evidence;
+use super::page::{About, AsFitted, Judged, REPORT_FILE, Report, conclude};
 use super::promote::{Decision, decide};
 use super::search::search;
-use super::{data, evidence, figures, resume, reuse, track};
+use super::{data, figures, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -47,7 +49,7 @@ pub(crate) async fn make(
     let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
     let trained = Trained::find(lakehouse, registry, Some(&run.state), model, &training).await?;
     let adopted = matches!(trained, Some(Trained::Here(_)));
-    let (run_id, version, metrics) = match trained {
+    let (run_id, version, metrics, report) = match trained {
         Some(trained) => reuse::take(run, asset, model, trained, &training).await?,
         None => fit_and_register(run, asset, model, fingerprint).await?,
     };
@@ -60,6 +62,11 @@ pub(crate) async fn make(
         }
         None => None,
     };
+    if let Some(report) = report {
+        let judged = version.as_ref().zip(decision.as_ref());
+        let judged = judged.and_then(|(version, decision)| Judged::of(model, version, decision));
+        conclude(run, asset, *report, judged).await?;
+    }
     let number = version.as_ref().map(|version| version.version);
     let mut outcome = Map::new();
     outcome.insert("run_id".to_owned(), run_id.as_str().into());
@@ -87,8 +94,14 @@ pub(crate) async fn make(
     })
 }
 
-/// The run that trained a model, its version if it is registered, and its metrics.
-pub(crate) type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
+/// The run that trained a model, its version if it is registered, its metrics, and its report
+/// if it was trained just now.
+pub(crate) type Registered = (
+    RunId,
+    Option<ModelVersion>,
+    BTreeMap<String, f64>,
+    Option<Box<Report>>,
+);
 
 /// Fits within a run of its own, which ends as the fit does.
 async fn fit_and_register(
@@ -115,8 +128,8 @@ async fn fit_and_register(
     run.state
         .finish_run(&run_id, status, error.as_deref())
         .await?;
-    let (version, metrics) = outcome?;
-    Ok((run_id, version, metrics))
+    let (version, metrics, report) = outcome?;
+    Ok((run_id, version, metrics, Some(report)))
 }
 
 async fn fit_in(
@@ -125,7 +138,7 @@ async fn fit_in(
     model: &ModelAsset,
     fingerprint: &Fingerprint,
     run_id: &RunId,
-) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>), StageError> {
+) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>, Box<Report>), StageError> {
     // Before the rows are read, so that fits which begin together share from the start.
     let seat = run.budget.join();
     run.state
@@ -135,36 +148,45 @@ async fn fit_in(
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
     let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
-    let (fit, watched) = match &model.fit {
+    let (fit, watched, searched) = match &model.fit {
         Fit::Train(spec) => (
             train(run, asset, (spec, model), &splits, seat, run_id).await?,
             model.task.default_metric(),
+            None,
         ),
-        Fit::Sweep(spec) => (
-            {
-                let key = resume::key(model, fingerprint);
-                search(run, asset, spec, &key, &splits, seat, run_id).await?
-            },
-            spec.objective().metric.name,
-        ),
+        Fit::Sweep(spec) => {
+            let key = resume::key(model, fingerprint);
+            let found = search(run, asset, spec, &key, &splits, seat, run_id).await?;
+            (found.0, spec.objective().metric.name, Some(found.1))
+        }
     };
+    let watched = format!("validation.{watched}");
+    let about = About::of(run, asset, model, run_id, &splits, searched.as_ref());
     let (fit, figures, report, more) = blocking(move || {
-        let (figures, report) = figures::figures(&fit, &splits)?;
-        let more = evidence::files(&fit, &splits)?;
-        Ok((fit, figures, report, more))
+        let figures = figures::figures(&fit, &splits)?;
+        let evidence = Evidence::of(&fit, &splits)?;
+        let mut files = evidence.files(splits.train.task());
+        files.push(("evaluation.json", figures.json));
+        let report = Report {
+            about,
+            parts: figures.parts,
+            evidence,
+            fitted: AsFitted::of(&fit, watched),
+            judged: None,
+            search: searched,
+        };
+        files.push((REPORT_FILE, report.html()));
+        Ok((fit, figures.named, Box::new(report), files))
     })
     .await?;
-    let watched = format!("validation.{watched}");
-    let mut metrics = track::metrics(&figures, &fit.fitted.history, &watched);
+    let watched = &report.fitted.watched;
+    let mut metrics = track::metrics(&figures, &fit.fitted.history, watched);
     metrics.extend(figures::of_folds(fit.cross_validation.as_ref()));
     run.state.log_metrics(run_id, &metrics).await?;
     run.state
         .log_params(run_id, &figures::params(model))
         .await?;
-    let mut files = vec![
-        ("importance.csv", track::importance_csv(&fit.fitted)),
-        ("evaluation.json", report),
-    ];
+    let mut files = vec![("importance.csv", track::importance_csv(&fit.fitted))];
     files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(
@@ -177,11 +199,11 @@ async fn fit_in(
         &figures,
     )
     .await?;
-    Ok((version, figures))
+    Ok((version, figures, report))
 }
 
 /// The seed of the estimator, which also orders the rows.
-fn seed(model: &ModelAsset) -> u64 {
+pub(crate) fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
         Fit::Train(spec) => spec.params(),
         Fit::Sweep(spec) => &spec.space().fixed,

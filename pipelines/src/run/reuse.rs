@@ -27,7 +27,7 @@ pub(crate) async fn take(
     let metrics = match &trained {
         Trained::Here(version) => {
             let metrics = version.metrics.clone();
-            return Ok((run_id, Some(version.clone()), metrics));
+            return Ok((run_id, Some(version.clone()), metrics, None));
         }
         Trained::Elsewhere(version) => version.metrics.clone(),
         Trained::Unregistered { run_id, .. } => figures(run, run_id).await?,
@@ -44,7 +44,7 @@ pub(crate) async fn take(
             Some(registry.create_version(staging, new).await?)
         }
     };
-    Ok((run_id, version, metrics))
+    Ok((run_id, version, metrics, None))
 }
 
 /// The metrics of a training, as they were logged.

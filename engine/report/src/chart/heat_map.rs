@@ -113,7 +113,8 @@ impl HeatMap {
                 .min(most)
         };
         let most = if size == Size::Wide { 170.0 } else { 110.0 };
-        let left = widest(&mut self.rows.iter().map(|row| &row.0), most) + 10.0;
+        let names = widest(&mut self.rows.iter().map(|row| &row.0), most);
+        let left = names.max(width_of(&self.rows_label)) + 10.0;
         let cell = ((size.width() - left - 2.0) / many).min(LARGEST);
         let names = widest(&mut self.columns.iter(), 130.0);
         // Names stand upright where they would touch each other.
@@ -195,7 +196,7 @@ impl HeatMap {
         if width_of(shown) > layout.cell - 6.0 || layout.high < LETTER + 2.0 {
             return square.child(tip);
         }
-        let class = if strength > 0.55 { "on" } else { "under" };
+        let class = if strength > 0.7 { "on" } else { "under" };
         let (middle, centre) = (x + (layout.cell - gap) / 2.0, y + (layout.high - gap) / 2.0);
         let figure = |shown: &str, y: f64| text(middle, y, Anchor::Middle, shown).class(class);
         let group = Element::new("g").child(tip).child(square);
