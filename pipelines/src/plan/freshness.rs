@@ -13,7 +13,7 @@ use sluice_lake::state::{AssetKey, LedgerFile, State};
 use super::fingerprint::{Fingerprint, METADATA_KEY, settings};
 use super::training::Trained;
 use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
-use crate::run::error::StageError;
+use crate::run::error::{StageError, blocking};
 
 /// What is known of an asset before it is made.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Lookup<'_> {
             earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
-        if !elsewhere && let Some(reason) = self.lost(asset, version).await? {
+        if !elsewhere && let Some(reason) = self.lost(asset, stored, version).await? {
             return Ok(Verdict::anew(reason));
         }
         if fingerprint.key() != stored.key {
@@ -178,6 +178,7 @@ impl Lookup<'_> {
     async fn lost(
         &self,
         asset: &Asset,
+        stored: &AssetKey,
         version: Option<i64>,
     ) -> Result<Option<String>, StageError> {
         match &asset.body {
@@ -190,6 +191,17 @@ impl Lookup<'_> {
                 let versions = self.registry.versions(register.name.as_str()).await?;
                 let there = versions.iter().any(|known| known.version == version);
                 Ok((!there).then(|| format!("version {version} is gone from the registry")))
+            }
+            AssetBody::Report(report) => {
+                let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
+                let lakehouse = self.catalog.lakehouse().clone();
+                let (pipeline, name) = (report.pipeline.clone(), asset.name.clone());
+                let page = blocking(move || Ok(lakehouse.report_hash(&pipeline, &name)?)).await?;
+                Ok(match page {
+                    None => Some("its page is gone".to_owned()),
+                    Some(page) if Some(page.as_str()) == hash => None,
+                    Some(_) => Some("something else wrote its page".to_owned()),
+                })
             }
         }
     }
@@ -232,6 +244,10 @@ impl Lookup<'_> {
                 self.put_table(&mut fingerprint, &model.from).await?;
                 fingerprint.settings = settings(&model.definition);
                 fingerprint.decided = settings(&decided(asset));
+            }
+            AssetBody::Report(report) => {
+                self.put_table(&mut fingerprint, &report.of).await?;
+                fingerprint.settings = settings(&report.settings());
             }
         }
         Ok(fingerprint)
@@ -305,9 +321,13 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
         (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
     }
 }
+
+/// Where a report's outcome has the BLAKE3 of its page.
+pub(crate) const PAGE_HASH: &str = "page_hash";
 
 /// The setting that names the registered model.
 const REGISTERED_AS: &str = "register.as";
@@ -337,6 +357,7 @@ fn definition(asset: &Asset) -> String {
             "rows": rows(&sql.rows),
         }),
         AssetBody::Model(model) => model.definition.clone(),
+        AssetBody::Report(report) => report.definition(),
     };
     blake3::hash(text.to_string().as_bytes())
         .to_hex()

@@ -57,6 +57,8 @@ pub(crate) enum StageError {
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]
     Learn(LearnError),
+    #[error(transparent)]
+    Profile(#[from] sluice_report::profile::ProfileError),
     #[error(
         "expectation `{name}` failed: {failed} of {rows} rows break it, so nothing was written; {hint}"
     )]

@@ -13,7 +13,7 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{files, model, table};
+use super::{files, model, report, table};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
@@ -156,6 +156,14 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                 rows: None,
                 version: made.version,
                 metrics: made.metrics,
+            });
+        }
+        AssetBody::Report(page) => {
+            report::make(run, asset, page, &freshness.fingerprint).await?;
+            return Ok(Made {
+                rows: None,
+                version: None,
+                metrics: BTreeMap::new(),
             });
         }
     };

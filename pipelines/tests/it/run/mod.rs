@@ -7,5 +7,6 @@ mod rebuilt;
 mod recorded;
 mod rejected;
 mod remembered;
+mod reports;
 mod rules;
 mod wine;
