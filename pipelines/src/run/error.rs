@@ -84,12 +84,6 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_udfs::models::ModelError,
     },
-    #[error("cannot write {path}")]
-    Write {
-        path: String,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("the work broke off unexpectedly; please report this with the log")]
     Panicked,
 }

@@ -15,6 +15,7 @@ use sluice_lake::state::FileRecord;
 use super::commit::commit;
 use super::context::RunContext;
 use super::error::StageError;
+use super::file_rows::FileRows;
 use super::rejects::{Collecting, Offer, Replaces};
 use super::rules::{check_unique, flag_column, forbidden, report_rules};
 use super::split::Splitter;
@@ -89,7 +90,8 @@ pub(crate) async fn write(
     let washer = Arc::new(Washer::new(&input, row_rules, split));
     let collecting = match output.rejects {
         Some((replaces, offer)) => {
-            Some(Collecting::begin(run, asset, output.table, replaces, offer).await?)
+            let key = fingerprint.key();
+            Some(Collecting::begin(run, asset, (output.table, &key), replaces, offer).await?)
         }
         None => None,
     };
@@ -97,6 +99,11 @@ pub(crate) async fn write(
     let mut stream = washer.wash(flagged.execute_stream().await?);
     if let Some(collecting) = collecting {
         stream = collecting.before_the_end_of(stream);
+    }
+    let file_rows = FileRows::default();
+    let files: Vec<String> = output.files.iter().map(|file| file.path.clone()).collect();
+    if !files.is_empty() {
+        stream = file_rows.watch(stream);
     }
     let written = commit(
         run,
@@ -112,8 +119,14 @@ pub(crate) async fn write(
     match written {
         Ok(written) => {
             outcome?;
+            if !files.is_empty() {
+                let counted = file_rows.of(files.iter().map(String::as_str));
+                run.state
+                    .count_rows(&run.project, &asset.name, &counted)
+                    .await?;
+            }
             if let Some(rejected) = rejected {
-                rejected.tell(run, asset);
+                rejected.tell(run, asset).await?;
             }
             Ok(written)
         }

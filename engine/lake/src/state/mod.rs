@@ -17,14 +17,19 @@ mod logged;
 mod migrations;
 mod rebuild;
 pub(crate) mod registered;
+mod run_tags;
+mod run_view;
 mod runs;
+mod side_tables;
 mod stages;
 mod table_versions;
 mod tracking;
 mod txns;
 
 pub use asset_keys::AssetKey;
-pub use commit_record::{AppliedModel, CommitRecord, FileRecord};
+pub use commit_record::{
+    AppliedModel, CommitRecord, DESCRIBES_KEY, FileRecord, LATEST_KEY,
+};
 pub use connection::State;
 pub(crate) use connection::WriteTx;
 pub use error::StateError;
@@ -32,6 +37,7 @@ pub use files::LedgerFile;
 pub use logged::LoggedRun;
 pub use rebuild::Rebuilt;
 pub use runs::{NewRun, Run, RunId, RunKind, RunStatus};
+pub use side_tables::SideRecord;
 pub use stages::{ExpectationResult, NewStage, Stage, StageEnd, StageStatus};
 pub use tracking::{Artifact, DatasetUse, FinishedRun, Metric};
 pub use txns::{PendingTxn, TxnState};

@@ -8,7 +8,7 @@ use std::{
 
 use sluice_lake::{
     Lakehouse,
-    registry::{ModelUri, Registry},
+    registry::{LabelChange, ModelUri, Registry, TrainedAs},
     state::{Metric, RunId, RunKind, RunStatus, State},
 };
 use tempfile::TempDir;
@@ -107,7 +107,7 @@ async fn check(folder: &Path, workers: i64) {
     for pair in moves.windows(2) {
         assert_eq!(
             pair[1].previous,
-            Some(pair[0].version),
+            pair[0].version,
             "moves follow each other"
         );
     }
@@ -250,10 +250,12 @@ fn futures_can_be_spawned() {
     fn of_registry<'a>(registry: &'a Registry, uri: &'a ModelUri, run: &'a RunId) {
         sendable(registry.resolve(uri));
         sendable(registry.champion("m", "a"));
-        sendable(registry.versions_for_key("k"));
+        sendable(registry.versions_trained(TrainedAs::Key("k".to_owned())));
         sendable(registry.list());
         sendable(registry.versions("m"));
         sendable(registry.alias_history("m"));
+        sendable(registry.labels("m", None));
+        sendable(registry.label("m", None, LabelChange::default()));
         sendable(registry.stage("m", run));
         sendable(registry.reconcile());
         sendable(train(registry, "m", "k"));

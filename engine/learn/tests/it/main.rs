@@ -6,6 +6,7 @@
 
 mod curves;
 mod dataset;
+mod digest;
 mod estimators;
 mod metrics;
 mod model;

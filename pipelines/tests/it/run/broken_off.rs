@@ -103,7 +103,7 @@ async fn a_run_that_is_stopped_goes_on_the_next_time() {
     let sandbox = Sandbox::new(MODEL);
     let ran = sandbox
         .run_until(|event, cancel| {
-            if matches!(event, EventKind::StageStarted { asset, .. } if asset == "search") {
+            if matches!(event, EventKind::Trial { number: 1, .. }) {
                 cancel.cancel();
             }
         })

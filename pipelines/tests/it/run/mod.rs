@@ -7,4 +7,5 @@ mod rebuilt;
 mod recorded;
 mod rejected;
 mod rules;
+mod same_rows;
 mod wine;
