@@ -14,5 +14,6 @@ mod registry;
 mod sandbox;
 mod slt;
 mod sweeps;
+mod tags;
 mod tasks;
 mod wine;

@@ -82,7 +82,9 @@ pub fn check_tag_key(key: &str) -> Result<(), TagError> {
         return Err(invalid("write NAME=VALUE"));
     }
     if !key.chars().all(allowed) {
-        return Err(invalid("use letters, digits, `_`, `-`, `.`, `/`, `:` and blanks"));
+        return Err(invalid(
+            "use letters, digits, `_`, `-`, `.`, `/`, `:` and blanks",
+        ));
     }
     if key.len() > MAX_KEY_BYTES {
         return Err(invalid("at most 250 bytes"));

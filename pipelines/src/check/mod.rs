@@ -164,7 +164,12 @@ async fn type_in_order(
                 tables::check(checker, &mut known, declaration, table, &found[*position]).await
             }
             Declared::Model(model) => {
-                models::check(checker, &mut known, declaration, model, &found[*position])
+                let (found, span) = (&found[*position], declaration.span);
+                // It may learn from a table of another project. What cannot be read is told.
+                if !found.broken {
+                    tables::load_stored(checker, &mut known, found, span).await;
+                }
+                models::check(checker, &mut known, declaration, model, found)
             }
         };
         typed[*position] = body.map(|body| Asset {

@@ -132,7 +132,10 @@ mod tests {
             counts.add(&batch(files)).unwrap();
         }
         let rows = counts.of(["a", "b", "c", "empty"].into_iter());
-        let rows: Vec<(&str, i64)> = rows.iter().map(|(file, rows)| (file.as_str(), *rows)).collect();
+        let rows: Vec<(&str, i64)> = rows
+            .iter()
+            .map(|(file, rows)| (file.as_str(), *rows))
+            .collect();
         assert_eq!(rows, [("a", 4), ("b", 2), ("c", 1), ("empty", 0)]);
     }
 }

@@ -16,8 +16,8 @@ use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::promote::{Decision, decide};
-use super::search::search;
 use super::rows::{self, Identity, Rows};
+use super::search::search;
 use super::{evidence, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;

@@ -79,7 +79,8 @@ pub(crate) async fn decide(
         )));
     }
     let when = register.and_then(|register| register.when.as_ref());
-    if known_before && let Some(reason) = refused(run, asset, version, alias.as_str(), when).await? {
+    if known_before && let Some(reason) = refused(run, asset, version, alias.as_str(), when).await?
+    {
         return Ok(Decision::stays(reason));
     }
     let (moves, reason) = match when {
@@ -138,7 +139,13 @@ async fn refused(
             && decision.when.as_deref() == when
             && !decision.moved
     });
-    Ok(same.map(|decision| format!("{} (decided at {})", decision.reason, moment_text(decision.timestamp_ms))))
+    Ok(same.map(|decision| {
+        format!(
+            "{} (decided at {})",
+            decision.reason,
+            moment_text(decision.timestamp_ms)
+        )
+    }))
 }
 
 /// Whether an alias has ever named a version.

@@ -80,11 +80,7 @@ pub(crate) fn dataset(run: &RunContext, model: &ModelAsset, digest: &str) -> Dat
 }
 
 /// The same, as the registry is told of it.
-pub(crate) fn input(
-    run: &RunContext,
-    model: &ModelAsset,
-    digest: Option<String>,
-) -> TableVersion {
+pub(crate) fn input(run: &RunContext, model: &ModelAsset, digest: Option<String>) -> TableVersion {
     TableVersion {
         name: model.from.to_string(),
         version: table_version(run, model),

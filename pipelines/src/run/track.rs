@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use sluice_lake::state::{
-    Artifact, FinishedRun, Metric, NewRun, RunId, RunKind, RunStatus,
-};
+use sluice_lake::state::{Artifact, FinishedRun, Metric, NewRun, RunId, RunKind, RunStatus};
 use sluice_learn::Fitted;
 use sluice_learn::search::param_text;
 use sluice_learn::sweep::{ParameterImportance, Trial};

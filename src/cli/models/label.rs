@@ -70,7 +70,10 @@ pub(super) async fn tag(
         ..LabelChange::default()
     };
     target.change(lakehouse, wanted).await?;
-    let set = change.tags.iter().map(|(key, value)| format!("{key} = {value}"));
+    let set = change
+        .tags
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"));
     let removed = change.remove.iter().map(|key| format!("{key} removed"));
     let parts: Vec<String> = set.chain(removed).collect();
     print(&format!("{}: {}\n", target.words(), parts.join(", ")))
@@ -86,7 +89,11 @@ pub(super) async fn note(
     let target = Target::find(&registry, model).await?;
     if change.text.is_none() && !change.remove {
         let labels = labels(&registry, &target).await?;
-        return print(&labels.description.map_or_else(String::new, |text| format!("{text}\n")));
+        return print(
+            &labels
+                .description
+                .map_or_else(String::new, |text| format!("{text}\n")),
+        );
     }
     let wanted = LabelChange {
         description: Some(change.text.clone().unwrap_or_default()),

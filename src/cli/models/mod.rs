@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use sluice_lake::Lakehouse;
 use sluice_lake::registry::{
-    AliasChange, ModelUri, ModelVersion, MoveAlias, RegisteredModel, Registry,
-    RegistryError, RemoveAlias,
+    AliasChange, ModelUri, ModelVersion, MoveAlias, RegisteredModel, Registry, RegistryError,
+    RemoveAlias,
 };
 use sluice_lake::state::{RunId, State};
 

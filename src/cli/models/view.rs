@@ -47,13 +47,13 @@ pub(super) async fn list(registry: &Registry, format: Format) -> Result<(), CliE
 fn label_columns(labels: &[Labels]) -> [(&'static str, ArrayRef); 2] {
     let descriptions = labels.iter().map(|labels| labels.description.clone());
     let tags = labels.iter().map(|labels| {
-        let pairs = labels.tags.iter().map(|(key, value)| format!("{key}={value}"));
+        let pairs = labels
+            .tags
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
         Some(pairs.collect::<Vec<_>>().join(", "))
     });
-    [
-        ("description", texts(descriptions)),
-        ("tags", texts(tags)),
-    ]
+    [("description", texts(descriptions)), ("tags", texts(tags))]
 }
 
 fn aliases(model: &RegisteredModel) -> String {
@@ -157,14 +157,20 @@ pub(super) async fn version(
         rows.push(("retired".to_owned(), moment_text(retired.timestamp_ms)));
         rows.push(("retired.reason".to_owned(), retired.reason.clone()));
     }
-    let labels = registry.labels(&version.name, Some(version.version)).await?;
+    let labels = registry
+        .labels(&version.name, Some(version.version))
+        .await?;
     if let Some(description) = labels.description {
         rows.push(("description".to_owned(), description));
     }
     let tags = labels.tags.into_iter();
     rows.extend(tags.map(|(key, value)| (format!("tags.{key}"), value)));
     for decision in registry.decisions(version).await? {
-        let what = if decision.moved { "moved to it" } else { "stayed" };
+        let what = if decision.moved {
+            "moved to it"
+        } else {
+            "stayed"
+        };
         let value = format!("{what}: {}", decision.reason);
         rows.push((format!("decision.@{}", decision.alias), value));
     }

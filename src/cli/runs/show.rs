@@ -13,11 +13,7 @@ use crate::cli::pairs::write_fields;
 use crate::results::Format;
 
 /// Shows a run: a line for each thing that is known of it.
-pub(super) async fn show(
-    lakehouse: &Lakehouse,
-    run: &str,
-    format: Format,
-) -> Result<(), CliError> {
+pub(super) async fn show(lakehouse: &Lakehouse, run: &str, format: Format) -> Result<(), CliError> {
     let (state, run) = reading(&lakehouse.state_path(), run).await?;
     let id = &run.run_id;
     let mut tags = tags(&state, id).await?;
@@ -26,7 +22,9 @@ pub(super) async fn show(
         rows.push(("note".to_owned(), note));
     }
     for dataset in state.datasets(id).await? {
-        let digest = dataset.digest.map_or_else(String::new, |digest| format!(", rows {digest}"));
+        let digest = dataset
+            .digest
+            .map_or_else(String::new, |digest| format!(", rows {digest}"));
         let value = format!("{} version {}{digest}", dataset.name, dataset.version);
         rows.push((format!("dataset.{}", dataset.context), value));
     }
@@ -85,21 +83,25 @@ fn facts(run: &Run) -> Vec<(String, String)> {
     if let Some(end_time_ms) = run.end_time_ms {
         let milliseconds = end_time_ms - run.start_time_ms;
         facts.push(("end_time", moment_text(end_time_ms)));
-        facts.push(("seconds", format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)));
+        facts.push((
+            "seconds",
+            format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000),
+        ));
     }
     if let Some(error) = &run.error {
         facts.push(("error", error.clone()));
     }
     let named = facts.into_iter();
-    named.map(|(name, value)| (name.to_owned(), value)).collect()
+    named
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
-fn named(
-    what: &str,
-    pairs: impl IntoIterator<Item = (String, String)>,
-) -> Vec<(String, String)> {
+fn named(what: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
     let pairs = pairs.into_iter();
-    pairs.map(|(key, value)| (format!("{what}.{key}"), value)).collect()
+    pairs
+        .map(|(key, value)| (format!("{what}.{key}"), value))
+        .collect()
 }
 
 /// A line a metric: its latest value, and what its history was where it has steps. The
@@ -109,9 +111,8 @@ fn histories(metrics: Vec<Metric>) -> Vec<(String, String)> {
     for metric in metrics {
         by_key.entry(metric.key.clone()).or_default().push(metric);
     }
-    let history = |(key, values): (String, Vec<Metric>)| {
-        (format!("metrics.{key}"), history(&values))
-    };
+    let history =
+        |(key, values): (String, Vec<Metric>)| (format!("metrics.{key}"), history(&values));
     by_key.into_iter().map(history).collect()
 }
 
@@ -158,7 +159,10 @@ mod tests {
             timestamp_ms: 0,
         };
         let of = |values: &[f64]| {
-            let metrics: Vec<Metric> = (0..).zip(values).map(|(at, value)| metric(at, *value)).collect();
+            let metrics: Vec<Metric> = (0..)
+                .zip(values)
+                .map(|(at, value)| metric(at, *value))
+                .collect();
             history(&metrics)
         };
         assert_eq!(of(&[0.5]), "0.5");

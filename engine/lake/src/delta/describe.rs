@@ -3,9 +3,9 @@
 use deltalake::DeltaTable;
 use deltalake::operations::update_table_metadata::TableMetadataUpdate;
 
+use super::CommitInfo;
 use super::failure::delta_error;
 use super::write::MarkedCommit;
-use super::CommitInfo;
 use crate::error::LakeError;
 use crate::lakehouse::Lakehouse;
 use crate::name::TableName;

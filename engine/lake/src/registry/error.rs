@@ -294,7 +294,11 @@ fn never_or_removed(first_ms: i64, removed_ms: Option<i64>) -> String {
 }
 
 fn who_applies(tables: &[String]) -> String {
-    let verb = if tables.len() == 1 { "applies" } else { "apply" };
+    let verb = if tables.len() == 1 {
+        "applies"
+    } else {
+        "apply"
+    };
     format!("{} {verb}", tables.join(" and "))
 }
 

@@ -42,10 +42,8 @@ impl Registry {
     /// [`RegistryError::Damaged`] when the file is not what this program writes.
     pub async fn labels(&self, name: &str, version: Option<i64>) -> Result<Labels, RegistryError> {
         let name = name.to_owned();
-        self.blocking(move |root| {
-            Ok(read(&root.join(name), version)?.unwrap_or_default())
-        })
-        .await
+        self.blocking(move |root| Ok(read(&root.join(name), version)?.unwrap_or_default()))
+            .await
     }
 
     /// Changes description and tags of a model, or of one of its versions: all that is asked
@@ -133,8 +131,8 @@ fn read(model: &Path, version: Option<i64>) -> Result<Option<Labels>, RegistryEr
 }
 
 fn write(model: &Path, version: Option<i64>, labels: &Labels) -> Result<(), RegistryError> {
-    let mut text = serde_json::to_string_pretty(labels)
-        .expect("a struct of strings and maps has a JSON form");
+    let mut text =
+        serde_json::to_string_pretty(labels).expect("a struct of strings and maps has a JSON form");
     text.push('\n');
     durable::publish_file(&file(model, version), text.as_bytes())
 }

@@ -1,10 +1,7 @@
 //! Models that runs trained and nobody registered: folders among the artifacts of their runs,
 //! with the files that a version has, so that they are found without the state store.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{lakehouse::Lakehouse, state::RunId};
 

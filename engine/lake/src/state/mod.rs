@@ -27,9 +27,7 @@ mod tracking;
 mod txns;
 
 pub use asset_keys::AssetKey;
-pub use commit_record::{
-    AppliedModel, CommitRecord, DESCRIBES_KEY, FileRecord, LATEST_KEY,
-};
+pub use commit_record::{AppliedModel, CommitRecord, DESCRIBES_KEY, FileRecord, LATEST_KEY};
 pub use connection::State;
 pub(crate) use connection::WriteTx;
 pub use error::StateError;

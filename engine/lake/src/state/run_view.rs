@@ -5,12 +5,13 @@ use super::{Artifact, DatasetUse, Run, RunId, State, StateError};
 impl State {
     /// The files that a run left, by path.
     pub async fn artifacts(&self, run: &RunId) -> Result<Vec<Artifact>, StateError> {
-        let rows: Vec<(String, String, i64)> =
-            sqlx::query_as("SELECT path, hash, bytes FROM artifacts WHERE run_id = $1 ORDER BY path")
-                .bind(run.as_str())
-                .fetch_all(self.pool())
-                .await
-                .map_err(self.failed("read the artifacts of a run"))?;
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(
+            "SELECT path, hash, bytes FROM artifacts WHERE run_id = $1 ORDER BY path",
+        )
+        .bind(run.as_str())
+        .fetch_all(self.pool())
+        .await
+        .map_err(self.failed("read the artifacts of a run"))?;
         let artifact = |(path, hash, bytes): (String, String, i64)| Artifact {
             path,
             hash,

@@ -7,7 +7,9 @@
 
 use sqlx::SqliteConnection;
 
-use super::{AssetKey, CommitRecord, DESCRIBES_KEY, LATEST_KEY, State, StateError, now_ms, runs::stored_word};
+use super::{
+    AssetKey, CommitRecord, DESCRIBES_KEY, LATEST_KEY, State, StateError, now_ms, runs::stored_word,
+};
 
 stored_word! {
     /// How a transaction stands.

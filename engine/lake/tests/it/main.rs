@@ -9,6 +9,7 @@ mod delta;
 mod delta_commits;
 mod delta_replace;
 mod fixture;
+mod labels;
 mod lakehouse;
 mod opening;
 mod parquet_rows;

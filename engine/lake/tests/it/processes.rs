@@ -105,11 +105,7 @@ async fn check(folder: &Path, workers: i64) {
     let numbers: Vec<i64> = moves.iter().map(|alias_move| alias_move.number).collect();
     assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
     for pair in moves.windows(2) {
-        assert_eq!(
-            pair[1].previous,
-            pair[0].version,
-            "moves follow each other"
-        );
+        assert_eq!(pair[1].previous, pair[0].version, "moves follow each other");
     }
     // The store knows all of it already.
     let told = registry.reconcile().await.unwrap();

@@ -223,7 +223,10 @@ async fn aliases_move_with_a_history() {
         .iter()
         .map(|m| (m.number, m.version, m.previous, m.reason.as_str()))
         .collect();
-    assert_eq!(seen, [(1, Some(1), None, "to 1"), (2, Some(2), Some(1), "to 2")]);
+    assert_eq!(
+        seen,
+        [(1, Some(1), None, "to 1"), (2, Some(2), Some(1), "to 2")]
+    );
     let files = entries(&folder.path().join("_models/wine_quality/aliases"));
     assert_eq!(
         files,

@@ -121,7 +121,10 @@ async fn fill(folder: &Path, state: &State) -> RunId {
             set: vec![("team".to_owned(), "wine".to_owned())],
             ..LabelChange::default()
         };
-        registry.label("wine_quality", version, change).await.unwrap();
+        registry
+            .label("wine_quality", version, change)
+            .await
+            .unwrap();
     }
     run
 }

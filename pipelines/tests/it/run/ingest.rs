@@ -340,7 +340,9 @@ async fn rejected_records_have_versions_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_comment_leaves_the_rows_alone() {
     let table = |comment: &str| {
-        format!("{FILES}  gold.wine:\n    comment: {comment}\n    sql: SELECT id FROM bronze.wine\n  gold.sum:\n    sql: SELECT sum(id) AS n FROM gold.wine\n")
+        format!(
+            "{FILES}  gold.wine:\n    comment: {comment}\n    sql: SELECT id FROM bronze.wine\n  gold.sum:\n    sql: SELECT sum(id) AS n FROM gold.wine\n"
+        )
     };
     let sandbox = Sandbox::new(&table("The ids."));
     sandbox.write("data/a.csv", "id,name\n1,x\n");
@@ -350,7 +352,9 @@ async fn a_new_comment_leaves_the_rows_alone() {
         let log = std::fs::read_to_string(sandbox.path(&log)).unwrap();
         let find = |line: &str| {
             let action: serde_json::Value = serde_json::from_str(line).unwrap();
-            action["metaData"]["description"].as_str().map(str::to_owned)
+            action["metaData"]["description"]
+                .as_str()
+                .map(str::to_owned)
         };
         log.lines().find_map(find)
     };

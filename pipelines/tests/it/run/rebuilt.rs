@@ -61,7 +61,7 @@ async fn nothing_is_made_twice_and_no_number_is_used_again() {
     gold.scored: skipped: query and inputs are unchanged since version 1
     gold.wine: skipped: query and inputs are unchanged since version 0
     loose: made: version none
-    loose: not trained: run [run] trained it so, and its model is used again
+    loose: not trained: models:/wine/1 was trained so, and is used again
     p: warning: the history of 2 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
     Finished: 2 made, 3 skipped, 0 failed
     ");
@@ -104,7 +104,7 @@ async fn nothing_is_made_twice_and_no_number_is_used_again() {
     gold.scored: made: 100 rows, version 2
     gold.wine: skipped: query and inputs are unchanged since version 0
     loose: made: version none
-    loose: not trained: run [run] trained it so, and its model is used again
+    loose: not trained: models:/wine/1 was trained so, and is used again
     p: warning: the history of 2 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
     Finished: 3 made, 2 skipped, 0 failed
     ");
@@ -148,7 +148,7 @@ async fn a_store_from_a_backup_learns_what_it_missed() {
     gold.scored: skipped: query and inputs are unchanged since version 1
     gold.wine: skipped: query and inputs are unchanged since version 1
     loose: made: version none
-    loose: not trained: run [run] trained it so, and its model is used again
+    loose: not trained: models:/wine/2 was trained so, and is used again
     p: warning: the history of 1 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
     Finished: 2 made, 3 skipped, 0 failed
     ");

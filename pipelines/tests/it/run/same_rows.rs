@@ -49,7 +49,8 @@ async fn a_table_rewritten_with_equal_rows_trains_nothing() {
     forest: wine 1, production stays: production names this version already
     Finished: 1 made, 0 skipped, 0 failed
     ");
-    let reason = "SELECT reason FROM system.stages WHERE asset = 'forest' ORDER BY start_time DESC LIMIT 1";
+    let reason =
+        "SELECT reason FROM system.stages WHERE asset = 'forest' ORDER BY start_time DESC LIMIT 1";
     insta::assert_snapshot!(sandbox.value(reason).await, @"gold.wine is at version 1 (was 0); the rows of gold.wine are the same as in version 0: version 1 was trained on them, and is only judged again");
     insta::assert_snapshot!(sandbox.plan().await, @"skip  forest: definition and data are unchanged since version 1");
     assert_eq!(sandbox.value(TRAININGS).await, "1");
@@ -60,7 +61,10 @@ async fn a_table_rewritten_with_equal_rows_trains_nothing() {
     assert_eq!(version.inputs[0].digest.as_ref(), Some(&digest));
     sandbox.lose_state();
     let told = sandbox.run_well().await.told();
-    assert!(told.contains("forest: not trained: the rows of gold.wine are the same"), "{told}");
+    assert!(
+        told.contains("forest: not trained: the rows of gold.wine are the same"),
+        "{told}"
+    );
     assert_eq!(sandbox.value(TRAININGS).await, "0");
 
     // One row more is another matter.
@@ -87,11 +91,16 @@ async fn a_table_rewritten_with_equal_rows_trains_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn projects_of_one_lakehouse_share_their_trainings() {
     let sandbox = apart(FOREST);
-    let other = FOREST.replace("as: wine", "as: grapes").replace("forest:", "trees:");
+    let other = FOREST
+        .replace("as: wine", "as: grapes")
+        .replace("forest:", "trees:");
     sandbox.write("other.yaml", format!("pipeline: other\n{other}"));
     let unregistered = FOREST.lines().filter(|line| !line.contains("register:"));
     let unregistered: Vec<&str> = unregistered.collect();
-    sandbox.write("third.yaml", format!("pipeline: third\n{}\n", unregistered.join("\n")));
+    sandbox.write(
+        "third.yaml",
+        format!("pipeline: third\n{}\n", unregistered.join("\n")),
+    );
     sandbox.run_file("data.yaml").await;
     sandbox.run_well().await;
     insta::assert_snapshot!(sandbox.plan_file("other.yaml").await, @"run   trees: it was never made; models:/wine/1 was trained so, and is used again");
@@ -138,18 +147,26 @@ async fn a_sweep_that_was_cut_off_goes_on_over_equal_rows() {
     let trials = AtomicUsize::new(0);
     let ran = sandbox
         .run_until(move |event, cancel| {
-            if matches!(event, EventKind::Trial { .. }) && trials.fetch_add(1, Ordering::Relaxed) == 2 {
+            if matches!(event, EventKind::Trial { .. })
+                && trials.fetch_add(1, Ordering::Relaxed) == 2
+            {
                 cancel.cancel();
             }
         })
         .await;
     assert_eq!(ran.summary.status, RunStatus::Cancelled);
-    let done = sandbox.value("SELECT count(*) FROM system.runs WHERE kind = 'trial'").await;
+    let done = sandbox
+        .value("SELECT count(*) FROM system.runs WHERE kind = 'trial'")
+        .await;
     let plan = sandbox.plan().await;
-    assert!(plan.ends_with(&format!("; {done} of 10 trials are done\n")), "{plan}");
+    assert!(
+        plan.ends_with(&format!("; {done} of 10 trials are done\n")),
+        "{plan}"
+    );
     rewrite(&sandbox, &format!("{ROWS} ORDER BY value DESC")).await;
     let plan = sandbox.plan().await;
-    let told = format!("; {done} of 10 trials are done, if its rows are still those of version 0\n");
+    let told =
+        format!("; {done} of 10 trials are done, if its rows are still those of version 0\n");
     assert!(plan.ends_with(&told), "{plan}");
 
     let ran = sandbox.run_well().await;
@@ -161,7 +178,9 @@ async fn a_sweep_that_was_cut_off_goes_on_over_equal_rows() {
     let trials = "SELECT count(*) FROM system.runs WHERE kind = 'trial'";
     assert_eq!(sandbox.value(trials).await, "10", "no trial was made twice");
     let model = |version| crate::sandbox::model_bytes(version);
-    assert!(model(&sandbox.versions("wine").await[0]) == model(&undisturbed.versions("wine").await[0]));
+    assert!(
+        model(&sandbox.versions("wine").await[0]) == model(&undisturbed.versions("wine").await[0])
+    );
 
     // Other rows are another search.
     let other = apart(&format!("models:\n{SWEEP}"));
@@ -169,7 +188,11 @@ async fn a_sweep_that_was_cut_off_goes_on_over_equal_rows() {
     other.run_well().await;
     rewrite(&other, "FROM generate_series(1, 301)").await;
     let ran = other.run_well().await;
-    assert!(!ran.events.iter().any(|event| matches!(event, EventKind::SweepResumed { .. })));
+    assert!(
+        !ran.events
+            .iter()
+            .any(|event| matches!(event, EventKind::SweepResumed { .. }))
+    );
 }
 
 /// A version is judged once: without the store that knew of it, too.
@@ -183,23 +206,47 @@ async fn a_decision_outlives_the_state_store() {
     let when = "    register:\n      as: wine\n      alias: production\n      when: test.auc > champion.test.auc\n";
     let models = [
         forest("good", "n_estimators: 30, seed: 1", when),
-        forest("bad", "n_estimators: 1, seed: 1, max_depth: 1", &format!("{when}    after: good\n")),
-        forest("worst", "n_estimators: 1, seed: 1, max_depth: 1", "      exclude: [x]\n    register: {as: wine}\n    after: bad\n"),
+        forest(
+            "bad",
+            "n_estimators: 1, seed: 1, max_depth: 1",
+            &format!("{when}    after: good\n"),
+        ),
+        forest(
+            "worst",
+            "n_estimators: 1, seed: 1, max_depth: 1",
+            "      exclude: [x]\n    register: {as: wine}\n    after: bad\n",
+        ),
     ];
     let sandbox = Sandbox::new(&format!("{TABLE}models:\n{}", models.concat()));
     let told = sandbox.run_well().await.told();
-    assert!(told.contains("bad: wine 2, production stays: test.auc 0.5667 is not > 0.9556 of version 1"), "{told}");
+    assert!(
+        told.contains(
+            "bad: wine 2, production stays: test.auc 0.5667 is not > 0.9556 of version 1"
+        ),
+        "{told}"
+    );
     sandbox.move_alias("wine", "production", 3).await;
 
     // Judged against the present champion it would win; it was judged before.
     sandbox.lose_state();
     let told = sandbox.run_well().await.told();
-    let line = told.lines().find(|line| line.starts_with("bad: wine")).unwrap();
+    let line = told
+        .lines()
+        .find(|line| line.starts_with("bad: wine"))
+        .unwrap();
     assert!(line.starts_with("bad: wine 2, production stays: test.auc 0.5667 is not > 0.9556 of version 1 (decided at 2"), "{told}");
-    assert_eq!(sandbox.value("SELECT version FROM system.aliases").await, "3");
-    let decided = std::fs::read_to_string(sandbox.path("lakehouse/_models/wine/2/decisions/production.json")).unwrap();
+    assert_eq!(
+        sandbox.value("SELECT version FROM system.aliases").await,
+        "3"
+    );
+    let decided =
+        std::fs::read_to_string(sandbox.path("lakehouse/_models/wine/2/decisions/production.json"))
+            .unwrap();
     let decided: serde_json::Value = serde_json::from_str(&decided).unwrap();
-    assert_eq!((&decided["moved"], &decided["champion"]), (&false.into(), &1.into()));
+    assert_eq!(
+        (&decided["moved"], &decided["champion"]),
+        (&false.into(), &1.into())
+    );
     assert_eq!(decided["when"], "test.auc > champion.test.auc");
 
     // Another condition is another decision.
