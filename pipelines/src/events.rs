@@ -130,6 +130,13 @@ pub enum EventKind {
         /// the largest first; empty when the trials cannot tell.
         importance: Vec<(String, f64)>,
     },
+    /// A page for people was written.
+    Report {
+        /// The asset that it is about.
+        asset: String,
+        /// The HTML file.
+        path: String,
+    },
     /// A model version was registered, and whether the alias moved to it.
     Registered {
         /// The model asset.

@@ -174,6 +174,13 @@ fn registered(asset: &str, version: i64, moved: bool, reason: &str) -> EventKind
     }
 }
 
+fn report(asset: &str, run: &str) -> EventKind {
+    EventKind::Report {
+        asset: asset.into(),
+        path: format!("examples/wine/lakehouse/_artifacts/{run}/report.html"),
+    }
+}
+
 /// Everything is made, a rule is broken, a warning is given.
 pub(crate) fn wine() -> Vec<Event> {
     let mut kinds = vec![
@@ -198,6 +205,7 @@ pub(crate) fn wine() -> Vec<Event> {
         end("gold.wine", "sql", Some(1596), 0, 0.25),
         begin("wine_baseline", "train"),
         registered("wine_baseline", 1, true, "first version"),
+        report("wine_baseline", "0193a0c4b1"),
         model_end("wine_baseline", "train", 1, 0.12, 0.8123),
     ];
     kinds.extend(sweep());
@@ -208,6 +216,7 @@ pub(crate) fn wine() -> Vec<Event> {
             true,
             "test.auc 0.8456 > champion.test.auc 0.8123",
         ),
+        report("wine_search", "0193a0c4b2"),
         model_end("wine_search", "sweep", 2, 11.5, 0.8456),
         begin("gold.wine_scored", "sql"),
         end("gold.wine_scored", "sql", Some(1596), 0, 0.2),

@@ -102,6 +102,7 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
         | EventKind::StageProgress { .. }
         | EventKind::Trial { .. }
         | EventKind::Leaderboard { .. }
+        | EventKind::Report { .. }
         | EventKind::RunFinished { .. } => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use console::measure_text_width;
 use sluice_pipelines::events::{EventKind, LeaderboardRow, RunStatus};
 
 use super::figures;
@@ -65,6 +66,7 @@ pub(crate) struct Summary {
     warnings: Vec<String>,
     leaderboards: Vec<Leaderboard>,
     reused: Vec<String>,
+    reports: Vec<(String, String)>,
     registrations: Vec<(bool, String)>,
     end: Option<End>,
 }
@@ -117,6 +119,9 @@ impl Summary {
                 rows: rows.clone(),
                 importance: importance.clone(),
             }),
+            EventKind::Report { asset, path } => {
+                self.reports.push((asset.clone(), path.clone()));
+            }
             EventKind::Registered { moved, .. } => self
                 .registrations
                 .extend(line::registration(event).map(|text| (*moved, text))),
@@ -220,6 +225,7 @@ impl Summary {
                 })
                 .collect(),
         );
+        section("Reports", Tone::Head, self.report_lines());
         section(
             "Broken expectations",
             Tone::Warning,
@@ -251,6 +257,20 @@ impl Summary {
             grid.row(cells);
         }
         grid
+    }
+
+    /// The assets with their pages, one below the other.
+    fn report_lines(&self) -> Vec<String> {
+        let wide = self
+            .reports
+            .iter()
+            .map(|(asset, _)| measure_text_width(asset));
+        let wide = wide.max().unwrap_or(0);
+        let lines = self.reports.iter().map(|(asset, path)| {
+            let space = " ".repeat(wide - measure_text_width(asset));
+            format!("{asset}{space}  {path}")
+        });
+        lines.collect()
     }
 
     fn errors(&self) -> Vec<String> {

@@ -176,40 +176,52 @@ impl FeaturePlan {
         }
     }
 
-    /// The learner's matrix `[rows, features]`, row-major, of columns in the plan's
-    /// order. NULL, NaN and unknown categories are missing (NaN). A number beyond the
-    /// range of `f32` counts as the largest finite one: every tree decides as it would.
+    /// The learner's matrix `[rows, features]`, row-major, of columns in the plan's order,
+    /// with the values of [`Self::columns`].
     ///
     /// # Errors
     ///
     /// Columns of the wrong number or type.
     pub fn matrix(&self, columns: &[ArrayRef]) -> Result<Vec<f32>, LearnError> {
+        let columns = self.columns(columns)?;
+        let rows = columns.first().map_or(0, Vec::len);
+        let width = columns.len();
+        let mut matrix = vec![f32::NAN; rows * width];
+        for (position, column) in columns.iter().enumerate() {
+            let target = matrix.iter_mut().skip(position).step_by(width);
+            for (target, value) in target.zip(column) {
+                *target = *value;
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// The learner's numbers `[features][rows]` of columns in the plan's order. NULL, NaN and
+    /// unknown categories are missing (NaN). A number beyond the range of `f32` counts as the
+    /// largest finite one: every tree decides as it would.
+    ///
+    /// # Errors
+    ///
+    /// Columns of the wrong number or type.
+    pub fn columns(&self, columns: &[ArrayRef]) -> Result<Vec<Vec<f32>>, LearnError> {
         let data_types: Vec<DataType> = columns
             .iter()
             .map(|column| column.data_type().clone())
             .collect();
         self.check_types(&data_types)?;
-        let rows = columns.first().map_or(0, |column| column.len());
-        let width = self.features.len();
-        let mut values = vec![f32::NAN; rows * width];
-        for (position, (feature, column)) in self.features.iter().zip(columns).enumerate() {
-            let target = values.iter_mut().skip(position).step_by(width);
-            match &feature.kind {
+        let features = self.features.iter().zip(columns);
+        features
+            .map(|(feature, column)| match &feature.kind {
                 FeatureKind::Number | FeatureKind::Boolean => {
-                    let numbers = numbers(&feature.name, column)?;
-                    for (target, number) in target.zip(numbers.iter()) {
-                        *target = number.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
-                    }
+                    Ok(numbers(&feature.name, column)?.singles())
                 }
                 FeatureKind::Category { values: known } => {
                     let texts = category_texts(&feature.name, column)?;
-                    for (target, text) in target.zip(texts.iter()) {
-                        *target = category_code(known, text);
-                    }
+                    let codes = texts.iter().map(|text| category_code(known, text));
+                    Ok(codes.collect())
                 }
-            }
-        }
-        Ok(values)
+            })
+            .collect()
     }
 }
 

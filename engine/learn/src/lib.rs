@@ -19,6 +19,7 @@
 pub mod compute;
 pub mod curves;
 pub mod dataset;
+pub mod deep;
 pub mod error;
 pub mod estimator;
 pub mod explain;
@@ -27,8 +28,11 @@ pub mod judged;
 pub mod metric;
 pub mod model;
 pub mod search;
+pub mod sql_type;
 pub mod sweep;
 
+mod boost;
+mod forest;
 mod nearest;
 mod parallel;
 mod random;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use multiclass::ClassScores;
 pub(crate) use multiclass::most_probable;
-pub(crate) use ranking::cumulative_counts;
+pub(crate) use ranking::{Auc, cumulative_counts};
 pub use threshold::Confusion;
 
 use crate::error::LearnError;

@@ -5,10 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
+use hessboost::error::HessboostError;
 use hessboost::model::{BoostedModel, ImportanceType, Iterations, ModelFormat};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,6 +18,7 @@ use crate::dataset::Dataset;
 use crate::error::LearnError;
 use crate::estimator::FeatureImportance;
 use crate::features::{FeatureKind, FeaturePlan, Task};
+use crate::forest::Forest;
 use crate::metric::most_probable;
 
 /// The trees, in XGBoost's JSON format.
@@ -27,12 +30,17 @@ pub const FEATURES_FILE: &str = "features.json";
 /// 1: binary labels only, without their type. 2: any label.
 const FEATURES_FORMAT: u32 = 2;
 
+/// Rows that one thread predicts at a time.
+const PART_ROWS: usize = 8192;
+
 /// A fitted model. Cheap to clone and safe to share between threads.
 #[derive(Debug, Clone)]
 pub struct Model {
     estimator: String,
     plan: Arc<FeaturePlan>,
     booster: Arc<BoostedModel>,
+    /// Its trees for many rows, made when first needed; `None` when that is not for them.
+    forest: Arc<OnceLock<Option<Forest>>>,
 }
 
 /// What [`FEATURES_FILE`] holds.
@@ -50,6 +58,7 @@ impl Model {
             estimator: estimator.to_owned(),
             plan,
             booster: Arc::new(booster),
+            forest: Arc::default(),
         }
     }
 
@@ -82,7 +91,16 @@ impl Model {
     ///
     /// Columns of the wrong number or type.
     pub fn predict_columns(&self, columns: &[ArrayRef]) -> Result<Vec<f64>, LearnError> {
-        self.predict_rows(&self.plan.matrix(columns)?)
+        let Some(forest) = self.forest() else {
+            return self.predict_rows(&self.plan.matrix(columns)?);
+        };
+        let columns = self.plan.columns(columns)?;
+        let rows = columns.first().map_or(0, Vec::len);
+        let mut margins = vec![0.0; rows * forest.outputs()];
+        forest.margins(&mut margins, |feature, first, values| {
+            values.copy_from_slice(&columns[feature][first..first + values.len()]);
+        });
+        self.scores_of(&margins)
     }
 
     /// The predictions for each row of a row-major matrix `[rows, features]`; NaN is
@@ -95,17 +113,47 @@ impl Model {
         if values.is_empty() {
             return Ok(Vec::new());
         }
+        let width = self.plan.features.len();
+        let sound = values.len().is_multiple_of(width) && !values.iter().any(|v| v.is_infinite());
+        if let Some(forest) = self.forest().filter(|_| sound) {
+            return self.scores_of(&rows_margins(forest, values, width));
+        }
         let scores = self
             .booster
             .predict_rows(values, Iterations::Best)
-            .map_err(|source| LearnError::Learner {
-                estimator: self.estimator.clone(),
-                action: "predict",
-                source,
-            })?;
-        let scores = scores.as_slice().iter().map(|&score| f64::from(score));
+            .map_err(|source| self.refused("predict", source))?;
+        Ok(self.as_told(scores.as_slice()))
+    }
+
+    /// Its trees for many rows, if that is for them.
+    fn forest(&self) -> Option<&Forest> {
+        let forest = self.forest.get_or_init(|| Forest::new(&self.booster));
+        forest.as_ref()
+    }
+
+    /// The predictions of margins `[rows, outputs]`.
+    fn scores_of(&self, margins: &[f32]) -> Result<Vec<f64>, LearnError> {
+        let rows = margins.len() / self.booster.n_outputs();
+        let mut scores = vec![0.0; rows * self.booster.prediction_width()];
+        self.booster
+            .transform_margins_into(margins, &mut scores)
+            .map_err(|source| self.refused("predict", source))?;
+        Ok(self.as_told(&scores))
+    }
+
+    fn refused(&self, action: &'static str, source: HessboostError) -> LearnError {
+        LearnError::Learner {
+            estimator: self.estimator.clone(),
+            action,
+            source,
+        }
+    }
+
+    /// The learner's predictions as they are told.
+    fn as_told(&self, scores: &[f32]) -> Vec<f64> {
+        let scores = scores.iter().map(|&score| f64::from(score));
         // A forest's mean of f32 leaves may leave [0, 1] by a rounding error.
-        Ok(match self.plan.label.task {
+        match self.plan.label.task {
             Task::Regression => scores.collect(),
             Task::Binary => scores.map(|score| score.clamp(0.0, 1.0)).collect(),
             Task::Multiclass => {
@@ -116,7 +164,7 @@ impl Model {
                 }
                 scores
             }
-        })
+        }
     }
 
     /// The predictions for each row of a data set.
@@ -183,17 +231,13 @@ impl Model {
     ///
     /// A model that XGBoost's format cannot hold.
     pub fn model_json(&self) -> Result<Vec<u8>, LearnError> {
-        let refused = |source| LearnError::Learner {
-            estimator: self.estimator.clone(),
-            action: "write its model",
-            source,
-        };
+        let refused = |source| self.refused("write its model", source);
         let bytes = self
             .booster
             .encode(ModelFormat::XgboostJson)
             .map_err(refused)?;
-        let mut document: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| refused(hessboost::error::HessboostError::Json(error)))?;
+        let mut document: Value =
+            serde_json::from_slice(&bytes).map_err(|error| refused(HessboostError::Json(error)))?;
         // xgboost before 3.1 reads the newer list form as something else, without a word;
         // all versions read a single number.
         rewrite_base_score(&mut document, |list| {
@@ -289,6 +333,29 @@ impl Model {
         }
         Ok(Self::new(&file.estimator, Arc::new(file.plan), booster))
     }
+}
+
+/// The margins of a row-major matrix of `width` columns, on all threads of the current pool
+/// where there are rows enough.
+fn rows_margins(forest: &Forest, values: &[f32], width: usize) -> Vec<f32> {
+    let rows = values.len() / width;
+    let mut margins = vec![0.0; rows * forest.outputs()];
+    let part = |(part, margins): (usize, &mut [f32])| {
+        forest.margins(margins, |feature, first, column| {
+            let first = (part * PART_ROWS + first) * width + feature;
+            let strided = values[first..].iter().step_by(width);
+            for (place, value) in column.iter_mut().zip(strided) {
+                *place = *value;
+            }
+        });
+    };
+    let size = PART_ROWS * forest.outputs();
+    if rows <= PART_ROWS {
+        part((0, &mut margins));
+    } else {
+        margins.par_chunks_mut(size).enumerate().for_each(part);
+    }
+    margins
 }
 
 /// Changes how an XGBoost document spells its intercept.

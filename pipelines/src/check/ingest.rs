@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use sluice_lake::TableName;
 use sluice_lake::ingest::{
-    self, BadRecords, Encoding, Format, IngestError, NameStyle, ReadOptions, Unmatched,
+    self, BadRecords, Encoding, FileMemory, Format, IngestError, NameStyle, ReadOptions, Unmatched,
 };
 
 use super::Checker;
@@ -39,13 +39,18 @@ pub(super) async fn check_ingest(
         Some(_) => Unmatched::Ignore,
         None => Unmatched::Refuse,
     };
-    let inferred = match ingest::expand_globs(&folder, &patterns, unmatched).await {
-        Ok(files) if files.is_empty() => Ok(Arc::new(stored.unwrap_or_else(Schema::empty))),
-        Ok(files) => ingest::infer_schema(&files, &options, stored.as_ref()).await,
-        Err(error) => Err(error),
+    let memory = memory(checker, name, &options).await;
+    let look = async {
+        let found = ingest::find_files(&folder, &patterns, unmatched).await?;
+        let files = ingest::survey(found, &options, &memory).await?;
+        let columns = match files.is_empty() {
+            true => Arc::new(stored.unwrap_or_else(Schema::empty)),
+            false => ingest::infer_schema(&files, &options, stored.as_ref()).await?,
+        };
+        Ok((files, columns))
     };
-    let columns = match inferred {
-        Ok(columns) => columns,
+    let (files, columns) = match look.await {
+        Ok(found) => found,
         Err(error) => {
             let span = ingest_span(ingest, &error);
             let diagnostic = Diagnostic::error("ingest", error_chain(&error));
@@ -59,6 +64,8 @@ pub(super) async fn check_ingest(
         folder,
         patterns,
         options,
+        files: files.into(),
+        memory: Arc::new(memory),
         columns,
         rows: RowPlan::default(),
     }));
@@ -111,6 +118,20 @@ fn read_options(ingest: &Ingest) -> ReadOptions {
         options.null_values = csv.nulls.iter().map(|null| null.value.clone()).collect();
     }
     options
+}
+
+/// What is remembered of the files of a table; what cannot be read is read from the files.
+async fn memory(checker: &Checker<'_>, name: &TableName, options: &ReadOptions) -> FileMemory {
+    let world = checker.world;
+    let project = world
+        .lakehouse
+        .existing_project_uuid(&checker.spec.pipeline.value);
+    let (Some(state), Ok(Some(project))) = (&world.state, project) else {
+        return FileMemory::new();
+    };
+    let (project, table, read_as) = (project.to_string(), name.to_string(), options.identity());
+    let memory = state.file_memory(&project, &table, &read_as);
+    memory.await.unwrap_or_default()
 }
 
 /// The columns that come from files of the table that is there, if it is.

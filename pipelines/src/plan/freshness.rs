@@ -12,7 +12,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::training::{Trained, rows_decide};
-use super::{Applied, Asset, AssetBody, RowPlan};
+use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
 use crate::run::error::StageError;
 
 /// What is known of an asset before it is made.
@@ -90,7 +90,7 @@ impl Lookup<'_> {
                     true => Unmatched::Ignore,
                     false => Unmatched::Refuse,
                 };
-                ingest::expand_globs(&ingest.folder, &ingest.patterns, unmatched).await?
+                files_now(ingest, unmatched).await?
             }
             _ => Vec::new(),
         };
@@ -283,6 +283,17 @@ impl Lookup<'_> {
         fingerprint.models.insert(applied.written.clone(), number);
         Ok(())
     }
+}
+
+/// The files of an ingest. Those that did not change since the check are not read.
+async fn files_now(
+    ingest: &IngestAsset,
+    unmatched: Unmatched,
+) -> Result<Vec<SourceFile>, StageError> {
+    let found = ingest::find_files(&ingest.folder, &ingest.patterns, unmatched).await?;
+    let checked = ingest.files.iter();
+    let memory = checked.map(|file| (file.path.clone(), file.remembered()));
+    Ok(ingest::identify(found, &memory.collect()).await?)
 }
 
 /// What files are new or changed, in words.

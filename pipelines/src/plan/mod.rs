@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
-use sluice_lake::ingest::ReadOptions;
+use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
@@ -110,7 +110,11 @@ impl Asset {
 
     /// Raised when a release makes the same definition mean something else.
     pub fn semantics(&self) -> u32 {
-        1
+        match self.body {
+            // 2: boosting of small tables grows its own trees.
+            AssetBody::Model(_) => 2,
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => 1,
+        }
     }
 
     /// Where a model goes when it is fitted.
@@ -133,6 +137,10 @@ pub struct IngestAsset {
     pub patterns: Vec<String>,
     /// How the files are written.
     pub options: ReadOptions,
+    /// The files as they were when the project was checked.
+    pub files: Arc<[SourceFile]>,
+    /// What earlier runs remember of the files.
+    pub memory: Arc<FileMemory>,
     /// The columns that the files have, all of them read together.
     pub columns: SchemaRef,
     /// Rules and split.

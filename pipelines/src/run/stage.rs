@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sluice_lake::LakeError;
+use sluice_lake::ingest::SourceFile;
 use sluice_lake::sql::plain_words;
 use sluice_lake::state::{NewStage, StageEnd as StoredEnd, StageStatus};
 
@@ -57,6 +58,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         settle(run, ingest).await?;
     }
     let freshness = lookup.freshness(asset).await?;
+    remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {
         pin(run, asset, *version);
@@ -125,6 +127,29 @@ async fn settle(run: &RunContext, ingest: &IngestAsset) -> Result<(), StageError
     file_rows::recount(lakehouse, state, &run.project, &ingest.table).await?;
     let rejected = rejects::table_of(&ingest.table)?;
     Ok(state.reconcile_side_table(lakehouse, &rejected).await?)
+}
+
+/// Remembers the files that had to be read, so that they need not be the next time.
+async fn remember(
+    run: &RunContext,
+    asset: &Asset,
+    freshness: &Freshness,
+) -> Result<(), StageError> {
+    let AssetBody::Ingest(ingest) = &asset.body else {
+        return Ok(());
+    };
+    let known = |file: &&SourceFile| {
+        let known = ingest.memory.get(&file.path);
+        known.is_none_or(|known| known.seen != file.seen)
+    };
+    let news: Vec<&SourceFile> = freshness.files.iter().filter(known).collect();
+    if !news.is_empty() {
+        let read_as = ingest.options.identity();
+        run.state
+            .remember_files(&run.project, &asset.name, &read_as, &news)
+            .await?;
+    }
+    Ok(())
 }
 
 fn new_stage(asset: &Asset, key: Option<String>) -> NewStage {

@@ -3,11 +3,11 @@
 use memchr::{memchr, memchr2, memchr3};
 
 use super::{
-    discover::SourceFile,
     error::{Fault, IngestError},
     input::Input,
     options::ReadOptions,
     record::{Columns, Found, Kind, MAX_RECORD_BYTES, Values},
+    survey::SourceFile,
 };
 
 /// What divides records and fields.

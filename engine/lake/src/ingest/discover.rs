@@ -1,31 +1,27 @@
-//! Finding the files that patterns name, and hashing their content.
+//! Finding the files that patterns name.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs::{self, File},
-    io,
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
-use super::{error::IngestError, read::in_background};
+use super::{error::IngestError, read::in_background, stamp::Stamp};
 use crate::nearest::nearest;
 
-/// A file that is to be ingested.
+/// A file that a pattern names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
+pub struct FoundFile {
     /// The path as `_file` holds it: relative to the folder that the patterns are
     /// relative to (absolute where the pattern is), with `/`.
     pub path: String,
     /// Where the file is.
     pub absolute: PathBuf,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// The BLAKE3 hash of its content, in hexadecimal.
-    pub content_hash: String,
+    /// What the file system says of it.
+    pub stamp: Stamp,
 }
 
 /// What to do about a pattern that matches nothing.
@@ -41,26 +37,18 @@ pub enum Unmatched {
 /// are relative to `base_dir` and may lead out of it. A pattern that ends in `/`, or
 /// names a folder, is all files in and below it. Each file comes once, sorted
 /// by its path; hidden files only where the pattern says so, and below a folder none
-/// whose name begins with `_`. Every file is read once for its hash.
+/// whose name begins with `_`. No file is opened: [`survey`](super::survey) reads them.
 ///
 /// # Errors
 /// [`IngestError::NoMatch`] when a pattern matches nothing, with the nearest name;
 /// [`IngestError::Pattern`], [`IngestError::FileName`], [`IngestError::Unreadable`].
-pub async fn expand_globs(
+pub async fn find_files(
     base_dir: &Path,
     patterns: &[String],
     unmatched: Unmatched,
-) -> Result<Vec<SourceFile>, IngestError> {
+) -> Result<Vec<FoundFile>, IngestError> {
     let (base_dir, patterns) = (base_dir.to_owned(), patterns.to_vec());
-    let found = in_background("files", move || find(&base_dir, &patterns, unmatched)).await?;
-    futures::stream::iter(found)
-        .map(|(path, absolute)| {
-            let name = path.clone();
-            in_background(name, move || hash(path, absolute))
-        })
-        .buffered(super::read::parallel_files())
-        .try_collect()
-        .await
+    in_background("files", move || find(&base_dir, &patterns, unmatched)).await
 }
 
 /// The matching files, by their `_file` path.
@@ -68,25 +56,48 @@ fn find(
     base_dir: &Path,
     patterns: &[String],
     unmatched: Unmatched,
-) -> Result<BTreeMap<String, PathBuf>, IngestError> {
+) -> Result<Vec<FoundFile>, IngestError> {
     let mut found = BTreeMap::new();
     for pattern in patterns {
         match find_one(base_dir, pattern) {
-            Ok(matches) => found.extend(matches),
+            Ok(matches) => {
+                let by_path =
+                    |(file, is_link): (FoundFile, bool)| (file.path.clone(), (file, is_link));
+                found.extend(matches.into_iter().map(by_path));
+            }
             Err(IngestError::NoMatch { .. }) if unmatched == Unmatched::Ignore => {}
             Err(error) => return Err(error),
         }
     }
     // Two spellings of one file (`a.csv`, `../x/a.csv`) are one file.
-    let mut seen = HashSet::new();
-    found.retain(|_, absolute| match fs::canonicalize(&*absolute) {
-        Ok(real) => seen.insert(real),
-        Err(_) => true,
-    });
-    Ok(found)
+    let (mut seen, mut folders) = (HashSet::new(), HashMap::new());
+    found.retain(
+        |_, (file, is_link)| match real_path(&file.absolute, *is_link, &mut folders) {
+            Some(real) => seen.insert(real),
+            None => true,
+        },
+    );
+    Ok(found.into_values().map(|(file, _)| file).collect())
 }
 
-fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>, IngestError> {
+/// Where a file really is. Most files of a folder are no links: it is asked for once.
+fn real_path(
+    file: &Path,
+    is_link: bool,
+    folders: &mut HashMap<PathBuf, Option<PathBuf>>,
+) -> Option<PathBuf> {
+    if is_link {
+        return fs::canonicalize(file).ok();
+    }
+    let folder = file.parent()?;
+    if !folders.contains_key(folder) {
+        folders.insert(folder.to_owned(), fs::canonicalize(folder).ok());
+    }
+    Some(folders.get(folder)?.as_ref()?.join(file.file_name()?))
+}
+
+/// The files that match one pattern, and whether each is a link.
+fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(FoundFile, bool)>, IngestError> {
     let is_folder = pattern.ends_with('/') || base_dir.join(pattern).is_dir();
     let split = if is_folder && !pattern.trim().is_empty() {
         Pattern::parse(&format!("{}/**", pattern.trim_end_matches('/')))?
@@ -123,12 +134,30 @@ fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>, In
             });
         };
         let inside = inside.replace(std::path::MAIN_SEPARATOR, "/");
-        matches.push((format!("{}{inside}", split.folder), entry.path().to_owned()));
+        let is_link = entry.path_is_symlink();
+        let path = format!("{}{inside}", split.folder);
+        if let Some(file) = stamped(path, entry)? {
+            matches.push((file, is_link));
+        }
     }
     if matches.is_empty() {
         return Err(no_match(pattern, &folder, &split.rest));
     }
     Ok(matches)
+}
+
+/// The file with its stamp; `None` when it has just gone.
+fn stamped(path: String, entry: DirEntry) -> Result<Option<FoundFile>, IngestError> {
+    let stamp = match entry.metadata() {
+        Ok(metadata) => Stamp::of(&metadata),
+        Err(error) if error.io_error().is_some_and(is_not_found) => return Ok(None),
+        Err(error) => return Err(IngestError::unreadable(entry.path(), error.into())),
+    };
+    Ok(Some(FoundFile {
+        path,
+        absolute: entry.into_path(),
+        stamp,
+    }))
 }
 
 fn is_not_found(error: &io::Error) -> bool {
@@ -210,17 +239,4 @@ fn no_match(pattern: &str, folder: &Path, rest: &str) -> IngestError {
         folder: searched,
         nearest: nearest(&wanted, &names).map(str::to_owned),
     }
-}
-
-fn hash(path: String, absolute: PathBuf) -> Result<SourceFile, IngestError> {
-    let unreadable = |error| IngestError::unreadable(&absolute, error);
-    let mut file = File::open(&absolute).map_err(unreadable)?;
-    let mut hasher = blake3::Hasher::new();
-    let size_bytes = io::copy(&mut file, &mut hasher).map_err(unreadable)?;
-    Ok(SourceFile {
-        path,
-        size_bytes,
-        content_hash: hasher.finalize().to_hex().to_string(),
-        absolute,
-    })
 }

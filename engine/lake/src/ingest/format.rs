@@ -16,12 +16,12 @@ use datafusion::parquet::arrow::arrow_reader::{
 };
 
 use super::{
-    discover::SourceFile,
     error::IngestError,
     input::{peek, unpack},
     options::{Format, ReadOptions},
     read::Plan,
     record::{Column, Columns},
+    survey::SourceFile,
 };
 use crate::delta::types::stored_type;
 
@@ -112,11 +112,7 @@ pub(super) struct ParquetFile<'a> {
 impl<'a> ParquetFile<'a> {
     /// Opens a file whose content is still what its hash says.
     pub(super) fn open(source: &'a SourceFile, plan: &Plan) -> Result<Self, IngestError> {
-        let unreadable = |error| IngestError::unreadable(&source.absolute, error);
-        let mut hasher = blake3::Hasher::new();
-        let mut file = File::open(&source.absolute).map_err(unreadable)?;
-        io::copy(&mut file, &mut hasher).map_err(unreadable)?;
-        if hasher.finalize().to_hex().as_str() != source.content_hash {
+        if source.hash()? != source.content_hash {
             return Err(IngestError::Changed {
                 file: source.path.clone(),
             });

@@ -1,19 +1,16 @@
 //! The columns of a set of files: names from the headers, types from every value.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
-    ORIGINAL_NAME_KEY,
-    discover::SourceFile,
     error::{Difference, IngestError},
-    format::{format_of, parquet_schema},
-    options::{BadRecords, Format, ReadOptions},
+    options::ReadOptions,
+    outline::{Outline, Profile, outline},
     read::{in_background, own_columns, parallel_files},
-    record::{Column, Records},
-    value::{Guess, Guesses},
+    survey::SourceFile,
 };
 use crate::nearest::nearest;
 
@@ -36,7 +33,7 @@ pub async fn infer_schema(
     options: &ReadOptions,
     table: Option<&Schema>,
 ) -> Result<SchemaRef, IngestError> {
-    let Some(joined) = outline_all(files, options).await? else {
+    let Some(joined) = join_all(files, options).await? else {
         return Ok(Arc::new(Schema::empty()));
     };
     let fields = joined.columns.iter().map(|column| {
@@ -67,26 +64,6 @@ pub async fn infer_schema(
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The type that holds the values of both.
-fn wider(one: &DataType, other: &DataType) -> DataType {
-    match (one, other) {
-        (one, other) if one == other => one.clone(),
-        (one, other) if one.is_integer() && other.is_integer() => DataType::Int64,
-        (DataType::Decimal128(_, scale), other) | (other, DataType::Decimal128(_, scale))
-            if other.is_integer() =>
-        {
-            DataType::Decimal128(38, *scale)
-        }
-        (DataType::Decimal128(_, one), DataType::Decimal128(_, other)) => {
-            DataType::Decimal128(38, *one.max(other))
-        }
-        (one, other) if one.is_numeric() && other.is_numeric() => DataType::Float64,
-        (DataType::Date32, timestamp @ DataType::Timestamp(_, None))
-        | (timestamp @ DataType::Timestamp(_, None), DataType::Date32) => timestamp.clone(),
-        _ => DataType::Utf8,
-    }
-}
-
 /// The columns of all files together.
 struct Joined {
     columns: Vec<Profile>,
@@ -94,169 +71,60 @@ struct Joined {
     strict: bool,
 }
 
-/// What is known of a column.
-#[derive(Debug, Clone)]
-struct Profile {
-    column: Column,
-    types: Types,
-}
-
-/// What the values of a column are.
-#[derive(Debug, Clone)]
-enum Types {
-    /// Texts, as they read: each set that is the one of some file.
-    Seen(Vec<Guesses>),
-    /// The type that the file says.
-    Said(DataType),
-}
-
-impl Profile {
-    fn data_type(&self, options: &ReadOptions) -> DataType {
-        match (options.declared(&self.column.name), &self.types) {
-            (Some(declared), _) => declared.clone(),
-            (None, Types::Seen(files)) => together(files).joined().data_type(),
-            (None, Types::Said(data_type)) => data_type.clone(),
-        }
-    }
-
-    /// Whether a column of type `known` holds some values of every file, and the others
-    /// have no type in common with them.
-    fn is_sporadic(&self, known: &DataType, options: &ReadOptions) -> bool {
-        match &self.types {
-            Types::Seen(files) => {
-                options.bad_records == BadRecords::Reject
-                    && options.declared(&self.column.name).is_none()
-                    && *known != DataType::Utf8
-                    && together(files).joined() == Guess::Text
-                    && files.iter().all(|file| file.some_fit(known))
-            }
-            Types::Said(_) => false,
-        }
-    }
-
-    fn field(&self, data_type: DataType) -> Field {
-        let field = Field::new(&self.column.name, data_type, true);
-        match &self.column.original {
-            Some(original) => field.with_metadata(HashMap::from([(
-                ORIGINAL_NAME_KEY.to_owned(),
-                original.clone(),
-            )])),
-            None => field,
-        }
-    }
-
-    fn join(&mut self, other: &Self) {
-        self.types = match (&self.types, &other.types) {
-            (Types::Seen(one), Types::Seen(other)) => {
-                let mut files = one.clone();
-                files.extend(other.iter().filter(|file| !one.contains(file)));
-                Types::Seen(files)
-            }
-            (Types::Said(one), Types::Said(other)) => Types::Said(wider(one, other)),
-            (Types::Said(said), Types::Seen(seen)) | (Types::Seen(seen), Types::Said(said)) => {
-                Types::Said(wider(said, &together(seen).joined().data_type()))
-            }
-        };
-    }
-}
-
-/// What the values of all files are.
-fn together(files: &[Guesses]) -> Guesses {
-    let files = files.iter().copied();
-    files.fold(Guesses::default(), Guesses::and)
-}
-
-/// What one file says about its columns.
-struct Outline {
-    file: String,
-    columns: Vec<Profile>,
-    strict: bool,
-}
-
-async fn outline_all(
+/// Joins what the files say. Most files of a set say the same: one look is enough for all
+/// that share an outline.
+async fn join_all(
     files: &[SourceFile],
     options: &ReadOptions,
 ) -> Result<Option<Joined>, IngestError> {
     options.check()?;
     let shared = Arc::new(options.clone());
-    let mut outlines = futures::stream::iter(files.to_vec())
-        .map(|file| {
-            let options = Arc::clone(&shared);
-            in_background(file.path.clone(), move || outline(&file, &options))
-        })
+    let mut outlines = futures::stream::iter(files)
+        .map(|file| outline_of(file, &shared))
         .buffered(parallel_files());
-    let Some(first) = outlines.try_next().await? else {
+    let Some((first, outline)) = outlines.try_next().await? else {
         return Ok(None);
     };
     let mut joined = Joined {
-        columns: first.columns.clone(),
-        strict: first.strict,
+        columns: outline.columns.clone(),
+        strict: outline.strict,
     };
-    let mut last = first.file.clone();
-    while let Some(outline) = outlines.try_next().await? {
-        merge(&mut joined, &first.file, &outline, options)?;
-        last = outline.file;
+    let mut seen = HashSet::from([Arc::as_ptr(&outline)]);
+    // Held on to, so that no address is used twice.
+    let mut kept = vec![outline];
+    let mut last = first;
+    while let Some((file, outline)) = outlines.try_next().await? {
+        last = file;
+        if seen.insert(Arc::as_ptr(&outline)) {
+            merge(&mut joined, first, file, &outline, options)?;
+            kept.push(outline);
+        }
     }
-    check_declared(&joined, &last, options)?;
+    check_declared(&joined, last, options)?;
     Ok(Some(joined))
 }
 
-fn outline(file: &SourceFile, options: &ReadOptions) -> Result<Outline, IngestError> {
-    let format = format_of(file, options)?;
-    if format == Format::Parquet {
-        let schema = parquet_schema(file, options)?;
-        let columns = schema.into_iter().map(|(column, data_type)| Profile {
-            column,
-            types: Types::Said(data_type),
-        });
-        return Ok(Outline {
-            file: file.path.clone(),
-            columns: columns.collect(),
-            strict: true,
-        });
-    }
-    let mut records = Records::open(file, format, options)?;
-    let mut guesses = vec![Guesses::default(); records.columns().list().len()];
-    let mut row = 0;
-    while let Some(found) = records.advance()? {
-        row += 1;
-        if let Some(fault) = found.fault {
-            if options.bad_records == BadRecords::Reject {
-                continue;
-            }
-            return Err(IngestError::BadRecord {
-                file: file.path.clone(),
-                row,
-                line: found.line,
-                fault: Box::new(fault),
-            });
+/// The outline of a file, which is read when it is not known.
+async fn outline_of<'a>(
+    file: &'a SourceFile,
+    options: &Arc<ReadOptions>,
+) -> Result<(&'a str, Arc<Outline>), IngestError> {
+    let outline = match &file.outline {
+        Some(outline) => Arc::clone(outline),
+        None => {
+            let (source, options) = (file.clone(), Arc::clone(options));
+            let read = move || Ok(Arc::new(outline(&source, &options)?.0));
+            in_background(file.path.clone(), read).await?
         }
-        guesses.resize(records.columns().list().len(), Guesses::default());
-        for (column, kind, text) in records.values().iter() {
-            let guesses = &mut guesses[column];
-            if !guesses.is_settled() && !options.null_values.iter().any(|null| null == text) {
-                guesses.add(Guess::of_value(kind, text, options.decimal_comma));
-            }
-        }
-    }
-    guesses.resize(records.columns().list().len(), Guesses::default());
-    let columns = records.columns().list().iter().zip(guesses);
-    Ok(Outline {
-        file: file.path.clone(),
-        columns: columns
-            .map(|(column, guesses)| Profile {
-                column: column.clone(),
-                types: Types::Seen(vec![guesses]),
-            })
-            .collect(),
-        strict: format == Format::Csv,
-    })
+    };
+    Ok((&file.path, outline))
 }
 
 /// Joins the columns of another file, by name.
 fn merge(
     joined: &mut Joined,
     first: &str,
+    file: &str,
     other: &Outline,
     options: &ReadOptions,
 ) -> Result<(), IngestError> {
@@ -289,7 +157,7 @@ fn merge(
         return Ok(());
     }
     Err(IngestError::Drift {
-        file: other.file.clone(),
+        file: file.to_owned(),
         against: first.to_owned(),
         differences,
     })

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    discover::SourceFile,
     encoding::{Decoder, Encoding},
     error::IngestError,
+    survey::SourceFile,
 };
 
 /// How much is read at a time, in bytes.
@@ -184,7 +184,7 @@ pub(super) fn peek(
 mod tests {
     use std::io::Write;
 
-    use super::*;
+    use super::{super::stamp::Seen, *};
 
     fn read_all(content: &[u8], encoding: Encoding, chunk_bytes: usize) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
@@ -195,6 +195,8 @@ mod tests {
             absolute,
             size_bytes: 0,
             content_hash: String::new(),
+            seen: Seen::default(),
+            outline: None,
         };
         let mut input = Input::open_with_chunks(&source, encoding, chunk_bytes).unwrap();
         let mut all = Vec::new();

@@ -5,11 +5,11 @@ use serde::de::IgnoredAny;
 
 use super::{
     csv::line_breaks,
-    discover::SourceFile,
     error::{Fault, IngestError},
     input::Input,
     options::{NameStyle, ReadOptions},
     record::{Columns, Found, Kind, MAX_RECORD_BYTES, Values},
+    survey::SourceFile,
 };
 
 /// Reads the records of one file, front to back.

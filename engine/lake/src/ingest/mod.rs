@@ -1,33 +1,41 @@
 //! Files on their way into the lakehouse: found, understood, streamed.
 //!
-//! [`expand_globs`] finds the files and hashes their content, [`infer_schema`]
-//! reads all of them for their columns' types, [`read`] streams their rows with
-//! `_file`, `_row` and `_ingested_at` added. CSV and JSON are cut into records first
+//! [`find_files`] finds the files, [`survey`] reads those that are not remembered for
+//! the hash of their content and for their columns, [`infer_schema`] joins these to one
+//! schema, [`read`] streams the rows with `_file`, `_row` and `_ingested_at` added. CSV and JSON are cut into records first
 //! and understood after: a record that cannot be taken goes to [`Rejects`] as it was,
 //! or ends the stream with an error that names its place, so that nothing is
 //! committed.
 
+mod column;
 mod csv;
 mod discover;
 mod encoding;
 mod error;
 mod format;
+mod guess;
 mod infer;
 mod input;
 mod json;
 mod options;
+mod outline;
+mod parse;
 mod read;
 mod record;
 mod rejects;
-mod value;
+mod stamp;
+mod survey;
 
-pub use discover::{SourceFile, Unmatched, expand_globs};
+pub use discover::{FoundFile, Unmatched, find_files};
 pub use encoding::Encoding;
 pub use error::{Difference, Fault, IngestError};
 pub use infer::infer_schema;
 pub use options::{BadRecords, Format, NameStyle, ReadOptions, parse_type, type_name, type_names};
+pub use outline::Outline;
 pub use read::{output_schema, own_columns, read};
 pub use rejects::{Rejects, RejectsSeen, rejects_schema};
+pub use stamp::{Seen, Stamp};
+pub use survey::{FileMemory, RememberedFile, SourceFile, identify, survey};
 
 /// The column that holds a row's file: relative to the pipeline, with `/`.
 pub const FILE_COLUMN: &str = "_file";

@@ -4,6 +4,9 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{encoding::Encoding, error::IngestError};
 
+/// Raised when a release finds other columns in the same file.
+const OUTLINES: &str = "outlines 1";
+
 /// How headers become column names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NameStyle {
@@ -101,6 +104,19 @@ impl ReadOptions {
             });
         }
         Ok(())
+    }
+
+    /// What stands for this way of reading a file: as long as it is the same, what a
+    /// file's columns are does not change unless the file does. How many rows a batch
+    /// holds, and whether columns may change, is no part of it.
+    pub fn identity(&self) -> String {
+        let options = Self {
+            evolve: false,
+            batch_rows: 0,
+            ..self.clone()
+        };
+        let text = format!("{OUTLINES} {options:?}");
+        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
     pub(super) fn declared(&self, column: &str) -> Option<&DataType> {

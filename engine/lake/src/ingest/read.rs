@@ -22,13 +22,13 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN,
-    discover::SourceFile,
+    column::{ColumnBuilder, in_words},
     error::{Difference, Fault, IngestError},
     format::{ParquetFile, format_of},
     options::{BadRecords, Format, ReadOptions},
     record::{Column, Kind, Records},
     rejects::{RejectBuilder, Rejects},
-    value::{ColumnBuilder, in_words},
+    survey::SourceFile,
 };
 
 /// How many batches of one file wait to be taken.

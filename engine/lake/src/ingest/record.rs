@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use super::{
     FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN,
     csv::CsvRecords,
-    discover::SourceFile,
     error::{Fault, IngestError},
     json::JsonRecords,
     options::{Format, NameStyle, ReadOptions},
+    survey::SourceFile,
 };
 use crate::name::{FORBIDDEN_IN_COLUMNS, snake_case};
 

@@ -14,7 +14,7 @@ use arrow::{
 };
 use tokio::sync::mpsc;
 
-use super::{FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN, discover::SourceFile, error::Fault};
+use super::{FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN, error::Fault, survey::SourceFile};
 
 /// How many bytes of bad records wait in memory for one file, about.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;

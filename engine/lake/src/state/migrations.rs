@@ -13,7 +13,7 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -24,6 +24,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "tracking",
         include_str!("../../migrations/0003_tracking.sql"),
+    ),
+    (
+        4,
+        "file memory",
+        include_str!("../../migrations/0004_file_memory.sql"),
     ),
 ];
 

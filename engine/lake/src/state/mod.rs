@@ -12,6 +12,7 @@ mod asset_keys;
 mod commit_record;
 mod connection;
 mod error;
+mod file_memory;
 mod files;
 mod logged;
 mod migrations;

@@ -21,7 +21,10 @@ use serde_json::{Map, Value, json};
 use sluice_lake::{
     LakeError, Lakehouse, TableName,
     delta::{CommitInfo, WriteMode, Written},
-    ingest::{IngestError, ReadOptions, SourceFile, Unmatched, expand_globs, infer_schema, read},
+    ingest::{
+        FileMemory, IngestError, ReadOptions, SourceFile, Unmatched, find_files, identify,
+        infer_schema, read,
+    },
 };
 use tempfile::TempDir;
 
@@ -56,7 +59,8 @@ impl TestLake {
 
     pub(crate) async fn find(&self, patterns: &[&str]) -> Result<Vec<SourceFile>, IngestError> {
         let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
-        expand_globs(&self.source_dir(), &patterns, Unmatched::Refuse).await
+        let found = find_files(&self.source_dir(), &patterns, Unmatched::Refuse).await?;
+        identify(found, &FileMemory::new()).await
     }
 
     /// Every file of the folder, through inference, as one batch for each read.

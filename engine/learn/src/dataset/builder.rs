@@ -13,6 +13,7 @@ use super::{Dataset, DatasetSpec, Split, Splits, Straddling};
 use crate::error::LearnError;
 use crate::features::{FeaturePlan, category_texts, numbers};
 use crate::nearest::nearest;
+use crate::sql_type::SqlType;
 
 /// Takes a table's batches in any order and builds its splits.
 #[derive(Debug)]
@@ -335,6 +336,6 @@ fn checked_column<'b>(
     if *column.data_type() == selected.data_type {
         Ok(column)
     } else {
-        Err(changed(format!("type {}", column.data_type())))
+        Err(changed(format!("type {}", SqlType(column.data_type()))))
     }
 }

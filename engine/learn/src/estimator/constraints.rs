@@ -61,6 +61,11 @@ impl Constraints {
             .collect()
     }
 
+    /// Whether nothing is constrained.
+    pub(super) fn is_free(&self) -> bool {
+        self.monotone.is_empty() && self.interaction.is_empty()
+    }
+
     /// One constraint for each feature; none at all when nothing is constrained.
     pub(super) fn monotone(&self, features: &[Feature]) -> Vec<Monotone> {
         if self.monotone.is_empty() {

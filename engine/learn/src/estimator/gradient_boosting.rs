@@ -1,5 +1,7 @@
 //! Gradient-boosted trees, as XGBoost grows them.
 
+mod small;
+
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -11,13 +13,14 @@ use hessboost::data::DMatrix;
 use hessboost::error::HessboostError;
 use hessboost::metric::{CustomMetric, EvalMetric};
 use hessboost::model::BoostedModel;
-use hessboost::training::{RoundEval, TrainResult, Trainer};
+use hessboost::training::{RoundEval, Trainer};
 
 use super::class_weight::ClassWeight;
 use super::constraints::Constraints;
 use super::objective::Loss;
 use super::params::{Bounds, Param, Params};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
+use crate::boost::Boosted;
 use crate::dataset::Split;
 use crate::error::{LearnError, ParamError};
 use crate::features::{Feature, FeaturePlan, Target, Task};
@@ -275,10 +278,11 @@ impl GradientBoosting {
         &self,
         plan: &FeaturePlan,
         metric: &Metric,
+        method: TreeMethod,
     ) -> Result<TrainingParams, HessboostError> {
         let mut builder = TrainingParams::builder()
             .objective(self.loss.objective(&plan.label)?)
-            .tree_method(self.tree_method)
+            .tree_method(method)
             .sampling_method(self.sampling_method)
             .multi_strategy(self.multi_strategy)
             .monotone_constraints(self.constraints.monotone(&plan.features))
@@ -315,15 +319,15 @@ impl GradientBoosting {
         builder.build()
     }
 
-    /// Boosts, and gives the watched metric after each round besides the result.
+    /// Boosts.
     fn boost(
         &self,
         plan: &FeaturePlan,
         train: &DMatrix,
         validation: Option<&DMatrix>,
         options: &FitOptions<'_>,
-    ) -> Result<(TrainResult, Vec<f64>), HessboostError> {
-        let params = self.training_params(plan, options.metric)?;
+    ) -> Result<Boosted, HessboostError> {
+        let params = self.training_params(plan, options.metric, self.tree_method)?;
         let mut history = Vec::new();
         let mut trainer = Trainer::new(&params, train, self.rounds);
         if let Some(validation) = validation {
@@ -349,7 +353,12 @@ impl GradientBoosting {
                 })
             })
             .train()?;
-        Ok((result, history))
+        let best = result.model.best_iteration();
+        Ok(Boosted {
+            model: keep_best(result.model, best)?,
+            best,
+            history,
+        })
     }
 }
 
@@ -368,18 +377,20 @@ impl Estimator for GradientBoosting {
             source,
         };
         let train = self.class_weight.weigh(data, refused)?;
-        let (result, history) = self
-            .boost(data.plan(), &train, data.validation(), options)
-            .map_err(refused)?;
+        let boosted = self.boost_small(data, &train, options).map_err(refused)?;
+        let boosted = match boosted {
+            Some(boosted) => boosted,
+            None => self
+                .boost(data.plan(), &train, data.validation(), options)
+                .map_err(refused)?,
+        };
         options.check_cancelled()?;
-        let best = result.model.best_iteration();
-        let booster = keep_best(result.model, best).map_err(refused)?;
-        let model = Model::new(NAME, std::sync::Arc::clone(data.plan()), booster);
+        let model = Model::new(NAME, std::sync::Arc::clone(data.plan()), boosted.model);
         Ok(Fitted {
-            best_iteration: best,
+            best_iteration: boosted.best,
             iterations: model.iterations(),
             importance: model.importance(),
-            history,
+            history: boosted.history,
             model,
         })
     }

@@ -9,6 +9,7 @@ use hessboost::data::{DMatrix, FeatureType};
 use hessboost::error::HessboostError;
 use serde::{Deserialize, Serialize};
 
+use crate::boost::{BinCache, Binned};
 use crate::dataset::Dataset;
 use crate::error::LearnError;
 use crate::features::{FeatureKind, FeaturePlan};
@@ -76,12 +77,15 @@ pub struct Fitted {
 }
 
 /// The matrices of a train and a validation split, which any number of fits share: the
-/// values are borrowed from the data set, and the learner bins them once.
+/// values are borrowed from the data set, and are binned once.
 #[derive(Debug, Clone)]
 pub struct TrainingSet {
     plan: Arc<FeaturePlan>,
     train: DMatrix,
     validation: Option<DMatrix>,
+    /// The values of both.
+    values: (Arc<Vec<f32>>, Option<Arc<Vec<f32>>>),
+    bins: Arc<BinCache>,
 }
 
 impl TrainingSet {
@@ -99,6 +103,11 @@ impl TrainingSet {
         let validation = validation.filter(|data| !data.is_empty());
         Ok(Self {
             plan: Arc::clone(train.plan()),
+            values: (
+                train.shared_values(),
+                validation.map(Dataset::shared_values),
+            ),
+            bins: Arc::default(),
             train: matrix(train, train.weights()).map_err(refused)?,
             // Metrics count all rows alike.
             validation: validation
@@ -118,6 +127,17 @@ impl TrainingSet {
 
     pub(crate) fn validation(&self) -> Option<&DMatrix> {
         self.validation.as_ref()
+    }
+
+    /// The rows of both splits in at most `max_bin` bins a feature; `None` when a table is too
+    /// wide for that. Made once for all fits.
+    pub(crate) fn binned(&self, max_bin: usize) -> Option<(Binned, Option<Binned>)> {
+        self.bins.get(max_bin, || {
+            let (train, validation) = &self.values;
+            let binned = Binned::new(train, self.plan.features.len(), max_bin)?;
+            let others = validation.as_ref().map(|values| binned.others(values));
+            Some((binned, others))
+        })
     }
 }
 

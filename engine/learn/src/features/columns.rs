@@ -19,6 +19,25 @@ pub(crate) enum Numbers {
 }
 
 impl Numbers {
+    /// The values in order, those beyond the range of `f32` as its largest.
+    pub(crate) fn singles(&self) -> Vec<f32> {
+        match self {
+            Self::Floats(values) => {
+                let single = |value: &f64| value.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
+                let mut singles: Vec<f32> = values.values().iter().map(single).collect();
+                if let Some(nulls) = values.nulls().filter(|nulls| nulls.null_count() > 0) {
+                    for (single, present) in singles.iter_mut().zip(nulls) {
+                        if !present {
+                            *single = f32::NAN;
+                        }
+                    }
+                }
+                singles
+            }
+            other => other.iter().map(|value| value as f32).collect(),
+        }
+    }
+
     /// The values in order.
     pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = f64> + '_> {
         match self {

@@ -4,14 +4,20 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod batch_prediction;
 mod curves;
 mod dataset;
+mod deep_bert;
+mod deep_fixtures;
+mod deep_gradients;
+mod deep_tokenizer;
 mod digest;
 mod estimators;
 mod metrics;
 mod model;
 mod quality;
 mod samplers;
+mod small_tables;
 mod sweep;
 mod sweep_resume;
 mod tables;

@@ -99,7 +99,7 @@ pub(crate) fn red_and_white_wine() -> Option<Table> {
 
 /// Says that the test of this thread is skipped: aloud, and in the file that
 /// `SLUICE_SKIPPED_TESTS` names, for CI to list.
-fn say_skipped(why: &str) {
+pub(crate) fn say_skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("SKIPPED: {test}: {why}");
     println!("{line}");

@@ -6,6 +6,7 @@ mod models;
 mod rebuilt;
 mod recorded;
 mod rejected;
+mod remembered;
 mod rules;
 mod same_rows;
 mod wine;

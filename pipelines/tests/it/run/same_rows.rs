@@ -93,7 +93,7 @@ async fn projects_of_one_lakehouse_share_their_trainings() {
     let sandbox = apart(FOREST);
     let other = FOREST
         .replace("as: wine", "as: grapes")
-        .replace("forest:", "trees:");
+        .replace("  forest:", "  trees:");
     sandbox.write("other.yaml", format!("pipeline: other\n{other}"));
     let unregistered = FOREST.lines().filter(|line| !line.contains("register:"));
     let unregistered: Vec<&str> = unregistered.collect();

@@ -1,0 +1,187 @@
+//! Tokenizers: read from a `tokenizer.json` or trained, and applied with our own settings.
+//!
+//! A `tokenizer.json` carries its own truncation and padding (that of all-MiniLM-L6-v2 cuts
+//! at 128 and pads to 128). Both stay in the file and are never applied: how long a text
+//! may be is said where it is encoded, and padding is the batch's business.
+
+mod training;
+
+pub use training::{TokenizerKind, TokenizerSpec};
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationParams};
+
+use super::error::DeepError;
+
+/// A text as tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// Their numbers, with those of special tokens.
+    pub ids: Vec<u32>,
+    /// How many of them belong to the first text of a pair: all, where there is no second.
+    pub first: usize,
+}
+
+impl Tokens {
+    fn of(encoding: &Encoding) -> Self {
+        let types = encoding.get_type_ids().iter();
+        Self {
+            ids: encoding.get_ids().to_vec(),
+            first: types.take_while(|kind| **kind == 0).count(),
+        }
+    }
+}
+
+/// A tokenizer, shared by all that use it.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    json: Arc<str>,
+    inner: Arc<Tokenizer>,
+    last_id: u32,
+}
+
+impl TextTokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or describes no tokenizer.
+    pub fn read(path: &Path) -> Result<Self, DeepError> {
+        let json = fs::read_to_string(path).map_err(DeepError::io("read", path))?;
+        Self::from_json(json, &format!("be read from {}", path.display()))
+    }
+
+    /// Reads the content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// Text that describes no tokenizer.
+    pub fn parse(json: impl Into<String>) -> Result<Self, DeepError> {
+        Self::from_json(json.into(), "be read")
+    }
+
+    fn from_json(json: String, action: &str) -> Result<Self, DeepError> {
+        let failed = |source| DeepError::Tokenizer {
+            action: action.to_owned(),
+            source,
+        };
+        let mut inner = Tokenizer::from_bytes(json.as_bytes()).map_err(failed)?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(failed)?;
+        let last_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        Ok(Self {
+            json: json.into(),
+            inner: Arc::new(inner),
+            last_id,
+        })
+    }
+
+    /// The content of its `tokenizer.json`, as it was read.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// How many tokens it knows.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The largest number of a token.
+    pub fn last_id(&self) -> u32 {
+        self.last_id
+    }
+
+    /// The number of `token`.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The text of `ids`, without special tokens.
+    ///
+    /// # Errors
+    ///
+    /// A decoder that refuses.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, DeepError> {
+        self.inner
+            .decode(ids, true)
+            .map_err(|source| DeepError::Tokenizer {
+                action: "decode tokens".to_owned(),
+                source,
+            })
+    }
+
+    /// An encoder that cuts texts at `max_length` tokens, special tokens included; `None`
+    /// cuts nothing. Of a pair, the longer text is cut first.
+    ///
+    /// # Errors
+    ///
+    /// A length with no room for a token beside the special ones.
+    pub fn encoder(&self, max_length: Option<usize>) -> Result<TextEncoder, DeepError> {
+        let Some(max_length) = max_length else {
+            return Ok(TextEncoder {
+                inner: Arc::clone(&self.inner),
+            });
+        };
+        let added = self.inner.get_post_processor().map_or(0, |processor| {
+            tokenizers::PostProcessor::added_tokens(processor, true)
+        });
+        let wrong = |source| DeepError::Tokenizer {
+            action: format!("cut texts at {max_length} tokens"),
+            source,
+        };
+        if max_length <= added {
+            let reason = format!(
+                "it adds up to {added} special tokens, so `max_length` must be {} or more",
+                added + 1
+            );
+            return Err(wrong(reason.into()));
+        }
+        let mut inner = Tokenizer::clone(&self.inner);
+        let cut = TruncationParams {
+            max_length,
+            ..TruncationParams::default()
+        };
+        inner.with_truncation(Some(cut)).map_err(wrong)?;
+        Ok(TextEncoder {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+/// A tokenizer with a length to cut at.
+#[derive(Debug, Clone)]
+pub struct TextEncoder {
+    inner: Arc<Tokenizer>,
+}
+
+impl TextEncoder {
+    /// Each text as tokens, in order, on the threads of rayon's current pool.
+    ///
+    /// # Errors
+    ///
+    /// A text that the tokenizer refuses.
+    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Tokens>, DeepError> {
+        self.encode_all(texts.iter().map(|&text| text.into()).collect())
+    }
+
+    /// Each pair of texts as tokens, as [`encode`](Self::encode).
+    ///
+    /// # Errors
+    ///
+    /// A text that the tokenizer refuses.
+    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<Tokens>, DeepError> {
+        self.encode_all(pairs.iter().map(|&pair| pair.into()).collect())
+    }
+
+    fn encode_all(&self, inputs: Vec<EncodeInput<'_>>) -> Result<Vec<Tokens>, DeepError> {
+        let encodings = self.inner.encode_batch_fast(inputs, true);
+        let encodings = encodings.map_err(|source| DeepError::Tokenizer {
+            action: "encode texts".to_owned(),
+            source,
+        })?;
+        Ok(encodings.iter().map(Tokens::of).collect())
+    }
+}
