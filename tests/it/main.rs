@@ -16,4 +16,5 @@ mod slt;
 mod sweeps;
 mod tags;
 mod tasks;
+mod validation;
 mod wine;

@@ -7,6 +7,7 @@
 
 mod builder;
 mod digest;
+mod folds;
 mod label;
 mod order;
 mod spec;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use builder::DatasetBuilder;
+pub use folds::{FOLDS, FoldSpec, Folds};
 pub use spec::DatasetSpec;
 
-use crate::features::{FeaturePlan, Task};
+use crate::features::{FeatureKind, FeaturePlan, Task};
 
 /// The column that says which split a row belongs to.
 pub const SPLIT_COLUMN: &str = "_split";
@@ -135,6 +137,46 @@ impl Dataset {
         self.plan.label.task
     }
 
+    /// The data set of some of the rows, in this order.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        let width = self.plan.features.len();
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            values.extend_from_slice(self.row(row));
+        }
+        let of = |values: &[f32]| -> Vec<f32> { rows.iter().map(|&row| values[row]).collect() };
+        let weights = self.weights().map(of);
+        Self::new(Arc::clone(&self.plan), values, of(&self.labels), weights)
+    }
+
+    /// The same rows, with the categories that no row of `known` has as missing values: what
+    /// a model of those rows would see.
+    pub(crate) fn with_categories_of(mut self, known: &Self, rows: &[usize]) -> Self {
+        let width = self.plan.features.len();
+        for (position, feature) in self.plan.features.iter().enumerate() {
+            let FeatureKind::Category { values } = &feature.kind else {
+                continue;
+            };
+            let mut seen = vec![false; values.len()];
+            for &row in rows {
+                let code = known.values[row * width + position];
+                if !code.is_nan() {
+                    seen[code as usize] = true;
+                }
+            }
+            if seen.iter().all(|seen| *seen) {
+                continue;
+            }
+            let column = Arc::make_mut(&mut self.values).iter_mut();
+            for value in column.skip(position).step_by(width) {
+                if !value.is_nan() && !seen[*value as usize] {
+                    *value = f32::NAN;
+                }
+            }
+        }
+        self
+    }
+
     /// One row's features.
     pub fn row(&self, row: usize) -> &[f32] {
         let width = self.plan.features.len();
@@ -153,7 +195,8 @@ pub struct Straddling {
 }
 
 /// A table's three splits. All share one feature plan; a split may be empty, except
-/// train.
+/// train. Where rows are dealt into folds, those of the validation part are among the train
+/// rows, and `validation` is empty.
 #[derive(Debug, Clone)]
 pub struct Splits {
     /// What models are fitted on; every class occurs.
@@ -164,6 +207,8 @@ pub struct Splits {
     pub test: Dataset,
     /// Rows that other splits share with the train split.
     pub straddling: Straddling,
+    /// The folds of the train rows, where there are any.
+    pub folds: Option<Folds>,
 }
 
 impl Splits {

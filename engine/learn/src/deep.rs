@@ -9,6 +9,7 @@
 //! 3. [`parameters`]: weights by Hugging Face's names, read from safetensors or drawn.
 //! 4. [`bert`]: the encoder and its heads.
 //! 5. [`loss`] and [`optimizer`]: what becomes smaller, and how.
+//! 6. [`trainer`]: the loop, with checkpoints and evaluations.
 
 pub mod bert;
 pub mod error;
@@ -18,5 +19,6 @@ pub mod op;
 pub mod optimizer;
 pub mod parameters;
 pub mod tokenizer;
+pub mod trainer;
 
 pub use error::DeepError;

@@ -72,10 +72,11 @@ impl std::error::Error for ParamError {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LearnError {
-    /// A column that `label:`, `exclude:` or `categorical:` names is not in the table.
+    /// A column that `label:`, `exclude:`, `categorical:`, `weight:` or `by:` names is not in
+    /// the table.
     #[error("`{role}:` names column `{column}`, which the table does not have{}", hint(.nearest.as_ref()))]
     UnknownColumn {
-        /// The key that names it: `label`, `exclude` or `categorical`.
+        /// The key that names it: `label`, `exclude`, `categorical`, `weight` or `by`.
         role: &'static str,
         /// The name as written.
         column: String,
@@ -314,6 +315,73 @@ pub enum LearnError {
         /// All names.
         known: Vec<&'static str>,
     },
+    /// A metric about which no threshold decides.
+    #[error(
+        "`{name}` is {}: use {}",
+        if *.known { "not decided by a threshold".to_owned() } else { format!("no metric{}", hint(.nearest.as_ref())) },
+        usable.join(", ")
+    )]
+    NoThresholdMetric {
+        /// The name as written.
+        name: String,
+        /// Whether there is such a metric.
+        known: bool,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+        /// Those about which one does.
+        usable: Vec<&'static str>,
+    },
+    /// No threshold reaches what it must.
+    #[error(
+        "no threshold gives, on the validation rows, {}: ask for less in `at_least:`, or find a better model",
+        .wanted.iter().map(|(name, least, most)| format!("{name} at least {least} (at most {most:.4})")).collect::<Vec<_>>().join(" and ")
+    )]
+    NoThreshold {
+        /// Metrics, what they must reach, and the most that each reaches by itself.
+        wanted: Vec<(&'static str, f64, f64)>,
+    },
+    /// A class whose probability cannot be calibrated.
+    #[error(
+        "label `{column}` is {value} in no validation row (of a weight above 0), so `calibrate:` cannot tell how often it comes true: make the validation part larger, split otherwise, or write `validate: {{folds: 5}}`"
+    )]
+    NothingToCalibrate {
+        /// The label.
+        column: String,
+        /// The class.
+        value: String,
+    },
+    /// Fewer groups of rows than folds.
+    #[error(
+        "{groups} groups of rows{} cannot be dealt into {folds} folds: {}",
+        .class.as_ref().map_or_else(String::new, |class| format!(" whose label is {class}")),
+        if *.by { "ask for fewer folds, or for other columns in `by:`" } else { "ask for fewer folds (equal rows are one group)" }
+    )]
+    TooFewForFolds {
+        /// Groups of rows.
+        groups: usize,
+        /// The class of which there are so few; `None` when it is about all rows.
+        class: Option<String>,
+        /// The folds asked for.
+        folds: usize,
+        /// Whether columns say which rows belong together.
+        by: bool,
+    },
+    /// A column of `by:` whose values cannot be compared as text.
+    #[error(
+        "`by:` names column `{column}` of type {}: rows are kept together by text, numbers, booleans, dates and times",
+        SqlType(data_type)
+    )]
+    GroupType {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// A pruner and folds.
+    #[error(
+        "a pruner compares trials round by round on one validation part; with `validate:` each fold has rounds of its own, so leave one of the two out"
+    )]
+    PrunedFolds,
     /// What a sweep maximizes or minimizes cannot be used.
     #[error("`{written}` cannot select a trial: {reason}")]
     Objective {

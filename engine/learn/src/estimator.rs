@@ -3,11 +3,13 @@
 //! Adding an estimator is one file that exports an [`Entry`], and one line in
 //! [`ESTIMATORS`].
 
+mod booster;
 mod class_weight;
 mod constraints;
+mod feature_weights;
 mod gradient_boosting;
 mod objective;
-mod params;
+pub(crate) mod params;
 mod random_forest;
 mod training;
 
@@ -36,6 +38,21 @@ pub trait Estimator: fmt::Debug + Send + Sync {
     ///
     /// A refused parameter or data set, a missing validation split, cancellation.
     fn fit(&self, data: &TrainingSet, options: &FitOptions<'_>) -> Result<Fitted, LearnError>;
+
+    /// Fits a model of so many rounds of boosting without looking at a validation split. What
+    /// has no rounds is fitted as ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fit`].
+    fn fit_rounds(
+        &self,
+        data: &TrainingSet,
+        _rounds: usize,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        self.fit(data, options)
+    }
 
     /// The parameters that do not go with what a model takes and gives.
     fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError>;
@@ -181,6 +198,20 @@ impl EstimatorSpec {
         let plan = data.plan();
         self.check(&plan.features, plan.label.target())?;
         self.estimator.fit(data, options)
+    }
+
+    /// As [`Estimator::fit_rounds`], on the current rayon pool.
+    ///
+    /// # Errors
+    ///
+    /// As [`Estimator::fit`].
+    pub(crate) fn fit_rounds_shared(
+        &self,
+        data: &TrainingSet,
+        rounds: usize,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        self.estimator.fit_rounds(data, rounds, options)
     }
 }
 

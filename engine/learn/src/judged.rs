@@ -63,7 +63,8 @@ impl<'m> Judged<'m> {
         let label = &self.model.plan().label;
         let (known, seen) = (label.outputs(), self.codes.len());
         if label.task != Task::Multiclass || seen == known {
-            return metric.compute(label.task, &self.labels, &self.scores);
+            let threshold = self.model.settled().threshold;
+            return metric.compute_at(threshold, label.task, &self.labels, &self.scores);
         }
         // Classes that the model does not know have probability 0.
         let mut scores = Vec::with_capacity(self.labels.len() * seen);

@@ -8,14 +8,18 @@
 //!    inside the model, so that training, SQL and HTTP share one code path.
 //! 3. [`estimator`]: names and parameters as users write them become a checked
 //!    [`estimator::EstimatorSpec`], which fits a [`model::Model`].
-//! 4. [`metric`], [`curves`] and [`explain`]: scikit-learn's definitions, in one registry;
+//! 4. [`validate`]: a fit and what it is worth on rows that it did not see, of one part or of
+//!    folds; [`finish`] settles there how probabilities are calibrated ([`calibration`]) and
+//!    from which one on a row is positive ([`threshold`]).
+//! 5. [`metric`], [`curves`] and [`explain`]: scikit-learn's definitions, in one registry;
 //!    the curves behind them; and SHAP values.
-//! 5. [`judged`]: a model's figures on rows of any table.
-//! 6. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
-//! 7. [`compute`]: the threads that all of them share.
+//! 6. [`judged`]: a model's figures on rows of any table.
+//! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
+//! 8. [`compute`]: the threads that all of them share.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
+pub mod calibration;
 pub mod compute;
 pub mod curves;
 pub mod dataset;
@@ -24,12 +28,15 @@ pub mod error;
 pub mod estimator;
 pub mod explain;
 pub mod features;
+pub mod finish;
 pub mod judged;
 pub mod metric;
 pub mod model;
 pub mod search;
 pub mod sql_type;
 pub mod sweep;
+pub mod threshold;
+pub mod validate;
 
 mod boost;
 mod forest;
@@ -38,8 +45,10 @@ mod parallel;
 mod random;
 
 pub use compute::{ComputeBudget, Seat};
-pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, Split, Splits};
+pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, FoldSpec, Split, Splits};
 pub use error::{LearnError, ParamError};
 pub use estimator::{EstimatorSpec, FitOptions, Fitted};
 pub use features::{FeaturePlan, Task};
+pub use finish::{Finish, Settled};
 pub use model::Model;
+pub use validate::{Validated, Validator};

@@ -13,6 +13,7 @@ use multiclass::ClassScores;
 pub(crate) use multiclass::most_probable;
 pub(crate) use ranking::{Auc, cumulative_counts};
 pub use threshold::Confusion;
+pub(crate) use threshold::is_positive;
 
 use crate::error::LearnError;
 use crate::features::Task;
@@ -53,6 +54,8 @@ impl Goal {
 
 /// Of labels `[rows]` and one score a row.
 type OfRows = fn(&[f32], &[f64]) -> f64;
+/// Of how many rows of each of two classes are predicted right and wrong.
+type OfCounts = fn(&Confusion) -> f64;
 /// Of labels `[rows]` and a score for each class.
 type OfClasses = fn(&[f32], ClassScores<'_>) -> f64;
 
@@ -65,6 +68,8 @@ pub struct Metric {
     /// Which values are better.
     pub goal: Goal,
     binary: Option<OfRows>,
+    /// For two classes, where nothing but the predicted class counts.
+    counted: Option<OfCounts>,
     multiclass: Option<OfClasses>,
     regression: Option<OfRows>,
 }
@@ -79,23 +84,23 @@ pub static METRICS: &[Metric] = &[
         .binary(threshold::log_loss)
         .multiclass(multiclass::log_loss),
     larger("accuracy")
-        .binary(threshold::accuracy)
+        .counted(threshold::accuracy)
         .multiclass(multiclass::accuracy),
     larger("precision")
-        .binary(threshold::precision)
+        .counted(threshold::precision)
         .multiclass(multiclass::precision),
     larger("recall")
-        .binary(threshold::recall)
+        .counted(threshold::recall)
         .multiclass(multiclass::recall),
     larger("f1")
-        .binary(threshold::f1)
+        .counted(threshold::f1)
         .multiclass(multiclass::f1),
     larger("f1_weighted").multiclass(multiclass::f1_weighted),
     larger("balanced_accuracy")
-        .binary(threshold::balanced_accuracy)
+        .counted(threshold::balanced_accuracy)
         .multiclass(multiclass::balanced_accuracy),
     larger("mcc")
-        .binary(threshold::mcc)
+        .counted(threshold::mcc)
         .multiclass(multiclass::mcc),
     smaller("brier")
         .binary(threshold::brier)
@@ -114,6 +119,7 @@ const fn larger(name: &'static str) -> Metric {
         name,
         goal: Goal::Maximize,
         binary: None,
+        counted: None,
         multiclass: None,
         regression: None,
     }
@@ -130,6 +136,13 @@ impl Metric {
     const fn binary(self, compute: OfRows) -> Self {
         Self {
             binary: Some(compute),
+            ..self
+        }
+    }
+
+    const fn counted(self, compute: OfCounts) -> Self {
+        Self {
+            counted: Some(compute),
             ..self
         }
     }
@@ -164,10 +177,21 @@ impl Metric {
             })
     }
 
+    /// The metric of two classes whose rows are counted so; `None` where it depends on more
+    /// than the predicted class.
+    pub fn of_counts(&self, counts: &Confusion) -> Option<f64> {
+        self.counted.map(|compute| compute(counts))
+    }
+
+    /// Whether a threshold decides about it: only the predicted class of two counts.
+    pub fn is_counted(&self) -> bool {
+        self.counted.is_some()
+    }
+
     /// Whether the metric is defined for a task.
     pub fn judges(&self, task: Task) -> bool {
         match task {
-            Task::Binary => self.binary.is_some(),
+            Task::Binary => self.binary.is_some() || self.counted.is_some(),
             Task::Multiclass => self.multiclass.is_some(),
             Task::Regression => self.regression.is_some(),
         }
@@ -177,6 +201,18 @@ impl Metric {
     /// row-major for several classes. NaN where it is not defined: for another task, no
     /// row, a NaN among the predictions, or one class where more are needed.
     pub fn compute(&self, task: Task, labels: &[f32], scores: &[f64]) -> f64 {
+        self.compute_at(None, task, labels, scores)
+    }
+
+    /// The same, with a row of two classes predicted positive from a probability of
+    /// `threshold` on; without one above 0.5.
+    pub fn compute_at(
+        &self,
+        threshold: Option<f64>,
+        task: Task,
+        labels: &[f32],
+        scores: &[f64],
+    ) -> f64 {
         let width = scores.len().checked_div(labels.len()).unwrap_or(0);
         if width == 0
             || scores.len() != labels.len() * width
@@ -186,7 +222,10 @@ impl Metric {
             return f64::NAN;
         }
         let value = match task {
-            Task::Binary => self.binary.map(|compute| compute(labels, scores)),
+            Task::Binary => match self.counted {
+                Some(compute) => Some(compute(&Confusion::of(labels, scores, threshold))),
+                None => self.binary.map(|compute| compute(labels, scores)),
+            },
             Task::Multiclass => self
                 .multiclass
                 .map(|compute| compute(labels, ClassScores::new(scores, width))),
@@ -219,10 +258,29 @@ pub fn metrics_of(task: Task) -> impl Iterator<Item = &'static str> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ConfusionMatrix {
-    /// Of two classes, at probability 0.5.
+    /// Of two classes.
     Binary(Confusion),
     /// Of several: a row of counts for each actual class, a count for each predicted one.
     Classes(Vec<Vec<u64>>),
+}
+
+impl ConfusionMatrix {
+    /// The counts of several matrices of the same classes together; `None` of none.
+    pub(crate) fn sum(all: &[&Self]) -> Option<Self> {
+        let (first, rest) = all.split_first()?;
+        let mut sum = (*first).clone();
+        for other in rest {
+            match (&mut sum, other) {
+                (Self::Binary(sum), Self::Binary(other)) => sum.add(other),
+                (Self::Classes(sum), Self::Classes(other)) => {
+                    let counts = sum.iter_mut().flatten().zip(other.iter().flatten());
+                    counts.for_each(|(sum, count)| *sum += count);
+                }
+                _ => return None,
+            }
+        }
+        Some(sum)
+    }
 }
 
 /// All metrics of one split, and the confusion matrix.
@@ -247,16 +305,32 @@ impl Evaluation {
 /// All metrics of a task over labels `[rows]` and predictions as [`Metric::compute`] takes
 /// them. Rows count alike, whatever weight they had in the fit.
 pub fn evaluate(task: Task, labels: &[f32], scores: &[f64]) -> Evaluation {
+    evaluate_at(None, task, labels, scores)
+}
+
+/// The same, with a threshold as [`Metric::compute_at`] takes it.
+pub fn evaluate_at(
+    threshold: Option<f64>,
+    task: Task,
+    labels: &[f32],
+    scores: &[f64],
+) -> Evaluation {
     let width = scores.len().checked_div(labels.len()).unwrap_or(0);
     Evaluation {
         rows: labels.len(),
         metrics: METRICS
             .iter()
             .filter(|metric| metric.judges(task))
-            .map(|metric| (metric.name, metric.compute(task, labels, scores)))
+            .map(|metric| {
+                let value = metric.compute_at(threshold, task, labels, scores);
+                (metric.name, value)
+            })
             .collect(),
         confusion: match task {
-            Task::Binary => Some(ConfusionMatrix::Binary(Confusion::of(labels, scores))),
+            Task::Binary => {
+                let counts = Confusion::of(labels, scores, threshold);
+                Some(ConfusionMatrix::Binary(counts))
+            }
             Task::Multiclass => Some(ConfusionMatrix::Classes(
                 ClassScores::new(scores, width.max(1)).confusion(labels),
             )),

@@ -1,7 +1,11 @@
 //! A fitted model: its folder, and its predictions.
 //!
 //! A model's folder holds [`MODEL_FILE`], which Python's xgboost loads, and
-//! [`FEATURES_FILE`], the feature plan. Both are needed to apply it.
+//! [`FEATURES_FILE`], the feature plan and what was settled on the validation rows: the
+//! calibration of probabilities and the threshold. Both are needed to apply it. Python's
+//! xgboost knows the trees only, so its probabilities are those before calibration.
+
+mod dart;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +22,10 @@ use crate::dataset::Dataset;
 use crate::error::LearnError;
 use crate::estimator::FeatureImportance;
 use crate::features::{FeatureKind, FeaturePlan, Task};
+use crate::finish::Settled;
 use crate::forest::Forest;
-use crate::metric::most_probable;
+use crate::metric::{Evaluation, is_positive, most_probable};
+use crate::validate::evaluated;
 
 /// The trees, in XGBoost's JSON format.
 pub const MODEL_FILE: &str = "model.json";
@@ -27,8 +33,11 @@ pub const MODEL_FILE: &str = "model.json";
 pub const FEATURES_FILE: &str = "features.json";
 /// The version of the layout of [`FEATURES_FILE`].
 ///
-/// 1: binary labels only, without their type. 2: any label.
-const FEATURES_FORMAT: u32 = 2;
+/// 1: binary labels only, without their type. 2: any label. 3: a calibration or a threshold;
+/// a model that has neither is still written as 2.
+const FEATURES_FORMAT: u32 = 3;
+/// The format of a model that has neither calibration nor threshold.
+const PLAIN_FORMAT: u32 = 2;
 
 /// Rows that one thread predicts at a time.
 const PART_ROWS: usize = 8192;
@@ -39,6 +48,7 @@ pub struct Model {
     estimator: String,
     plan: Arc<FeaturePlan>,
     booster: Arc<BoostedModel>,
+    settled: Arc<Settled>,
     /// Its trees for many rows, made when first needed; `None` when that is not for them.
     forest: Arc<OnceLock<Option<Forest>>>,
 }
@@ -50,6 +60,8 @@ struct FeaturesFile {
     estimator: String,
     #[serde(flatten)]
     plan: FeaturePlan,
+    #[serde(flatten)]
+    settled: Settled,
 }
 
 impl Model {
@@ -58,8 +70,22 @@ impl Model {
             estimator: estimator.to_owned(),
             plan,
             booster: Arc::new(booster),
+            settled: Arc::default(),
             forest: Arc::default(),
         }
+    }
+
+    /// The same model, with what was settled on the validation rows.
+    pub(crate) fn with_settled(self, settled: Settled) -> Self {
+        Self {
+            settled: Arc::new(settled),
+            ..self
+        }
+    }
+
+    /// What was settled on the validation rows: calibration and threshold.
+    pub fn settled(&self) -> &Settled {
+        &self.settled
     }
 
     /// The name of the estimator that was fitted.
@@ -85,7 +111,7 @@ impl Model {
     /// The predictions for each row of columns in the plan's order (see
     /// [`FeaturePlan::bind`]): the probability of the positive class, the number, or of
     /// several classes the probability of each, row-major `[rows, classes]`. Probabilities
-    /// are within `[0, 1]`, and those of several classes sum to 1.
+    /// are calibrated if the model is, within `[0, 1]`, and those of several classes sum to 1.
     ///
     /// # Errors
     ///
@@ -100,7 +126,7 @@ impl Model {
         forest.margins(&mut margins, |feature, first, values| {
             values.copy_from_slice(&columns[feature][first..first + values.len()]);
         });
-        self.scores_of(&margins)
+        Ok(self.settled.calibrated(self.scores_of(&margins)?))
     }
 
     /// The predictions for each row of a row-major matrix `[rows, features]`; NaN is
@@ -110,6 +136,11 @@ impl Model {
     ///
     /// A matrix that is not whole rows, or holds infinite values.
     pub fn predict_rows(&self, values: &[f32]) -> Result<Vec<f64>, LearnError> {
+        Ok(self.settled.calibrated(self.uncalibrated_rows(values)?))
+    }
+
+    /// As [`Self::predict_rows`], before calibration.
+    fn uncalibrated_rows(&self, values: &[f32]) -> Result<Vec<f64>, LearnError> {
         if values.is_empty() {
             return Ok(Vec::new());
         }
@@ -176,15 +207,35 @@ impl Model {
         self.predict_rows(data.values())
     }
 
+    /// The predictions for each row of a data set before calibration: what the trees say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::predict_rows`].
+    pub fn predict_uncalibrated(&self, data: &Dataset) -> Result<Vec<f64>, LearnError> {
+        self.uncalibrated_rows(data.values())
+    }
+
+    /// All metrics of the model's predictions for a data set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::predict_rows`].
+    pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation, LearnError> {
+        let raw = self.predict_uncalibrated(data)?;
+        Ok(evaluated(data, &self.settled, raw))
+    }
+
     /// The class of each row of predictions, as a position among the label's classes: of
-    /// two, the positive one above a probability of 0.5; of several, the most probable one
-    /// (the first among equals). Nothing for a regression.
+    /// two, the positive one from the model's threshold on, without one above a probability
+    /// of 0.5; of several, the most probable one (the first among equals). Nothing for a
+    /// regression.
     pub fn classes_of(&self, scores: &[f64]) -> Vec<usize> {
         match self.plan.label.task {
             Task::Regression => Vec::new(),
             Task::Binary => scores
                 .iter()
-                .map(|&score| usize::from(score > 0.5))
+                .map(|&score| usize::from(is_positive(score, self.settled.threshold)))
                 .collect(),
             Task::Multiclass => scores
                 .chunks_exact(self.plan.label.outputs())
@@ -244,6 +295,7 @@ impl Model {
             let single = list.strip_prefix('[')?.strip_suffix(']')?;
             single.parse::<f32>().is_ok().then(|| single.to_owned())
         });
+        dart::to_xgboost(&mut document);
         // The names by which Python tells a data frame's columns apart.
         document["learner"]["feature_names"] = self.plan.names().map(Value::from).collect();
         document["learner"]["feature_types"] = self
@@ -262,9 +314,13 @@ impl Model {
     /// The bytes of [`FEATURES_FILE`].
     pub fn features_json(&self) -> Vec<u8> {
         let file = FeaturesFile {
-            format: FEATURES_FORMAT,
+            format: match self.settled.is_nothing() {
+                true => PLAIN_FORMAT,
+                false => FEATURES_FORMAT,
+            },
             estimator: self.estimator.clone(),
             plan: (*self.plan).clone(),
+            settled: (*self.settled).clone(),
         };
         let mut text = serde_json::to_string_pretty(&file)
             .expect("a feature plan holds only strings, numbers and booleans");
@@ -313,6 +369,9 @@ impl Model {
             );
             return Err(wrong(&features_path, reason));
         }
+        if let Some(reason) = file.settled.unsound(label) {
+            return Err(wrong(&features_path, reason.to_owned()));
+        }
         let outputs = label.outputs();
         let mut document: Value = serde_json::from_slice(&read(&model_path)?)
             .map_err(|error| wrong(&model_path, error.to_string()))?;
@@ -320,6 +379,7 @@ impl Model {
         rewrite_base_score(&mut document, |written| {
             (!written.starts_with('[')).then(|| format!("[{written}]"))
         });
+        dart::from_xgboost(&mut document);
         let booster = BoostedModel::decode(document.to_string(), ModelFormat::XgboostJson)
             .map_err(|error| wrong(&model_path, error.to_string()))?;
         if booster.n_features() != file.plan.features.len() || booster.n_outputs() != outputs {
@@ -331,7 +391,8 @@ impl Model {
             );
             return Err(wrong(&model_path, reason));
         }
-        Ok(Self::new(&file.estimator, Arc::new(file.plan), booster))
+        let model = Self::new(&file.estimator, Arc::new(file.plan), booster);
+        Ok(model.with_settled(file.settled))
     }
 }
 

@@ -28,13 +28,15 @@ use crate::compute::Seat;
 use crate::dataset::Split;
 use crate::error::{LearnError, ParamError};
 use crate::estimator::{Entry, EstimatorSpec, Fitted, canonical_param};
+use crate::finish::Finish;
 use crate::metric::{Evaluation, Goal, Metric};
 use crate::search::{Point, SamplerSpec, SearchSpace};
+use crate::validate::{CrossValidation, FoldFigures};
 
 /// Trials in a round unless the user says otherwise.
 pub const DEFAULT_BATCH: usize = 4;
 
-/// What selects the best trial: a metric of the validation split.
+/// What selects the best trial: a metric of the validation split, or its mean over folds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
     /// The metric.
@@ -101,6 +103,7 @@ pub struct SweepSpec {
     pruner: Option<PrunerSpec>,
     timeout: Option<Duration>,
     warm_start: usize,
+    finish: Finish,
 }
 
 /// A sweep as written.
@@ -190,7 +193,14 @@ impl SweepSpec {
             pruner: request.pruner.clone(),
             timeout: request.timeout,
             warm_start: request.warm_start,
+            finish: Finish::default(),
         })
+    }
+
+    /// The same sweep, whose trials are judged, and whose winner is kept, with this settled.
+    #[must_use]
+    pub fn finished(self, finish: Finish) -> Self {
+        Self { finish, ..self }
     }
 
     /// The estimator's name.
@@ -249,9 +259,11 @@ pub struct Trial {
     pub params: Map<String, Value>,
     /// The objective; `None` when the trial failed or the metric is not defined.
     pub value: Option<f64>,
-    /// All metrics on the validation split; `None` when the trial failed, or an earlier run
-    /// of the sweep made it.
+    /// All metrics on the validation split, or their means over folds; `None` when the trial
+    /// failed, or an earlier run of the sweep made it.
     pub evaluation: Option<Evaluation>,
+    /// Fold by fold, where the sweep has folds; nothing of a trial of an earlier run.
+    pub folds: Vec<FoldFigures>,
     /// The best round, from 0, where early stopping chose one.
     pub best_iteration: Option<usize>,
     /// Rounds (or trees of a forest) that the model keeps.
@@ -275,6 +287,7 @@ impl Trial {
             params: Map::new(),
             value: None,
             evaluation: None,
+            folds: Vec::new(),
             best_iteration: None,
             iterations: 0,
             history: Vec::new(),
@@ -351,6 +364,8 @@ pub struct SweepOutcome {
     pub best: usize,
     /// The best trial's model.
     pub winner: Fitted,
+    /// How its folds did, where there were any.
+    pub cross_validation: Option<CrossValidation>,
     /// Which parameters mattered.
     pub importance: ParameterImportance,
 }

@@ -7,6 +7,7 @@
 //! [`models`] look inside.
 
 mod edges;
+mod finish;
 mod graph;
 mod ingest;
 mod lineage;

@@ -13,6 +13,7 @@ use sluice_learn::sweep::{Objective, PrunerSpec, SweepRequest, SweepSpec};
 use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError, Task};
 
 use super::edges::Found;
+use super::finish::{can_prune, finish, folds, identify};
 use super::tables::Known;
 use super::world::error_chain;
 use super::{Checker, Declaration};
@@ -57,14 +58,21 @@ pub(crate) fn check(
         .as_ref()
         .is_some_and(|fit| goes_with(checker, model.body.estimator(), fit, &interface));
     let judged = metrics_judge(checker, model, task);
+    let prunes = can_prune(checker, model);
+    let finish = finish(checker, data, task);
     known.interfaces.insert(position, interface);
-    if !fits || !judged {
+    if !fits || !judged || !prunes {
         return None;
     }
+    let finish = finish?;
     Some(AssetBody::Model(Box::new(ModelAsset {
         from: from.clone(),
         data: spec,
-        fit: fit?,
+        fit: match fit? {
+            Fit::Sweep(spec) => Fit::Sweep(Box::new(spec.finished(finish.clone()))),
+            train @ Fit::Train(_) => train,
+        },
+        finish,
         task,
         register: model.register.clone(),
         definition: definition(model),
@@ -140,6 +148,7 @@ fn dataset(known: &Known, data: &TrainingData, from: &TableName) -> DatasetSpec 
             .unwrap_or_default(),
         task: data.task.map(|task| task.value),
         weight: data.weight.as_ref().map(|weight| weight.value.clone()),
+        folds: folds(data),
     }
 }
 
@@ -152,23 +161,29 @@ fn report_data(
 ) {
     let named = |column: &str| {
         let lists = data.exclude.iter().chain(&data.categorical);
-        let lists = lists.chain(&data.weight);
-        lists
-            .clone()
-            .find(|other| other.value == column)
-            .map(|other| other.span)
+        let mut lists = lists.chain(&data.weight);
+        let found = lists.find(|other| other.value == column);
+        found.map(|other| other.span)
+    };
+    let kept_by = |column: &str| {
+        let mut by = data.validate.iter().flat_map(|validate| &validate.by);
+        let found = by.find(|other| other.value.eq_ignore_ascii_case(column));
+        found.map(|other| other.span)
     };
     let (code, span) = match error {
         LearnError::UnknownColumn { role, column, .. } => {
-            let span = if *role == "label" {
-                None
-            } else {
-                named(column)
+            let span = match *role {
+                "label" => None,
+                "by" => kept_by(column),
+                _ => named(column),
             };
             ("unknown_column", span.unwrap_or(data.label.span))
         }
         LearnError::NotCategorical { column, .. } | LearnError::WeightType { column, .. } => {
             ("wrong_type", named(column).unwrap_or(data.from.span))
+        }
+        LearnError::GroupType { column, .. } => {
+            ("wrong_type", kept_by(column).unwrap_or(data.from.span))
         }
         LearnError::LabelType { .. } => ("wrong_type", data.label.span),
         _ => ("bad_training_data", data.from.span),
@@ -357,6 +372,9 @@ fn definition(model: &ModelSpec) -> serde_json::Value {
     }
     if let Some(weight) = &data.weight {
         definition["weight"] = json!(weight.value.to_lowercase());
+    }
+    if let Some(definition) = definition.as_object_mut() {
+        identify(data, definition);
     }
     if let ModelBody::Sweep(sweep) = &model.body {
         definition["sweep"] = json!({

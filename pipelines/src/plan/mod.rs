@@ -19,7 +19,7 @@ use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
-use sluice_learn::{DatasetSpec, EstimatorSpec, Task};
+use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -230,6 +230,8 @@ pub struct ModelAsset {
     pub task: Task,
     /// What is fitted.
     pub fit: Fit,
+    /// What is settled on its validation rows.
+    pub finish: Finish,
     /// Where the model goes.
     pub register: Option<Register>,
     /// The definition as JSON, without comments, edges and `register:`: what identifies

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use sluice_learn::curves::{RELIABILITY_BINS, precision_recall, reliability, roc, thinned};
 use sluice_learn::explain::shap_importance;
+use sluice_learn::validate::FinishedFit;
 use sluice_learn::{LearnError, Model, Split, Splits, Task};
 
 use super::track::quoted;
@@ -18,17 +19,20 @@ struct OneClass {
     class: String,
     labels: Vec<f32>,
     scores: Vec<f64>,
+    /// The probabilities before calibration; `None` where there is none.
+    uncalibrated: Option<Vec<f64>>,
 }
 
 /// The files: name and text.
 pub(crate) fn files(
-    model: &Model,
+    fit: &FinishedFit,
     splits: &Splits,
 ) -> Result<Vec<(&'static str, String)>, LearnError> {
+    let model = &fit.fitted.model;
     let mut files = vec![("shap.csv", shap_csv(model, splits)?)];
     let mut classes = Vec::new();
     for split in [Split::Validation, Split::Test] {
-        classes.extend(one_against_rest(model, splits, split)?);
+        classes.extend(one_against_rest(fit, splits, split)?);
     }
     if model.plan().label.task != Task::Regression {
         files.push(("roc.csv", roc_csv(&classes)));
@@ -38,23 +42,39 @@ pub(crate) fn files(
     Ok(files)
 }
 
-/// The positive class of two, or each of several.
+/// The positive class of two, or each of several; the validation rows of folds as the models
+/// that did not see them predict them.
 fn one_against_rest(
-    model: &Model,
+    fit: &FinishedFit,
     splits: &Splits,
     split: Split,
 ) -> Result<Vec<OneClass>, LearnError> {
-    let (data, label) = (splits.get(split), &model.plan().label);
+    let model = &fit.fitted.model;
+    let label = &model.plan().label;
+    let folds = fit.cross_validation.as_ref();
+    let (data, raw) = match folds.filter(|_| split == Split::Validation) {
+        Some(folds) => (&splits.train, folds.out_of_fold.clone()),
+        None => {
+            let data = splits.get(split);
+            (data, model.predict_uncalibrated(data)?)
+        }
+    };
     if data.is_empty() {
         return Ok(Vec::new());
     }
-    let scores = model.predict(data)?;
     let width = label.outputs();
     let chosen = match label.task {
         Task::Regression => 0..0,
         Task::Binary => 1..2,
         Task::Multiclass => 0..width,
     };
+    let of_class = |scores: &[f64], class: usize| -> Vec<f64> {
+        let rows = scores.chunks_exact(width);
+        rows.map(|row| row[if width == 1 { 0 } else { class }])
+            .collect()
+    };
+    let calibrated = model.settled().calibrated(raw.clone());
+    let is_calibrated = model.settled().calibration.is_some();
     Ok(chosen
         .map(|class| OneClass {
             split,
@@ -64,10 +84,8 @@ fn one_against_rest(
                 .iter()
                 .map(|&code| f32::from(u8::from(code as usize == class)))
                 .collect(),
-            scores: scores
-                .chunks_exact(width)
-                .map(|row| row[if width == 1 { 0 } else { class }])
-                .collect(),
+            scores: of_class(&calibrated, class),
+            uncalibrated: is_calibrated.then(|| of_class(&raw, class)),
         })
         .collect())
 }
@@ -108,13 +126,21 @@ fn precision_recall_csv(classes: &[OneClass]) -> String {
     })
 }
 
+/// What the model says, and where it is calibrated what its trees say as well.
 fn calibration_csv(classes: &[OneClass]) -> String {
-    csv("rows,predicted,actual", classes, |class| {
-        let bins = reliability(&class.labels, &class.scores, RELIABILITY_BINS);
-        let line = |bin: &sluice_learn::curves::ReliabilityBin| {
-            format!("{},{},{}", bin.rows, bin.predicted, bin.actual)
+    csv("rows,predicted,actual,calibrated", classes, |class| {
+        let lines = |scores: &[f64], calibrated: bool| -> Vec<String> {
+            let bins = reliability(&class.labels, scores, RELIABILITY_BINS);
+            let line = |bin: &sluice_learn::curves::ReliabilityBin| {
+                let (predicted, actual) = (bin.predicted, bin.actual);
+                format!("{},{predicted},{actual},{calibrated}", bin.rows)
+            };
+            bins.iter().map(line).collect()
         };
-        bins.iter().map(line).collect()
+        match &class.uncalibrated {
+            None => lines(&class.scores, false),
+            Some(raw) => [lines(raw, false), lines(&class.scores, true)].concat(),
+        }
     })
 }
 

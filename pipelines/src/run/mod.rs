@@ -11,6 +11,7 @@ mod data;
 mod describe;
 pub(crate) mod error;
 mod evidence;
+mod figures;
 mod file_rows;
 pub(crate) mod files;
 mod model;

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TrainedAs,
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
 use sluice_lake::tags::NOTE_TAG;
 use sluice_learn::features::LabelType;
-use sluice_learn::metric::{Metric, evaluate};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Split, Splits, Task};
+use sluice_learn::metric::Metric;
+use sluice_learn::validate::{self, FinishedFit};
+use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::promote::{Decision, decide};
 use super::rows::{self, Identity, Rows};
 use super::search::search;
-use super::{evidence, resume, reuse, track};
+use super::{evidence, figures, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -179,9 +180,9 @@ async fn fit_in(
     if let Some(comment) = &asset.comment {
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
-    let (fitted, watched) = match &model.fit {
+    let (fit, watched) = match &model.fit {
         Fit::Train(spec) => (
-            train(run, asset, (spec, model.task), &splits, seat, run_id).await?,
+            train(run, asset, (spec, model), &splits, seat, run_id).await?,
             model.task.default_metric(),
         ),
         Fit::Sweep(spec) => (
@@ -192,19 +193,23 @@ async fn fit_in(
             spec.objective().metric.name,
         ),
     };
-    let (fitted, figures, report) = figures(fitted, Arc::clone(&splits)).await?;
-    let watched = format!("validation.{watched}");
-    let metrics = track::metrics(&figures, &fitted.history, &watched);
-    run.state.log_metrics(run_id, &metrics).await?;
-    let mut files = vec![
-        ("importance.csv", track::importance_csv(&fitted)),
-        ("evaluation.json", report),
-    ];
-    let (fitted, more) = blocking(move || {
-        let more = evidence::files(&fitted.model, &splits)?;
-        Ok((fitted, more))
+    let (fit, figures, report, more) = blocking(move || {
+        let (figures, report) = figures::figures(&fit, &splits)?;
+        let more = evidence::files(&fit, &splits)?;
+        Ok((fit, figures, report, more))
     })
     .await?;
+    let watched = format!("validation.{watched}");
+    let mut metrics = track::metrics(&figures, &fit.fitted.history, &watched);
+    metrics.extend(figures::of_folds(fit.cross_validation.as_ref()));
+    run.state.log_metrics(run_id, &metrics).await?;
+    run.state
+        .log_params(run_id, &figures::params(model))
+        .await?;
+    let mut files = vec![
+        ("importance.csv", track::importance_csv(&fit.fitted)),
+        ("evaluation.json", report),
+    ];
     files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(
@@ -213,7 +218,7 @@ async fn fit_in(
         model,
         &Identity::new(fingerprint, Some(digest)),
         run_id,
-        fitted,
+        fit.fitted,
         &figures,
     )
     .await?;
@@ -223,18 +228,22 @@ async fn fit_in(
 async fn train(
     run: &RunContext,
     asset: &Asset,
-    (spec, task): (&EstimatorSpec, Task),
+    (spec, model): (&EstimatorSpec, &ModelAsset),
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
-) -> Result<Fitted, StageError> {
+) -> Result<FinishedFit, StageError> {
     run.state
         .log_params(run_id, &track::params(spec.params()))
         .await?;
     run.state.set_tag(run_id, "estimator", spec.name()).await?;
     let (spec, splits) = (spec.clone(), Arc::clone(splits));
+    let (task, finish) = (model.task, model.finish.clone());
     let (sink, name) = (Arc::clone(&run.sink), asset.name.clone());
     let total = spec.params().get("rounds").and_then(Value::as_u64);
+    // Each fold, and once all rows.
+    let fits = model.data.folds.as_ref().map_or(1, |folds| folds.count + 1);
+    let total = total.map(|total| total * fits as u64);
     run.compute(move |cancel| {
         let told = std::sync::atomic::AtomicU64::new(0);
         let on_round = |_score| {
@@ -259,44 +268,7 @@ async fn train(
             metric: Metric::find(task.default_metric())?,
             on_round: Some(&on_round),
         };
-        let validation = (!splits.validation.is_empty()).then_some(&splits.validation);
-        Ok(spec.fit(&splits.train, validation, &options)?)
-    })
-    .await
-}
-
-/// All metrics of the winner on all parts, the only look at the test rows; and the same with
-/// the confusion matrices, as JSON.
-async fn figures(
-    fitted: Fitted,
-    splits: Arc<Splits>,
-) -> Result<(Fitted, BTreeMap<String, f64>, String), StageError> {
-    blocking(move || {
-        let (mut figures, mut report) = (BTreeMap::new(), Map::new());
-        for split in Split::ALL {
-            let data = splits.get(split);
-            if data.is_empty() {
-                continue;
-            }
-            let scores = fitted.model.predict(data)?;
-            let evaluation = evaluate(data.task(), data.labels(), &scores);
-            let mut part = json!({
-                "rows": evaluation.rows,
-                "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
-            });
-            if let Some(confusion) = &evaluation.confusion {
-                part["confusion_matrix"] = json!(confusion);
-            }
-            if data.task() == Task::Multiclass {
-                part["classes"] = json!(data.plan().label.classes);
-            }
-            report.insert(split.to_string(), part);
-            for (name, value) in evaluation.metrics {
-                figures.insert(format!("{split}.{name}"), value);
-            }
-        }
-        let report = format!("{:#}\n", Value::Object(report));
-        Ok((fitted, figures, report))
+        Ok(validate::fit(&spec, &splits, &finish, &options)?)
     })
     .await
 }

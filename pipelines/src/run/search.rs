@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 use sluice_lake::state::RunId;
 use sluice_learn::metric::Goal;
 use sluice_learn::sweep::{self, SweepEvent, SweepOptions, SweepOutcome, SweepSpec, Trial};
-use sluice_learn::{Fitted, Seat, Splits};
+use sluice_learn::validate::FinishedFit;
+use sluice_learn::{Seat, Splits};
 use tokio::sync::mpsc::Receiver;
 
 use super::context::{RunContext, now_ms};
@@ -33,7 +34,7 @@ pub(crate) async fn search(
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
-) -> Result<Fitted, StageError> {
+) -> Result<FinishedFit, StageError> {
     let key = &identity.key;
     let resumed = resume::find(&run.state, &run.project, asset, spec, key).await?;
     let mut tags = vec![
@@ -76,7 +77,10 @@ pub(crate) async fn search(
     let (outcome, ids) = tokio::join!(sweep, record);
     let (outcome, ids) = (outcome?, ids?);
     tell(run, asset, spec, run_id, &outcome, &ids).await?;
-    Ok(outcome.winner)
+    Ok(FinishedFit {
+        fitted: outcome.winner,
+        cross_validation: outcome.cross_validation,
+    })
 }
 
 /// Records trials as they end, until there are no more. Returns the runs of all. With each

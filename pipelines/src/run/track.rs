@@ -11,11 +11,12 @@ use sluice_learn::sweep::{ParameterImportance, Trial};
 
 use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
+use super::figures;
 use super::resume::{BEST_ITERATION_TAG, ITERATIONS_TAG, KEY_TAG, NUMBER_TAG, STATE_TAG};
 use crate::plan::Asset;
 
 /// What the names of metrics after each round start with.
-pub(crate) const ROUNDS_PREFIX: &str = "rounds.";
+const ROUNDS_PREFIX: &str = "rounds.";
 
 /// Starts the run of a model asset, below the run of the project.
 pub(crate) async fn start(
@@ -78,6 +79,7 @@ pub(crate) fn trial(
         .iter()
         .flat_map(|evaluation| &evaluation.metrics)
         .map(|(name, value)| (format!("validation.{name}"), *value))
+        .chain(figures::deviations(&trial.folds))
         .collect();
     let mut tags = vec![
         (KEY_TAG.to_owned(), key.to_owned()),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use sluice_learn::Task;
+use sluice_learn::calibration::CalibrationMethod;
 
 use super::component::Component;
 use super::decode::{Check, Context, Decode, Fields, choice, record};
@@ -10,6 +11,7 @@ use super::metric::Metric;
 use super::name::{AliasNames, Name, RegisteredNames};
 use super::scalar::word;
 use super::schema::Definitions;
+use super::validation::{Threshold, Validate};
 use super::when::When;
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
@@ -76,6 +78,12 @@ record! {
         "exclude" exclude: Vec<Spanned<String>>,
         /// Text columns that are features, each value a category.
         "categorical" categorical: Vec<Spanned<String>>,
+        /// Cross-validation in place of the part `validation`: `{folds: 5}`, and `by:` columns whose rows stay together; a `validation.` metric is then the mean over the folds.
+        "validate" validate: Option<Validate>,
+        /// Makes probabilities come true as often as they say: `isotonic`, or `sigmoid` (also called `platt`), fitted to rows that the model was not fitted on.
+        "calibrate" calibrate: Option<Spanned<CalibrationMethod>>,
+        /// From which probability on a row of two classes is positive: a number, or `{maximize: f1}` for the best on the validation rows; by default above 0.5.
+        "threshold" threshold: Option<Spanned<Threshold>>,
     }
 }
 

@@ -12,6 +12,7 @@ use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNa
 use super::schema::Definitions;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
+use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::project::Project;
@@ -52,6 +53,8 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<ModelSpec>(),
         record::<Train>(),
         record::<Sweep>(),
+        record::<Validate>(),
+        record::<BestThreshold>(),
         record::<Register>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));

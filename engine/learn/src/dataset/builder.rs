@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
+use super::folds::{deal, value_hashes};
 use super::label::{Classes, LabelReader};
 use super::order::{Content, canonical, content_order, row_hash};
 use super::spec::{SelectedColumn, Selection};
-use super::{Dataset, DatasetSpec, Split, Splits, Straddling};
+use super::{Dataset, DatasetSpec, FoldSpec, Split, Splits, Straddling};
 use crate::error::LearnError;
 use crate::features::{FeaturePlan, category_texts, numbers};
 use crate::nearest::nearest;
@@ -32,6 +33,8 @@ struct Part {
     labels: Vec<f64>,
     /// Empty unless the table has weights.
     weights: Vec<f32>,
+    /// What is equal for rows that stay in one fold; empty unless columns say so.
+    groups: Vec<u64>,
 }
 
 /// Numbers texts in order of arrival.
@@ -75,13 +78,14 @@ impl DatasetBuilder {
         })
     }
 
-    /// The columns that are read: the features, the label, `_split` and the weight. Nothing
-    /// else need be fetched.
+    /// The columns that are read: the features, the label, `_split`, the weight and what keeps
+    /// rows together in a fold. Nothing else need be fetched.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let features = self.selection.features.iter();
         features
             .chain([&self.selection.label, &self.selection.split])
             .chain(&self.selection.weight)
+            .chain(&self.selection.groups)
             .map(|column| column.name.as_str())
     }
 
@@ -97,6 +101,7 @@ impl DatasetBuilder {
             .labels
             .read(checked_column(batch, &self.selection.label)?)?;
         let weights = self.read_weights(batch)?;
+        let groups = self.read_groups(batch)?;
         let width = self.selection.features.len();
         let mut matrix = vec![f32::NAN; batch.num_rows() * width];
         for position in 0..width {
@@ -108,6 +113,7 @@ impl DatasetBuilder {
                 .extend_from_slice(&matrix[row * width..(row + 1) * width]);
             part.labels.push(label);
             part.weights.extend(weights.get(row));
+            part.groups.extend(groups.get(row));
         }
         Ok(())
     }
@@ -116,9 +122,13 @@ impl DatasetBuilder {
     ///
     /// # Errors
     ///
-    /// No training row, missing labels, too few or too many classes, or one that no
-    /// training row has.
-    pub fn build(self, seed: u64) -> Result<Splits, LearnError> {
+    /// No training row, missing labels, too few or too many classes, one that no training
+    /// row has, or fewer groups of rows than folds.
+    pub fn build(mut self, seed: u64) -> Result<Splits, LearnError> {
+        if self.selection.folds.is_some() {
+            let validation = std::mem::take(&mut self.parts[Split::Validation as usize]);
+            self.parts[Split::Train as usize].append(validation);
+        }
         let no_rows = self.parts.iter().all(|part| part.labels.is_empty());
         let train = &self.parts[Split::Train as usize].labels;
         if train.is_empty() {
@@ -145,8 +155,15 @@ impl DatasetBuilder {
         let weighted = self.selection.weight.is_some();
         let mut hashes = Vec::with_capacity(3);
         let mut sets = Vec::with_capacity(3);
-        for part in self.parts {
-            let (set, hash) = part.into_dataset(&plan, &codes, &classes, weighted, seed);
+        let mut folds = None;
+        for (split, part) in Split::ALL.into_iter().zip(self.parts) {
+            let (set, hash, groups) = part.into_dataset(&plan, &codes, &classes, weighted, seed);
+            if let Some(spec) = &self.selection.folds
+                && split == Split::Train
+            {
+                let groups = groups_of(&set, groups, spec);
+                folds = Some(deal(&groups, &set, spec)?);
+            }
             sets.push(set);
             hashes.push(hash);
         }
@@ -163,7 +180,24 @@ impl DatasetBuilder {
             validation,
             test,
             straddling,
+            folds,
         })
+    }
+
+    /// What is equal for rows that stay in one fold; nothing unless columns say so.
+    fn read_groups(&self, batch: &RecordBatch) -> Result<Vec<u64>, LearnError> {
+        let (columns, Some(spec)) = (&self.selection.groups, &self.selection.folds) else {
+            return Ok(Vec::new());
+        };
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts = columns.iter().map(|column| {
+            let values = checked_column(batch, column)?;
+            category_texts(&column.name, values)
+        });
+        let texts = texts.collect::<Result<Vec<_>, LearnError>>()?;
+        Ok(value_hashes(&texts, spec.seed))
     }
 
     /// Each row's split.
@@ -281,8 +315,34 @@ fn category_codes(categories: &[Interner], known: &[Vec<String>]) -> Vec<Vec<f32
         .collect()
 }
 
+/// What is equal for rows of a data set that stay in one fold: what columns said, else what
+/// learners see of a row.
+fn groups_of(rows: &Dataset, by_columns: Vec<u64>, spec: &FoldSpec) -> Vec<u64> {
+    if !by_columns.is_empty() {
+        return by_columns;
+    }
+    let hash = |row: usize| {
+        let content = Content {
+            values: rows.row(row),
+            label: rows.labels()[row],
+            weight: None,
+        };
+        row_hash(spec.seed, &content)
+    };
+    (0..rows.rows()).map(hash).collect()
+}
+
 impl Part {
-    /// The rows in the order of their content, and their hashes in some order.
+    /// Takes over the rows of another part.
+    fn append(&mut self, mut other: Self) {
+        self.values.append(&mut other.values);
+        self.labels.append(&mut other.labels);
+        self.weights.append(&mut other.weights);
+        self.groups.append(&mut other.groups);
+    }
+
+    /// The rows in the order of their content, their hashes in some order, and in the order
+    /// of the rows what columns said keeps them together.
     fn into_dataset(
         mut self,
         plan: &Arc<FeaturePlan>,
@@ -290,7 +350,7 @@ impl Part {
         classes: &Classes,
         weighted: bool,
         seed: u64,
-    ) -> (Dataset, Vec<u64>) {
+    ) -> (Dataset, Vec<u64>, Vec<u64>) {
         let width = codes.len();
         for (position, codes) in codes.iter().enumerate().filter(|(_, c)| !c.is_empty()) {
             for value in self.values.iter_mut().skip(position).step_by(width) {
@@ -316,7 +376,11 @@ impl Part {
         let sorted = |of: &[f32]| -> Vec<f32> { order.iter().map(|&row| of[row]).collect() };
         let weights = weighted.then(|| sorted(&self.weights));
         let dataset = Dataset::new(Arc::clone(plan), values, sorted(&labels), weights);
-        (dataset, hashes)
+        let groups = match self.groups.is_empty() {
+            true => Vec::new(),
+            false => order.iter().map(|&row| self.groups[row]).collect(),
+        };
+        (dataset, hashes, groups)
     }
 }
 

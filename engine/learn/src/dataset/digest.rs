@@ -7,8 +7,8 @@ const FLOATS: usize = 16 * 1024;
 
 impl Splits {
     /// 32 hexadecimal digits of BLAKE3 over all that learners see: the columns with their
-    /// categories and classes, and of each split the features, labels and weights in the
-    /// order in which they are learned.
+    /// categories and classes, of each split the features, labels and weights in the order in
+    /// which they are learned, and the folds.
     ///
     /// Tables with the same rows give the same digest, whatever the order, the files and the
     /// versions in which they are stored; so do tables that differ in excluded columns alone.
@@ -19,6 +19,7 @@ impl Splits {
             validation,
             test,
             straddling: _,
+            folds,
         } = self;
         let mut hasher = blake3::Hasher::new();
         let plan = serde_json::to_vec(train.plan().as_ref())
@@ -27,6 +28,12 @@ impl Splits {
         hasher.update(&plan);
         for part in [train, validation, test] {
             put_part(&mut hasher, part);
+        }
+        if let Some(folds) = folds {
+            put_length(&mut hasher, folds.count());
+            let of_rows = folds.of_rows().iter();
+            let of_rows: Vec<u8> = of_rows.flat_map(|fold| fold.to_le_bytes()).collect();
+            hasher.update(&of_rows);
         }
         hasher.finalize().to_hex()[..32].to_owned()
     }

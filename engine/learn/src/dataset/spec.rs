@@ -1,8 +1,9 @@
 //! Which columns of a table are features, and which one is the label.
 
+use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Schema};
 
-use super::SPLIT_COLUMN;
+use super::{FoldSpec, SPLIT_COLUMN};
 use crate::error::LearnError;
 use crate::features::{
     Feature, FeatureKind, Interface, LabelType, Target, Task, find_column, is_category, is_number,
@@ -26,6 +27,9 @@ pub struct DatasetSpec {
     pub task: Option<Task>,
     /// The column that says how much each training row counts; never a feature.
     pub weight: Option<String>,
+    /// How the train and validation rows are dealt into folds; `None` to keep the two parts
+    /// apart.
+    pub folds: Option<FoldSpec>,
 }
 
 /// A column that a builder reads.
@@ -60,6 +64,9 @@ pub(super) struct Selection {
     pub(super) target: Target,
     pub(super) weight: Option<SelectedColumn>,
     pub(super) split: SelectedColumn,
+    pub(super) folds: Option<FoldSpec>,
+    /// The columns that say which rows stay in one fold; empty for equal rows.
+    pub(super) groups: Vec<SelectedColumn>,
 }
 
 impl DatasetSpec {
@@ -101,6 +108,7 @@ impl DatasetSpec {
             .filter_map(|name| find_column(schema, name))
             .collect();
         let weight = self.weight_column(schema, &mut errors);
+        let groups = self.group_columns(schema, &mut errors);
         // What a misspelled name probably means is not wrong as well.
         let meant: Vec<String> = errors.iter().filter_map(meant_column).collect();
         let label_position = label;
@@ -139,6 +147,8 @@ impl DatasetSpec {
                 target,
                 weight,
                 split,
+                folds: self.folds.clone(),
+                groups,
             }),
             _ => Err(errors),
         }
@@ -210,6 +220,26 @@ impl DatasetSpec {
             data_type: weight.data_type,
         });
         None
+    }
+
+    /// The columns of the folds' `by:`, whose values are compared as text.
+    fn group_columns(&self, schema: &Schema, errors: &mut Vec<LearnError>) -> Vec<SelectedColumn> {
+        let Some(folds) = &self.folds else {
+            return Vec::new();
+        };
+        let mut groups = Vec::with_capacity(folds.by.len());
+        for position in self.find_all(schema, "by", &folds.by, errors) {
+            let group = selected(schema, position, false);
+            if can_cast_types(&group.data_type, &DataType::Utf8) && !group.data_type.is_nested() {
+                groups.push(group);
+            } else {
+                errors.push(LearnError::GroupType {
+                    column: group.name,
+                    data_type: group.data_type,
+                });
+            }
+        }
+        groups
     }
 
     fn find_all(

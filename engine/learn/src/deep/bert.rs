@@ -12,9 +12,11 @@ pub mod folder;
 pub mod head;
 mod model;
 mod names;
+mod task;
 
 pub use config::{Activation, BertConfig, Family};
 pub use encoder::{Encoder, TokenBatch};
 pub use folder::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, replace_folder};
 pub use head::{Head, LossOptions, Targets};
 pub use model::TextModel;
+pub use task::{TextBatch, TextExamples, TextTask};

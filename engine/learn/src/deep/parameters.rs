@@ -270,7 +270,7 @@ impl ParameterSource {
     /// # Errors
     ///
     /// A tensor that cannot be made.
-    pub(super) fn take(
+    pub fn take(
         &mut self,
         name: &str,
         stored: &[String],
@@ -297,12 +297,7 @@ impl ParameterSource {
     /// # Errors
     ///
     /// A tensor that cannot be made.
-    pub(super) fn draw(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        init: Init,
-    ) -> Result<Tensor, DeepError> {
+    pub fn draw(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, DeepError> {
         let tensor = match init {
             Init::Zeros => Tensor::zeros(shape, self.dtype, &self.device)?,
             Init::Ones => Tensor::ones(shape, self.dtype, &self.device)?,
@@ -339,7 +334,7 @@ impl ParameterSource {
     /// # Errors
     ///
     /// Every tensor that the file lacks or has in another shape.
-    pub(super) fn finish(self) -> Result<Parameters, DeepError> {
+    pub fn finish(self) -> Result<Parameters, DeepError> {
         match self.file {
             Some((path, _)) if !self.problems.is_empty() => Err(DeepError::Weights {
                 path,

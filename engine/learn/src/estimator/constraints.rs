@@ -20,17 +20,29 @@ pub(super) struct Constraints {
 
 impl Constraints {
     pub(super) fn read(params: &mut Params<'_>) -> Self {
+        let monotone = read_monotone(params).unwrap_or_else(|| {
+            let needs =
+                "a map of columns to 1 (`increasing`), -1 (`decreasing`) or 0, as in {alcohol: 1}";
+            params.reject(MONOTONE, needs);
+            Vec::new()
+        });
+        let interaction = read_groups(params);
         Self {
-            monotone: read_monotone(params).unwrap_or_else(|| {
-                let needs = "a map of columns to 1 (`increasing`), -1 (`decreasing`) or 0, as in {alcohol: 1}";
-                params.reject(MONOTONE, needs);
-                Vec::new()
-            }),
-            interaction: read_interaction(params).unwrap_or_else(|| {
-                let needs = "a list of lists of columns, as in [[alcohol, pH], [sulphates]]";
-                params.reject(INTERACTION, needs);
-                Vec::new()
-            }),
+            monotone,
+            interaction,
+        }
+    }
+
+    /// Only which features may meet, for an estimator that is older than its constraints: they
+    /// are recorded where they are given.
+    pub(super) fn read_interaction(params: &mut Params<'_>) -> Self {
+        let interaction = read_groups(params);
+        if params.value(INTERACTION).is_none() {
+            params.forget(INTERACTION);
+        }
+        Self {
+            monotone: Vec::new(),
+            interaction,
         }
     }
 
@@ -41,13 +53,7 @@ impl Constraints {
         let named = monotone.chain(interaction.map(|name| (INTERACTION, name)));
         named
             .filter_map(|(param, name)| match find(features, name) {
-                None => {
-                    let near = nearest(name, features.iter().map(|feature| &feature.name));
-                    let hint =
-                        near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-                    let message = format!("`{name}` is no feature of this model{hint}");
-                    Some(ParamError::new(param, message))
-                }
+                None => Some(no_feature(param, name, features)),
                 Some(position)
                     if param == MONOTONE
                         && matches!(features[position].kind, FeatureKind::Category { .. }) =>
@@ -92,8 +98,15 @@ impl Constraints {
     }
 }
 
+/// A column that a parameter names and that is no feature, with the nearest that is one.
+pub(super) fn no_feature(param: &str, name: &str, features: &[Feature]) -> ParamError {
+    let near = nearest(name, features.iter().map(|feature| &feature.name));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    ParamError::new(param, format!("`{name}` is no feature of this model{hint}"))
+}
+
 /// The feature of that name: the exact one first, else one that differs in case.
-fn find(features: &[Feature], name: &str) -> Option<usize> {
+pub(super) fn find(features: &[Feature], name: &str) -> Option<usize> {
     let exact = features.iter().position(|feature| feature.name == name);
     exact.or_else(|| {
         let lower = name.to_lowercase();
@@ -122,7 +135,15 @@ fn read_monotone(params: &mut Params<'_>) -> Option<Vec<(String, Monotone)>> {
     Some(read)
 }
 
-fn read_interaction(params: &mut Params<'_>) -> Option<Vec<Vec<String>>> {
+fn read_groups(params: &mut Params<'_>) -> Vec<Vec<String>> {
+    read_lists(params).unwrap_or_else(|| {
+        let needs = "a list of lists of columns, as in [[alcohol, pH], [sulphates]]";
+        params.reject(INTERACTION, needs);
+        Vec::new()
+    })
+}
+
+fn read_lists(params: &mut Params<'_>) -> Option<Vec<Vec<String>>> {
     let Some(value) = params.value(INTERACTION) else {
         params.resolve(INTERACTION, Value::Null);
         return Some(Vec::new());

@@ -1,6 +1,8 @@
 //! Gradient-boosted trees, as XGBoost grows them.
 
+mod accepted;
 mod small;
+mod trees;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -15,10 +17,12 @@ use hessboost::metric::{CustomMetric, EvalMetric};
 use hessboost::model::BoostedModel;
 use hessboost::training::{RoundEval, Trainer};
 
+use super::booster::Booster;
 use super::class_weight::ClassWeight;
 use super::constraints::Constraints;
+use super::feature_weights::FeatureWeights;
 use super::objective::Loss;
-use super::params::{Bounds, Param, Params};
+use super::params::{Bounds, Params};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
 use crate::boost::Boosted;
 use crate::dataset::Split;
@@ -26,6 +30,7 @@ use crate::error::{LearnError, ParamError};
 use crate::features::{Feature, FeaturePlan, Target, Task};
 use crate::metric::Metric;
 use crate::model::Model;
+use accepted::PARAMS;
 
 const NAME: &str = "gradient_boosting";
 
@@ -35,159 +40,6 @@ pub(super) static ENTRY: Entry = Entry {
     params: PARAMS,
     build: |params| Box::new(GradientBoosting::read(params)),
 };
-
-static PARAMS: &[Param] = &[
-    Param {
-        name: "rounds",
-        aliases: &["n_estimators", "num_boost_round", "num_round", "n_rounds"],
-        doc: "Rounds of boosting at most; default 100.",
-    },
-    Param {
-        name: "early_stopping_rounds",
-        aliases: &["n_iter_no_change"],
-        doc: "Stop when the validation metric has not improved for so many rounds, and keep the best one; default none.",
-    },
-    Param {
-        name: "learning_rate",
-        aliases: &["eta"],
-        doc: "How much each tree counts; default 0.3.",
-    },
-    Param {
-        name: "max_depth",
-        aliases: &[],
-        doc: "Depth of a tree; 0 or null for no limit; default 6.",
-    },
-    Param {
-        name: "max_leaves",
-        aliases: &["max_leaf_nodes"],
-        doc: "Leaves of a tree; 0 or null for no limit (the default).",
-    },
-    Param {
-        name: "grow_policy",
-        aliases: &[],
-        doc: "`depthwise` (the default) or `lossguide`.",
-    },
-    Param {
-        name: "min_child_weight",
-        aliases: &[],
-        doc: "Smallest sum of second derivatives in a leaf; default 1.",
-    },
-    Param {
-        name: "min_split_loss",
-        aliases: &["gamma"],
-        doc: "Smallest loss reduction that justifies a split; default 0.",
-    },
-    Param {
-        name: "max_delta_step",
-        aliases: &[],
-        doc: "Largest weight of a leaf; 0 for no bound (the default).",
-    },
-    Param {
-        name: "reg_lambda",
-        aliases: &["lambda", "l2_regularization"],
-        doc: "L2 penalty on leaf weights; default 1.",
-    },
-    Param {
-        name: "reg_alpha",
-        aliases: &["alpha"],
-        doc: "L1 penalty on leaf weights; default 0.",
-    },
-    Param {
-        name: "subsample",
-        aliases: &[],
-        doc: "Share of the rows that each tree sees; default 1.",
-    },
-    Param {
-        name: "colsample_bytree",
-        aliases: &[],
-        doc: "Share of the features that each tree sees; default 1.",
-    },
-    Param {
-        name: "colsample_bylevel",
-        aliases: &[],
-        doc: "Share of a tree's features that each level sees; default 1.",
-    },
-    Param {
-        name: "colsample_bynode",
-        aliases: &["max_features"],
-        doc: "Share of a level's features that each split sees; default 1.",
-    },
-    Param {
-        name: "num_parallel_tree",
-        aliases: &[],
-        doc: "Trees grown in each round; default 1.",
-    },
-    Param {
-        name: "objective",
-        aliases: &["loss"],
-        doc: "The loss by its XGBoost name; `auto`, the default, is `binary:logistic`, `multi:softprob` or `reg:squarederror` after the task.",
-    },
-    Param {
-        name: "huber_slope",
-        aliases: &[],
-        doc: "Where `reg:pseudohubererror` turns from squares to absolute values; default 1.",
-    },
-    Param {
-        name: "quantile_alpha",
-        aliases: &[],
-        doc: "The quantile that `reg:quantileerror` predicts; default 0.5.",
-    },
-    Param {
-        name: "tweedie_variance_power",
-        aliases: &[],
-        doc: "The power of `reg:tweedie`, between 1 and 2; default 1.5.",
-    },
-    Param {
-        name: "base_score",
-        aliases: &[],
-        doc: "The first prediction before any tree; default from the labels.",
-    },
-    Param {
-        name: "class_weight",
-        aliases: &[],
-        doc: "How much rows of each class count: `balanced`, or a map of classes to numbers; default all alike.",
-    },
-    Param {
-        name: "monotone_constraints",
-        aliases: &["monotonic_cst"],
-        doc: "Columns with which predictions may only rise (1) or fall (-1), as in {alcohol: 1}; for several classes it binds each class's score.",
-    },
-    Param {
-        name: "interaction_constraints",
-        aliases: &["interaction_cst"],
-        doc: "Groups of columns that may meet in a branch, as in [[alcohol, pH], [sulphates]].",
-    },
-    Param {
-        name: "tree_method",
-        aliases: &[],
-        doc: "`hist` (the default), `approx` or `exact`.",
-    },
-    Param {
-        name: "sampling_method",
-        aliases: &[],
-        doc: "`uniform` (the default) or `gradient_based`: how `subsample` picks rows.",
-    },
-    Param {
-        name: "multi_strategy",
-        aliases: &[],
-        doc: "With several classes `one_output_per_tree` (the default) or `multi_output_tree`.",
-    },
-    Param {
-        name: "scale_pos_weight",
-        aliases: &[],
-        doc: "Weight of a positive row; default 1.",
-    },
-    Param {
-        name: "max_bin",
-        aliases: &["max_bins"],
-        doc: "Histogram bins for each feature; default 256.",
-    },
-    Param {
-        name: "seed",
-        aliases: &["random_state"],
-        doc: "Seed of all sampling; default 0.",
-    },
-];
 
 /// Rounds that a fit may ask for.
 const MAX_ROUNDS: usize = 100_000;
@@ -200,15 +52,17 @@ struct GradientBoosting {
     max_depth: Option<usize>,
     max_leaves: Option<usize>,
     grow_policy: GrowPolicy,
+    booster: Booster,
     min_child_weight: f64,
     min_split_loss: f64,
-    max_delta_step: f64,
+    max_delta_step: MaxDeltaStep,
     reg_lambda: f64,
     reg_alpha: f64,
     subsample: f64,
     colsample_bytree: f64,
     colsample_bylevel: f64,
     colsample_bynode: f64,
+    feature_weights: FeatureWeights,
     num_parallel_tree: usize,
     loss: Loss,
     base_score: Option<f64>,
@@ -240,15 +94,17 @@ impl GradientBoosting {
             } else {
                 GrowPolicy::DepthWise
             },
+            booster: Booster::read(params),
             min_child_weight: params.real("min_child_weight", 1.0, Bounds::NonNegative),
             min_split_loss: params.real("min_split_loss", 0.0, Bounds::NonNegative),
-            max_delta_step: params.real("max_delta_step", 0.0, Bounds::NonNegative),
+            max_delta_step: read_max_delta_step(params),
             reg_lambda: params.real("reg_lambda", 1.0, Bounds::NonNegative),
             reg_alpha: params.real("reg_alpha", 0.0, Bounds::NonNegative),
             subsample: params.real("subsample", 1.0, Bounds::Fraction),
             colsample_bytree: params.real("colsample_bytree", 1.0, Bounds::Fraction),
             colsample_bylevel: params.real("colsample_bylevel", 1.0, Bounds::Fraction),
             colsample_bynode: params.real("colsample_bynode", 1.0, Bounds::Fraction),
+            feature_weights: FeatureWeights::read(params),
             num_parallel_tree: params.whole("num_parallel_tree", 1, 1..=10_000),
             loss: Loss::read(params),
             base_score: params.number("base_score"),
@@ -282,6 +138,8 @@ impl GradientBoosting {
     ) -> Result<TrainingParams, HessboostError> {
         let mut builder = TrainingParams::builder()
             .objective(self.loss.objective(&plan.label)?)
+            .booster(self.booster.kind()?)
+            .max_delta_step(self.max_delta_step)
             .tree_method(method)
             .sampling_method(self.sampling_method)
             .multi_strategy(self.multi_strategy)
@@ -307,9 +165,6 @@ impl GradientBoosting {
         if let Some(leaves) = self.max_leaves {
             builder = builder.max_leaves(leaves);
         }
-        if self.max_delta_step > 0.0 {
-            builder = builder.max_delta_step(MaxDeltaStep::Bounded(self.max_delta_step));
-        }
         if let Some(score) = self.base_score {
             builder = builder.base_score(score);
         }
@@ -319,24 +174,24 @@ impl GradientBoosting {
         builder.build()
     }
 
-    /// Boosts.
+    /// Boosts for so many rounds at most. `stop`: after so many rounds in vain.
     fn boost(
         &self,
         plan: &FeaturePlan,
-        train: &DMatrix,
-        validation: Option<&DMatrix>,
+        (train, validation): (&DMatrix, Option<&DMatrix>),
+        (rounds, stop): (usize, Option<NonZeroUsize>),
         options: &FitOptions<'_>,
     ) -> Result<Boosted, HessboostError> {
         let params = self.training_params(plan, options.metric, self.tree_method)?;
         let mut history = Vec::new();
-        let mut trainer = Trainer::new(&params, train, self.rounds);
+        let mut trainer = Trainer::new(&params, train, rounds);
         if let Some(validation) = validation {
             trainer = trainer.eval(validation, Split::Validation.as_str());
             let task = plan.label.task;
             if native_metric(options.metric, task).is_none() {
                 trainer = trainer.custom_metric(Box::new(watched_metric(options.metric, task)));
             }
-            if let Some(rounds) = self.early_stopping {
+            if let Some(rounds) = stop {
                 trainer = trainer.early_stopping_rounds(rounds);
             }
         }
@@ -353,12 +208,75 @@ impl GradientBoosting {
                 })
             })
             .train()?;
-        let best = result.model.best_iteration();
         Ok(Boosted {
-            model: keep_best(result.model, best)?,
-            best,
+            best: result.model.best_iteration(),
+            model: self.up_to_best(result.model, plan, train, options)?,
             history,
         })
+    }
+
+    /// Fits for so many rounds at most; stops early where `stop` says so and there is a
+    /// validation split to watch.
+    fn fit_up_to(
+        &self,
+        data: &TrainingSet,
+        rounds: usize,
+        stop: Option<NonZeroUsize>,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        options.check_cancelled()?;
+        let refused = |source| LearnError::Learner {
+            estimator: NAME.to_owned(),
+            action: "train",
+            source,
+        };
+        let plan = data.plan();
+        let train = self.class_weight.weigh(data, refused)?;
+        let train = self
+            .feature_weights
+            .weigh(train, &plan.features)
+            .map_err(refused)?;
+        let limits = (rounds, stop);
+        let small = self.boost_small(data, &train, limits, options);
+        let boosted = match small.map_err(refused)? {
+            Some(boosted) => boosted,
+            None => self
+                .boost(plan, (&train, data.validation()), limits, options)
+                .map_err(refused)?,
+        };
+        options.check_cancelled()?;
+        let model = Model::new(NAME, std::sync::Arc::clone(plan), boosted.model);
+        Ok(Fitted {
+            best_iteration: boosted.best,
+            iterations: model.iterations(),
+            importance: model.importance(),
+            history: boosted.history,
+            model,
+        })
+    }
+
+    /// The model up to its best round.
+    fn up_to_best(
+        &self,
+        model: BoostedModel,
+        plan: &FeaturePlan,
+        train: &DMatrix,
+        options: &FitOptions<'_>,
+    ) -> Result<BoostedModel, HessboostError> {
+        let best = model.best_iteration();
+        match best {
+            // Later rounds have changed how much the trees up to the best one count: they
+            // are grown again, which one seed does alike.
+            Some(best) if best + 1 < model.num_boost_rounds() && self.booster.rescales_trees() => {
+                let silent = FitOptions {
+                    on_round: None,
+                    ..*options
+                };
+                let again = self.boost(plan, (train, None), (best + 1, None), &silent)?;
+                Ok(again.model)
+            }
+            best => keep_best(model, best),
+        }
     }
 }
 
@@ -370,40 +288,62 @@ impl Estimator for GradientBoosting {
                 need: "`early_stopping_rounds` watches it; give the table a validation part or drop the parameter",
             });
         }
-        options.check_cancelled()?;
-        let refused = |source| LearnError::Learner {
-            estimator: NAME.to_owned(),
-            action: "train",
-            source,
-        };
-        let train = self.class_weight.weigh(data, refused)?;
-        let boosted = self.boost_small(data, &train, options).map_err(refused)?;
-        let boosted = match boosted {
-            Some(boosted) => boosted,
-            None => self
-                .boost(data.plan(), &train, data.validation(), options)
-                .map_err(refused)?,
-        };
-        options.check_cancelled()?;
-        let model = Model::new(NAME, std::sync::Arc::clone(data.plan()), boosted.model);
-        Ok(Fitted {
-            best_iteration: boosted.best,
-            iterations: model.iterations(),
-            importance: model.importance(),
-            history: boosted.history,
-            model,
-        })
+        self.fit_up_to(data, self.rounds, self.early_stopping, options)
+    }
+
+    fn fit_rounds(
+        &self,
+        data: &TrainingSet,
+        rounds: usize,
+        options: &FitOptions<'_>,
+    ) -> Result<Fitted, LearnError> {
+        self.fit_up_to(data, rounds, None, options)
     }
 
     fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError> {
         let mut errors = self.loss.check(target.task);
         errors.extend(self.class_weight.check(target));
         errors.extend(self.constraints.check(features));
+        errors.extend(self.booster.check());
+        let columns = [
+            self.colsample_bytree,
+            self.colsample_bylevel,
+            self.colsample_bynode,
+        ];
+        let draws = columns.iter().any(|share| *share < 1.0);
+        errors.extend(self.feature_weights.check(features, draws));
+        errors.extend(self.check_trees(target.task));
         errors
     }
 
     fn needs_validation(&self) -> bool {
         self.early_stopping.is_some()
+    }
+}
+
+impl GradientBoosting {
+    /// The largest weight of a leaf; 0 for no bound.
+    fn leaf_bound(&self, task: Task) -> f64 {
+        match self.max_delta_step {
+            MaxDeltaStep::Bounded(bound) => bound,
+            MaxDeltaStep::ObjectiveDefault if self.loss.counts(task) => POISSON_STEP,
+            _ => 0.0,
+        }
+    }
+}
+
+/// The bound of `count:poisson` unless another is given, in XGBoost as here.
+const POISSON_STEP: f64 = 0.7;
+
+/// Left out it is the objective's own bound, 0 is none.
+fn read_max_delta_step(params: &mut Params<'_>) -> MaxDeltaStep {
+    const PARAM: &str = "max_delta_step";
+    let given = params.value(PARAM).is_some();
+    let bound = params.real(PARAM, 0.0, Bounds::NonNegative);
+    match (given, bound > 0.0) {
+        (false, _) => MaxDeltaStep::ObjectiveDefault,
+        (true, false) => MaxDeltaStep::Unbounded,
+        (true, true) => MaxDeltaStep::Bounded(bound),
     }
 }
 

@@ -19,6 +19,7 @@ const LOSSES: &[(&str, Task)] = &[
     ("reg:absoluteerror", Task::Regression),
     ("reg:pseudohubererror", Task::Regression),
     ("reg:quantileerror", Task::Regression),
+    ("reg:logistic", Task::Regression),
     ("reg:gamma", Task::Regression),
     ("reg:tweedie", Task::Regression),
     ("count:poisson", Task::Regression),
@@ -80,6 +81,11 @@ impl Loss {
         }
     }
 
+    /// Whether it is the one of counts.
+    pub(super) fn counts(&self, task: Task) -> bool {
+        self.of_task(task) == "count:poisson"
+    }
+
     /// What does not go with a task.
     pub(super) fn check(&self, task: Task) -> Vec<ParamError> {
         let serves: Vec<&str> = LOSSES
@@ -113,6 +119,7 @@ impl Loss {
             "reg:absoluteerror" => Objective::AbsoluteError,
             "reg:pseudohubererror" => Objective::PseudoHuber(PseudoHuber::new(self.huber_slope)?),
             "reg:quantileerror" => Objective::Quantile(Quantiles::new([self.quantile_alpha])?),
+            "reg:logistic" => Objective::RegLogistic(RegLoss::default()),
             "reg:gamma" => Objective::Gamma(RegLoss::default()),
             "reg:tweedie" => Objective::Tweedie(Tweedie::new(self.tweedie_variance_power)?),
             "count:poisson" => Objective::Poisson,

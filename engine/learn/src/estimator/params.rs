@@ -17,13 +17,15 @@ pub struct Param {
 
 /// The interval in which a number must lie.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Bounds {
+pub(crate) enum Bounds {
     /// More than 0.
     Positive,
     /// 0 or more.
     NonNegative,
     /// More than 0 and at most 1.
     Fraction,
+    /// From 0 to 1, both included.
+    Share,
     /// Between these two, neither included.
     Inside(f64, f64),
 }
@@ -35,6 +37,7 @@ impl Bounds {
                 Self::Positive => value > 0.0,
                 Self::NonNegative => value >= 0.0,
                 Self::Fraction => value > 0.0 && value <= 1.0,
+                Self::Share => (0.0..=1.0).contains(&value),
                 Self::Inside(low, high) => value > low && value < high,
             }
     }
@@ -44,6 +47,7 @@ impl Bounds {
             Self::Positive => "a number above 0".to_owned(),
             Self::NonNegative => "a number from 0 up".to_owned(),
             Self::Fraction => "a number above 0 and at most 1".to_owned(),
+            Self::Share => "a number from 0 to 1".to_owned(),
             Self::Inside(low, high) => format!("a number above {low} and below {high}"),
         }
     }
@@ -51,7 +55,7 @@ impl Bounds {
 
 /// Reads parameters by their own names and gathers everything that is wrong with them.
 #[derive(Debug)]
-pub(super) struct Params<'m> {
+pub(crate) struct Params<'m> {
     given: Vec<Given<'m>>,
     resolved: Map<String, Value>,
     errors: Vec<ParamError>,
@@ -65,7 +69,7 @@ struct Given<'m> {
 }
 
 /// The own name of the parameter `written`.
-pub(super) fn canonical(
+pub(crate) fn canonical(
     known: &'static [Param],
     written: &str,
 ) -> Result<&'static str, ParamError> {
@@ -82,7 +86,7 @@ pub(super) fn canonical(
 }
 
 impl<'m> Params<'m> {
-    pub(super) fn new(map: &'m Map<String, Value>, known: &'static [Param]) -> Self {
+    pub(crate) fn new(map: &'m Map<String, Value>, known: &'static [Param]) -> Self {
         let mut params = Self {
             given: Vec::with_capacity(map.len()),
             resolved: Map::new(),
@@ -112,7 +116,7 @@ impl<'m> Params<'m> {
     }
 
     /// How the user wrote the parameters that are given: own name, written name.
-    pub(super) fn written(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn written(&self) -> Vec<(&'static str, String)> {
         let given = self.given.iter();
         given
             .map(|given| (given.name, given.written.to_owned()))
@@ -120,7 +124,7 @@ impl<'m> Params<'m> {
     }
 
     /// A finite number, or `None` when absent or null.
-    pub(super) fn number(&mut self, name: &'static str) -> Option<f64> {
+    pub(crate) fn number(&mut self, name: &'static str) -> Option<f64> {
         let value = self.value(name).and_then(|value| {
             let number = value.as_f64().filter(|number| number.is_finite());
             if number.is_none() {
@@ -133,7 +137,7 @@ impl<'m> Params<'m> {
     }
 
     /// All parameters that were read, with their defaults.
-    pub(super) fn finish(self) -> Result<Map<String, Value>, Vec<ParamError>> {
+    pub(crate) fn finish(self) -> Result<Map<String, Value>, Vec<ParamError>> {
         if self.errors.is_empty() {
             Ok(self.resolved)
         } else {
@@ -142,23 +146,23 @@ impl<'m> Params<'m> {
     }
 
     /// The value as given; `None` when absent or null.
-    pub(super) fn value(&self, name: &str) -> Option<&'m Value> {
+    pub(crate) fn value(&self, name: &str) -> Option<&'m Value> {
         let given = self.given.iter().find(|given| given.name == name);
         given.map(|given| given.value).filter(|v| !v.is_null())
     }
 
     /// Records what a parameter came to be.
-    pub(super) fn resolve(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub(crate) fn resolve(&mut self, name: &'static str, value: impl Into<Value>) {
         self.resolved.insert(name.to_owned(), value.into());
     }
 
     /// Takes a parameter off the record.
-    pub(super) fn forget(&mut self, name: &str) {
+    pub(crate) fn forget(&mut self, name: &str) {
         self.resolved.remove(name);
     }
 
     /// Records that a parameter, as the user wrote its name, cannot be used.
-    pub(super) fn reject(&mut self, name: &'static str, needs: &str) {
+    pub(crate) fn reject(&mut self, name: &'static str, needs: &str) {
         let given = self.given.iter().find(|given| given.name == name);
         let error = match given {
             Some(given) => ParamError::new(
@@ -171,7 +175,7 @@ impl<'m> Params<'m> {
     }
 
     /// A number within `bounds`.
-    pub(super) fn real(&mut self, name: &'static str, default: f64, bounds: Bounds) -> f64 {
+    pub(crate) fn real(&mut self, name: &'static str, default: f64, bounds: Bounds) -> f64 {
         let value = match self.value(name) {
             None => default,
             Some(value) => match value.as_f64() {
@@ -187,7 +191,7 @@ impl<'m> Params<'m> {
     }
 
     /// A whole number within `range`.
-    pub(super) fn whole(
+    pub(crate) fn whole(
         &mut self,
         name: &'static str,
         default: usize,
@@ -209,7 +213,7 @@ impl<'m> Params<'m> {
     }
 
     /// A whole number within `range`, or `None`: null, 0, or absent without a default.
-    pub(super) fn limit(
+    pub(crate) fn limit(
         &mut self,
         name: &'static str,
         default: Option<usize>,
@@ -238,7 +242,7 @@ impl<'m> Params<'m> {
     }
 
     /// A seed: a whole number from 0 up.
-    pub(super) fn seed(&mut self, name: &'static str) -> u64 {
+    pub(crate) fn seed(&mut self, name: &'static str) -> u64 {
         let value = match self.value(name) {
             None => 0,
             Some(value) => as_whole(value).unwrap_or_else(|| {
@@ -251,7 +255,7 @@ impl<'m> Params<'m> {
     }
 
     /// True or false.
-    pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
+    pub(crate) fn flag(&mut self, name: &'static str, default: bool) -> bool {
         let value = match self.value(name) {
             None => default,
             Some(value) => value.as_bool().unwrap_or_else(|| {
@@ -264,7 +268,7 @@ impl<'m> Params<'m> {
     }
 
     /// One of a few words.
-    pub(super) fn word(
+    pub(crate) fn word(
         &mut self,
         name: &'static str,
         default: &'static str,
@@ -286,7 +290,7 @@ impl<'m> Params<'m> {
 }
 
 /// A whole number from 0 up, written as an integer or as `10.0`.
-pub(super) fn as_whole(value: &Value) -> Option<u64> {
+pub(crate) fn as_whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number = value.as_f64()?;
         // 2^53: every whole number up to there is a float of its own.

@@ -21,10 +21,11 @@ use hessboost::training::train;
 use serde_json::Value;
 
 use super::class_weight::ClassWeight;
+use super::constraints::Constraints;
 use super::params::{Bounds, Param, Params, as_whole};
 use super::{Entry, Estimator, FitOptions, Fitted, RoundScore, TrainingSet};
 use crate::error::{LearnError, ParamError};
-use crate::features::{Feature, Target, Task};
+use crate::features::{Feature, FeaturePlan, Target, Task};
 use crate::model::Model;
 use crate::parallel::in_order;
 use crate::random::SplitMix64;
@@ -83,6 +84,11 @@ static PARAMS: &[Param] = &[
         name: "class_weight",
         aliases: &[],
         doc: "How much rows of each class count: `balanced`, or a map of classes to numbers; default all alike.",
+    },
+    Param {
+        name: "interaction_constraints",
+        aliases: &["interaction_cst"],
+        doc: "Groups of columns that may meet in a branch, as in [[alcohol, pH], [sulphates]].",
     },
     Param {
         name: "max_bin",
@@ -165,6 +171,7 @@ struct RandomForest {
     max_samples: f64,
     criterion: &'static str,
     class_weight: ClassWeight,
+    constraints: Constraints,
     max_bin: usize,
     seed: u64,
 }
@@ -181,6 +188,7 @@ impl RandomForest {
             max_samples: params.real("max_samples", 1.0, Bounds::Fraction),
             criterion: params.word("criterion", "auto", &["auto", "gini", "squared_error"]),
             class_weight: ClassWeight::read(params),
+            constraints: Constraints::read_interaction(params),
             max_bin: params.whole("max_bin", 256, 2..=65_535),
             seed: params.seed("seed"),
         }
@@ -190,9 +198,10 @@ impl RandomForest {
     fn tree_params(
         &self,
         data: &DMatrix,
-        task: Task,
+        plan: &FeaturePlan,
         seed: u64,
     ) -> Result<TrainingParams, HessboostError> {
+        let task = plan.label.task;
         let features = data.n_cols();
         let count = self.max_features.count(features, task);
         // The learner truncates `ratio * features`; half a feature more keeps rounding
@@ -219,6 +228,7 @@ impl RandomForest {
                 MultiStrategy::OneOutputPerTree
             })
             .colsample_bynode(ratio)
+            .interaction_constraints(self.constraints.interaction(&plan.features))
             .max_bin(self.max_bin)
             .seed(seed);
         builder = match self.max_depth {
@@ -247,10 +257,10 @@ impl RandomForest {
         &self,
         tree: usize,
         data: &DMatrix,
-        task: Task,
+        plan: &FeaturePlan,
     ) -> Result<BoostedModel, HessboostError> {
         let mut draw = SplitMix64::stream(self.seed, tree as u64);
-        let params = self.tree_params(data, task, draw.next_u64())?;
+        let params = self.tree_params(data, plan, draw.next_u64())?;
         match self.rows(data.n_rows(), &mut draw) {
             None => train(&params, data, 1),
             Some(rows) => {
@@ -288,8 +298,9 @@ impl RandomForest {
 }
 
 impl Estimator for RandomForest {
-    fn check(&self, _features: &[Feature], target: Target) -> Vec<ParamError> {
+    fn check(&self, features: &[Feature], target: Target) -> Vec<ParamError> {
         let mut errors = self.class_weight.check(target);
+        errors.extend(self.constraints.check(features));
         let fits = match self.criterion {
             "gini" => target.task != Task::Regression,
             "squared_error" => target.task == Task::Regression,
@@ -309,12 +320,11 @@ impl Estimator for RandomForest {
             source,
         };
         options.check_cancelled()?;
-        let label = &data.plan().label;
         let train = self.matrix(data, refused)?;
         let threads = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
         let grown = in_order(threads, self.trees, |tree| {
             options.check_cancelled()?;
-            let grown = self.grow(tree, &train, label.task).map_err(refused)?;
+            let grown = self.grow(tree, &train, data.plan()).map_err(refused)?;
             if let Some(tell) = options.on_round {
                 // A forest is only whole with all of its trees.
                 let _ = tell(RoundScore {

@@ -76,6 +76,9 @@ pub struct Fitted {
     pub importance: Vec<FeatureImportance>,
 }
 
+/// Row-major values `[rows, features]`.
+type Values = Arc<Vec<f32>>;
+
 /// The matrices of a train and a validation split, which any number of fits share: the
 /// values are borrowed from the data set, and are binned once.
 #[derive(Debug, Clone)]
@@ -83,8 +86,8 @@ pub struct TrainingSet {
     plan: Arc<FeaturePlan>,
     train: DMatrix,
     validation: Option<DMatrix>,
-    /// The values of both.
-    values: (Arc<Vec<f32>>, Option<Arc<Vec<f32>>>),
+    /// The values of both; `None` where the train split is some rows of others.
+    values: Option<(Values, Option<Values>)>,
     bins: Arc<BinCache>,
 }
 
@@ -103,10 +106,10 @@ impl TrainingSet {
         let validation = validation.filter(|data| !data.is_empty());
         Ok(Self {
             plan: Arc::clone(train.plan()),
-            values: (
+            values: Some((
                 train.shared_values(),
                 validation.map(Dataset::shared_values),
-            ),
+            )),
             bins: Arc::default(),
             train: matrix(train, train.weights()).map_err(refused)?,
             // Metrics count all rows alike.
@@ -114,6 +117,27 @@ impl TrainingSet {
                 .map(|data| matrix(data, None))
                 .transpose()
                 .map_err(refused)?,
+        })
+    }
+
+    /// The matrices of some rows of this set's train split, which share its values, and of
+    /// `validation`. The learner bins only these rows, so that it knows nothing of the others.
+    ///
+    /// # Errors
+    ///
+    /// No row.
+    pub(crate) fn of_rows(&self, rows: &[usize], validation: &Dataset) -> Result<Self, LearnError> {
+        let refused = |source| LearnError::Learner {
+            estimator: "the learner".to_owned(),
+            action: "take a fold of the data",
+            source,
+        };
+        Ok(Self {
+            plan: Arc::clone(&self.plan),
+            values: None,
+            bins: Arc::default(),
+            train: self.train.select_rows(rows).map_err(refused)?,
+            validation: Some(matrix(validation, None).map_err(refused)?),
         })
     }
 
@@ -130,10 +154,10 @@ impl TrainingSet {
     }
 
     /// The rows of both splits in at most `max_bin` bins a feature; `None` when a table is too
-    /// wide for that. Made once for all fits.
+    /// wide for that, or its rows are spread among others. Made once for all fits.
     pub(crate) fn binned(&self, max_bin: usize) -> Option<(Binned, Option<Binned>)> {
         self.bins.get(max_bin, || {
-            let (train, validation) = &self.values;
+            let (train, validation) = self.values.as_ref()?;
             let binned = Binned::new(train, self.plan.features.len(), max_bin)?;
             let others = validation.as_ref().map(|values| binned.others(values));
             Some((binned, others))

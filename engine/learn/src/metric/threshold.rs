@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Counts of predicted against actual classes. A row is predicted positive when its
-/// probability is above 0.5 (at 0.5 it is negative, as with scikit-learn's `argmax`).
+/// Counts of predicted against actual classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Confusion {
     /// Negative rows predicted negative.
@@ -16,12 +15,20 @@ pub struct Confusion {
     pub true_positives: u64,
 }
 
+/// Whether a row of this probability is predicted positive: from the threshold on, as
+/// scikit-learn's `FixedThresholdClassifier` has it; without one above 0.5 (at 0.5 it is
+/// negative, as with `argmax`).
+pub(crate) fn is_positive(score: f64, threshold: Option<f64>) -> bool {
+    threshold.map_or(score > 0.5, |threshold| score >= threshold)
+}
+
 impl Confusion {
-    /// The confusion matrix of 0/1 labels `[rows]` and probabilities `[rows]`.
-    pub fn of(labels: &[f32], scores: &[f64]) -> Self {
+    /// The confusion matrix of 0/1 labels `[rows]` and probabilities `[rows]`, which are
+    /// positive from `threshold` on; without one above 0.5.
+    pub fn of(labels: &[f32], scores: &[f64], threshold: Option<f64>) -> Self {
         let mut counts = Self::default();
         for (&label, &score) in labels.iter().zip(scores) {
-            let count = match (label == 1.0, score > 0.5) {
+            let count = match (label == 1.0, is_positive(score, threshold)) {
                 (false, false) => &mut counts.true_negatives,
                 (false, true) => &mut counts.false_positives,
                 (true, false) => &mut counts.false_negatives,
@@ -30,6 +37,14 @@ impl Confusion {
             *count += 1;
         }
         counts
+    }
+
+    /// Adds the counts of other rows.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.true_negatives += other.true_negatives;
+        self.false_positives += other.false_positives;
+        self.false_negatives += other.false_negatives;
+        self.true_positives += other.true_positives;
     }
 }
 
@@ -43,15 +58,14 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// The share of rows whose class is predicted right.
-pub(super) fn accuracy(labels: &[f32], scores: &[f64]) -> f64 {
-    let counts = Confusion::of(labels, scores);
+pub(super) fn accuracy(counts: &Confusion) -> f64 {
     let right = counts.true_positives + counts.true_negatives;
-    ratio(right, labels.len() as u64)
+    let wrong = counts.false_positives + counts.false_negatives;
+    ratio(right, right + wrong)
 }
 
 /// The share of rows predicted positive that are; 0 when none is.
-pub(super) fn precision(labels: &[f32], scores: &[f64]) -> f64 {
-    let counts = Confusion::of(labels, scores);
+pub(super) fn precision(counts: &Confusion) -> f64 {
     ratio(
         counts.true_positives,
         counts.true_positives + counts.false_positives,
@@ -59,8 +73,7 @@ pub(super) fn precision(labels: &[f32], scores: &[f64]) -> f64 {
 }
 
 /// The share of positive rows that are predicted positive; 0 when there are none.
-pub(super) fn recall(labels: &[f32], scores: &[f64]) -> f64 {
-    let counts = Confusion::of(labels, scores);
+pub(super) fn recall(counts: &Confusion) -> f64 {
     ratio(
         counts.true_positives,
         counts.true_positives + counts.false_negatives,
@@ -68,8 +81,7 @@ pub(super) fn recall(labels: &[f32], scores: &[f64]) -> f64 {
 }
 
 /// The harmonic mean of precision and recall.
-pub(super) fn f1(labels: &[f32], scores: &[f64]) -> f64 {
-    let counts = Confusion::of(labels, scores);
+pub(super) fn f1(counts: &Confusion) -> f64 {
     let twice = 2 * counts.true_positives;
     ratio(
         twice,
@@ -92,8 +104,7 @@ pub(super) fn log_loss(labels: &[f32], scores: &[f64]) -> f64 {
 }
 
 /// The mean of the recalls of the classes that occur.
-pub(super) fn balanced_accuracy(labels: &[f32], scores: &[f64]) -> f64 {
-    let counts = Confusion::of(labels, scores);
+pub(super) fn balanced_accuracy(counts: &Confusion) -> f64 {
     let positives = counts.true_positives + counts.false_negatives;
     let negatives = counts.true_negatives + counts.false_positives;
     let mut sum = 0.0;
@@ -111,8 +122,7 @@ pub(super) fn balanced_accuracy(labels: &[f32], scores: &[f64]) -> f64 {
 }
 
 /// Matthews' correlation coefficient; 0 when a class is never there or never predicted.
-pub(super) fn mcc(labels: &[f32], scores: &[f64]) -> f64 {
-    let counts = Confusion::of(labels, scores);
+pub(super) fn mcc(counts: &Confusion) -> f64 {
     super::multiclass::correlation(&[
         vec![counts.true_negatives, counts.false_positives],
         vec![counts.false_negatives, counts.true_positives],

@@ -12,35 +12,39 @@ use serde_json::{Map, Value};
 use super::importance::importance;
 use super::pruner::Bar;
 use super::{EarlierTrial, SweepEvent, SweepOptions, SweepOutcome, SweepSpec, Trial};
-use crate::dataset::{Dataset, Split, Splits};
+use crate::dataset::{Split, Splits};
 use crate::error::LearnError;
-use crate::estimator::{EstimatorSpec, FitOptions, Fitted, RoundScore, TrainingSet};
-use crate::metric::{Goal, evaluate};
+use crate::estimator::{EstimatorSpec, FitOptions, RoundScore};
+use crate::metric::Goal;
 use crate::parallel::{in_order, thread_pool};
 use crate::search::{Point, Sampler, param_text};
+use crate::validate::{FinishedFit, Validated, Validator};
 
 /// Runs a sweep to its end.
 ///
 /// # Errors
 ///
-/// An empty validation split, cancellation, or a sweep of which no trial gave a value.
+/// An empty validation split, a pruner with folds, cancellation, or a sweep of which no trial
+/// gave a value.
 pub fn run(
     spec: &SweepSpec,
     splits: &Splits,
     options: &SweepOptions<'_>,
 ) -> Result<SweepOutcome, LearnError> {
-    if splits.validation.is_empty() {
+    let validator = Validator::new(splits)?;
+    if !validator.has_validation() {
         return Err(LearnError::EmptySplit {
             split: Split::Validation,
-            need: "a sweep selects its best trial on it; give the table a validation part",
+            need: "a sweep selects its best trial on it; give the table a validation part, or write `validate: {folds: 5}`",
         });
     }
-    let data = TrainingSet::new(&splits.train, Some(&splits.validation))?;
+    if splits.folds.is_some() && spec.pruner.is_some() {
+        return Err(LearnError::PrunedFolds);
+    }
     let sweep = Sweep {
         spec,
         goal: spec.objective.metric.goal,
-        data: &data,
-        validation: &splits.validation,
+        validator: &validator,
         options,
         begun: Instant::now(),
     };
@@ -50,8 +54,7 @@ pub fn run(
 struct Sweep<'a> {
     spec: &'a SweepSpec,
     goal: Goal,
-    data: &'a TrainingSet,
-    validation: &'a Dataset,
+    validator: &'a Validator<'a>,
     options: &'a SweepOptions<'a>,
     begun: Instant,
 }
@@ -60,9 +63,9 @@ struct Sweep<'a> {
 struct Progress {
     trials: Vec<Trial>,
     points: Vec<Point>,
-    /// The best trial that went to its end: its value, its number, and its model unless an
+    /// The best trial that went to its end: its value, its number, and its fit unless an
     /// earlier run made it.
-    best: Option<(f64, usize, Option<Fitted>)>,
+    best: Option<(f64, usize, Option<Validated>)>,
     /// Trials of earlier runs that may yet stand in.
     earlier: BTreeMap<usize, EarlierTrial>,
 }
@@ -115,10 +118,10 @@ impl Sweep<'_> {
         &self,
         so_far: &mut Progress,
         points: &[Point],
-    ) -> Result<Vec<(Trial, Option<Fitted>)>, LearnError> {
+    ) -> Result<Vec<(Trial, Option<Validated>)>, LearnError> {
         let done = so_far.trials.len();
         let told = InOrder::from(done + 1, self.options.on_event);
-        let mut results: BTreeMap<usize, (Trial, Option<Fitted>)> = BTreeMap::new();
+        let mut results: BTreeMap<usize, (Trial, Option<Validated>)> = BTreeMap::new();
         let mut missing = Vec::new();
         for (number, point) in (done + 1..).zip(points) {
             match self.resume(number, point, &mut so_far.earlier) {
@@ -181,7 +184,7 @@ impl Sweep<'_> {
         number: usize,
         point: &Point,
         bar: Option<&Bar<'_>>,
-    ) -> Result<(Trial, Option<Fitted>), LearnError> {
+    ) -> Result<(Trial, Option<Validated>), LearnError> {
         let begun = Instant::now();
         let mut trial = Trial::begun(number, self.spec.space.varying(point));
         (self.options.on_event)(SweepEvent::Started {
@@ -210,7 +213,7 @@ impl Sweep<'_> {
         point: &Point,
         bar: Option<&Bar<'_>>,
         trial: &mut Trial,
-    ) -> Result<Fitted, LearnError> {
+    ) -> Result<Validated, LearnError> {
         let estimator = self.estimator(point)?;
         trial.params = estimator.params().clone();
         let metric = self.spec.objective.metric;
@@ -230,26 +233,35 @@ impl Sweep<'_> {
             }
             ControlFlow::Continue(())
         };
-        let fitted = estimator.fit_shared(
-            self.data,
-            &FitOptions {
-                threads: NonZeroUsize::new(rayon::current_num_threads())
-                    .unwrap_or(NonZeroUsize::MIN),
-                cancel: self.options.cancel,
-                metric,
-                on_round: Some(&on_round),
-            },
+        let fitted = self.validator.judge(
+            &estimator,
+            &self.spec.finish,
+            &self.fit_options(Some(&on_round)),
         )?;
-        let scores = fitted.model.predict(self.validation)?;
-        let validation = self.validation;
-        let evaluation = evaluate(validation.task(), validation.labels(), &scores);
-        trial.value = evaluation.get(metric.name).filter(|value| !value.is_nan());
-        trial.evaluation = Some(evaluation);
+        let evaluation = fitted.evaluation.as_ref();
+        trial.value = evaluation
+            .and_then(|evaluation| evaluation.get(metric.name))
+            .filter(|value| !value.is_nan());
+        trial.evaluation = evaluation.cloned();
+        trial.folds.clone_from(&fitted.folds);
         trial.best_iteration = fitted.best_iteration;
         trial.iterations = fitted.iterations;
         trial.history.clone_from(&fitted.history);
         trial.pruned = pruned.load(Ordering::Relaxed);
         Ok(fitted)
+    }
+
+    /// How a trial is fitted: on the threads of the current pool.
+    fn fit_options<'o>(
+        &'o self,
+        on_round: Option<&'o (dyn Fn(RoundScore) -> ControlFlow<()> + Send + Sync)>,
+    ) -> FitOptions<'o> {
+        FitOptions {
+            threads: NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN),
+            cancel: self.options.cancel,
+            metric: self.spec.objective.metric,
+            on_round,
+        }
     }
 
     fn outcome(&self, so_far: Progress) -> Result<SweepOutcome, LearnError> {
@@ -268,27 +280,33 @@ impl Sweep<'_> {
                 }),
             });
         };
-        let winner = match winner {
-            Some(winner) => winner,
-            // Its model was not kept; the same parameters and rows give the same bytes.
-            None => {
-                let lease = self.options.compute.lease();
-                let mut again = Trial::begun(best, Map::new());
-                let fit = || self.fit(&points[best - 1], None, &mut again);
-                thread_pool(lease.threads())?.install(fit)?
-            }
-        };
+        let lease = self.options.compute.lease();
+        let FinishedFit {
+            fitted,
+            cross_validation,
+        } = thread_pool(lease.threads())?.install(|| {
+            let point = &points[best - 1];
+            let winner = match winner {
+                Some(winner) => winner,
+                // It was not kept; the same parameters and rows give the same bytes.
+                None => self.fit(point, None, &mut Trial::begun(best, Map::new()))?,
+            };
+            let estimator = self.estimator(point)?;
+            self.validator
+                .conclude(&estimator, winner, &self.fit_options(None))
+        })?;
         Ok(SweepOutcome {
             importance: importance(&self.spec.space, &trials, &points),
             trials,
             best,
-            winner,
+            winner: fitted,
+            cross_validation,
         })
     }
 }
 
 impl Progress {
-    fn take(&mut self, goal: Goal, point: Point, trial: Trial, fitted: Option<Fitted>) {
+    fn take(&mut self, goal: Goal, point: Point, trial: Trial, fitted: Option<Validated>) {
         let better = |value: f64| {
             let best = self.best.as_ref();
             best.is_none_or(|(so_far, ..)| goal.better(value, *so_far))

@@ -5,14 +5,18 @@
 )]
 
 mod batch_prediction;
+mod boosting;
+mod calibration;
 mod curves;
 mod dataset;
 mod deep_bert;
 mod deep_fixtures;
 mod deep_gradients;
 mod deep_tokenizer;
+mod deep_trainer;
 mod digest;
 mod estimators;
+mod folds;
 mod metrics;
 mod model;
 mod quality;

@@ -32,7 +32,7 @@ fn pruned(given: &Map<String, Value>) -> SweepRequest<'_> {
 }
 
 /// What a run records of a trial, and reads again.
-fn recorded(trial: &Trial) -> EarlierTrial {
+pub(crate) fn recorded(trial: &Trial) -> EarlierTrial {
     EarlierTrial {
         params: trial
             .params

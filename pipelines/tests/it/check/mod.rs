@@ -1,6 +1,7 @@
 //! Every pipeline in `cases/` is wrong in what it refers to; its snapshot is all that is said
 //! about it. [`stored`] is about what the lakehouse has already.
 
+mod identity;
 mod stored;
 
 use std::path::PathBuf;

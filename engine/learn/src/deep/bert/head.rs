@@ -181,6 +181,29 @@ impl Targets {
             Self::Numbers(values) => format!("{} numbers", values.len()),
         }
     }
+
+    /// The targets of some rows, where each has `outputs` of them.
+    pub(in crate::deep) fn select(&self, rows: &[usize], outputs: usize) -> Self {
+        match self {
+            Self::Classes(values) => Self::Classes(rows.iter().map(|&row| values[row]).collect()),
+            Self::Numbers(values) => Self::Numbers(rows.iter().map(|&row| values[row]).collect()),
+            Self::Labels(values) => Self::Labels(
+                rows.iter()
+                    .flat_map(|&row| &values[row * outputs..(row + 1) * outputs])
+                    .copied()
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Texts that there are targets for, where each has `outputs` of them.
+    pub(in crate::deep) fn rows(&self, outputs: usize) -> usize {
+        match self {
+            Self::Classes(values) => values.len(),
+            Self::Numbers(values) => values.len(),
+            Self::Labels(values) => values.len() / outputs.max(1),
+        }
+    }
 }
 
 /// How errors count.

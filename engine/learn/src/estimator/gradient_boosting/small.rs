@@ -1,5 +1,6 @@
 //! Boosting of small tables, by [`crate::boost`] where it knows all that is asked for.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +37,7 @@ impl GradientBoosting {
             && matches!(self.multi_strategy, MultiStrategy::OneOutputPerTree)
             && self.max_leaves.is_none()
             && self.num_parallel_tree == 1
+            && !self.booster.is_dart()
             && whole.iter().all(|share| *share >= 1.0)
             && self.constraints.is_free()
             && !features
@@ -49,6 +51,7 @@ impl GradientBoosting {
         &self,
         data: &TrainingSet,
         train: &DMatrix,
+        (rounds, stop): (usize, Option<NonZeroUsize>),
         options: &FitOptions<'_>,
     ) -> Result<Option<Boosted>, HessboostError> {
         if !self.is_small(data) {
@@ -81,7 +84,12 @@ impl GradientBoosting {
             loss: Arc::as_ref(&loss),
             empty,
         };
-        let boosted = boost::train(training, validation, &self.settings(), |round, value| {
+        let settings = Settings {
+            rounds,
+            early_stopping: stop,
+            ..self.settings(plan.label.task)
+        };
+        let boosted = boost::train(training, validation, &settings, |round, value| {
             if options.cancel.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());
             }
@@ -93,7 +101,7 @@ impl GradientBoosting {
         Ok(Some(boosted))
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, task: Task) -> Settings {
         Settings {
             rounds: self.rounds,
             early_stopping: self.early_stopping,
@@ -102,7 +110,7 @@ impl GradientBoosting {
             rule: Rule::new(RuleParams {
                 reg_lambda: self.reg_lambda,
                 reg_alpha: self.reg_alpha,
-                max_delta_step: self.max_delta_step,
+                max_delta_step: self.leaf_bound(task),
                 min_child_weight: self.min_child_weight,
                 min_split_loss: self.min_split_loss,
             }),

@@ -1,0 +1,120 @@
+//! The figures of a fitted model on all parts of its rows, the only look at the test rows: the
+//! metrics that are logged and registered, and `evaluation.json` with the confusion matrices.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sluice_lake::state::Metric;
+use sluice_learn::metric::Evaluation;
+use sluice_learn::validate::{CrossValidation, FinishedFit, FoldFigures, deviation};
+use sluice_learn::{LearnError, Split, Splits, Task};
+
+use super::context::now_ms;
+use crate::plan::ModelAsset;
+
+/// What the names of metrics of single folds start with.
+const FOLDS_PREFIX: &str = "folds.";
+
+/// All metrics by name, and the report.
+pub(crate) fn figures(
+    fit: &FinishedFit,
+    splits: &Splits,
+) -> Result<(BTreeMap<String, f64>, String), LearnError> {
+    let model = &fit.fitted.model;
+    let (mut figures, mut report) = (BTreeMap::new(), Map::new());
+    for split in Split::ALL {
+        let folds = fit.cross_validation.as_ref();
+        let folds = folds.filter(|_| split == Split::Validation);
+        let data = splits.get(split);
+        let evaluation = match folds {
+            Some(folds) => folds.mean(),
+            None if data.is_empty() => continue,
+            None => model.evaluate(data)?,
+        };
+        let mut part = part(&evaluation);
+        if data.task() == Task::Multiclass {
+            part["classes"] = json!(data.plan().label.classes);
+        }
+        if let Some(folds) = folds {
+            let deviation = folds.deviation();
+            part["metrics_std"] = deviation.iter().copied().collect();
+            part["folds"] = folds.folds.iter().map(fold).collect();
+            figures.extend(with_std(&deviation));
+        }
+        report.insert(split.to_string(), part);
+        for (name, value) in evaluation.metrics {
+            figures.insert(format!("{split}.{name}"), value);
+        }
+    }
+    let settled = model.settled();
+    if let Some(threshold) = settled.threshold {
+        figures.insert("threshold".to_owned(), threshold);
+        report.insert("threshold".to_owned(), threshold.into());
+    }
+    if let Some(calibration) = &settled.calibration {
+        let method = calibration.method().as_str();
+        report.insert("calibration".to_owned(), method.into());
+    }
+    Ok((figures, format!("{:#}\n", Value::Object(report))))
+}
+
+fn part(evaluation: &Evaluation) -> Value {
+    let mut part = json!({
+        "rows": evaluation.rows,
+        "metrics": evaluation.metrics.iter().copied().collect::<BTreeMap<_, _>>(),
+    });
+    if let Some(confusion) = &evaluation.confusion {
+        part["confusion_matrix"] = json!(confusion);
+    }
+    part
+}
+
+fn fold(fold: &FoldFigures) -> Value {
+    let mut one = part(&fold.evaluation);
+    one["iterations"] = fold.iterations.into();
+    one
+}
+
+/// The standard deviations over folds by name: `validation.auc_std`.
+fn with_std(deviation: &[(&'static str, f64)]) -> impl Iterator<Item = (String, f64)> {
+    let named = |(name, value): &(&'static str, f64)| (format!("validation.{name}_std"), *value);
+    deviation.iter().map(named)
+}
+
+/// The standard deviations of a trial over its folds by name; none without folds.
+pub(crate) fn deviations(folds: &[FoldFigures]) -> impl Iterator<Item = (String, f64)> {
+    with_std(&deviation(folds)).collect::<Vec<_>>().into_iter()
+}
+
+/// Each metric of each fold, as `folds.validation.<metric>` with the fold (from 0) as its step.
+pub(crate) fn of_folds(folds: Option<&CrossValidation>) -> Vec<Metric> {
+    let timestamp_ms = now_ms();
+    let folds = folds.map_or(&[][..], |folds| &folds.folds);
+    let steps = folds.iter().zip(0_i64..);
+    steps
+        .flat_map(|(fold, step)| {
+            let metrics = fold.evaluation.metrics.iter();
+            metrics.map(move |(name, value)| Metric {
+                key: format!("{FOLDS_PREFIX}validation.{name}"),
+                value: *value,
+                step,
+                timestamp_ms,
+            })
+        })
+        .collect()
+}
+
+/// What the model's run is told of how it is validated and settled: texts as they are written.
+pub(crate) fn params(model: &ModelAsset) -> Vec<(String, String)> {
+    let definition = &model.definition;
+    ["validate", "calibrate", "threshold"]
+        .into_iter()
+        .filter_map(|key| {
+            let value = definition.get(key)?;
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            Some((key.to_owned(), text))
+        })
+        .collect()
+}
