@@ -11,6 +11,7 @@ mod journey;
 mod layering;
 mod outcome;
 mod registry;
+mod reports;
 mod sandbox;
 mod slt;
 mod sweeps;

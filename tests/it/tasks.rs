@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::reports;
 use crate::sandbox::Sandbox;
 
 const PIPELINE: &str = r"
@@ -98,7 +99,24 @@ fn market() -> Sandbox {
 #[test]
 fn classes_and_numbers_are_learned_and_predicted_in_their_types() {
     let sandbox = market();
-    sandbox.run();
+    let events = sandbox.run();
+    let kinds = reports::kept(&sandbox, &events, "kinds");
+    kinds.assert_metrics();
+    for split in ["train", "validation", "test"] {
+        kinds.assert_confusion(split, &["apple", "cherry", "melon"]);
+    }
+    kinds.assert_contains(&[
+        "ROC curve on test rows",
+        "melon (AUC ",
+        "Each class on the test rows",
+    ]);
+    let prices = reports::kept(&sandbox, &events, "prices");
+    prices.assert_metrics();
+    prices.assert_contains(&[
+        "Predicted and actual on test rows",
+        "Errors on validation rows",
+    ]);
+    reports::kept(&sandbox, &events, "shelves").assert_confusion("test", &["4", "5", "6"]);
     let types = sandbox.rows("SELECT arrow_typeof(said) said, arrow_typeof(worth) worth, arrow_typeof(place) place, arrow_typeof(dear) dear FROM gold.told LIMIT 1");
     assert_eq!(
         types[0],

@@ -1,6 +1,7 @@
 //! What the stages of one run share.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,6 +62,16 @@ impl RunContext {
             asset: asset.to_owned(),
             message: message.into(),
         });
+    }
+
+    /// A file of the lakehouse, spelled as the lakehouse was: events name it so.
+    pub(crate) fn spelled(&self, path: &Path) -> String {
+        let within = path.strip_prefix(self.world.lakehouse.root());
+        let spelled = within.map_or_else(
+            |_| path.to_owned(),
+            |within| self.plan.lakehouse.join(within),
+        );
+        spelled.display().to_string()
     }
 
     /// A session over the lakehouse as this run sees it.

@@ -1,10 +1,15 @@
 //! What a fitted model leaves to look at: its curves on the rows that it was not fitted on,
-//! and its SHAP importance, as CSV files of its run.
+//! and its SHAP importance. They become CSV files of its run ([`Evidence::files`]) and charts
+//! of its report ([`super::page`]).
 
 use std::fmt::Write as _;
 
-use sluice_learn::curves::{RELIABILITY_BINS, precision_recall, reliability, roc, thinned};
-use sluice_learn::explain::shap_importance;
+use sluice_learn::curves::{
+    PrecisionRecallPoint, RELIABILITY_BINS, ReliabilityBin, RocPoint, precision_recall,
+    reliability, roc, thinned,
+};
+use sluice_learn::explain::{ShapImportance, shap_importance};
+use sluice_learn::metric::Metric;
 use sluice_learn::validate::FinishedFit;
 use sluice_learn::{LearnError, Model, Split, Splits, Task};
 
@@ -12,154 +17,249 @@ use super::track::quoted;
 
 /// Points of a curve that are kept.
 const POINTS: usize = 2_000;
+/// Rows of a regression that are shown one by one.
+const SHOWN: usize = 1_500;
+/// Bins of a histogram of residuals.
+const RESIDUAL_BINS: usize = 31;
 
-/// Probabilities of one class against the rest.
-struct OneClass {
-    split: Split,
-    class: String,
-    labels: Vec<f32>,
-    scores: Vec<f64>,
-    /// The probabilities before calibration; `None` where there is none.
-    uncalibrated: Option<Vec<f64>>,
+/// How well the probabilities of one class against the rest do on one split.
+pub(crate) struct OneClass {
+    pub(crate) split: Split,
+    pub(crate) class: String,
+    pub(crate) auc: f64,
+    pub(crate) average_precision: f64,
+    pub(crate) brier: f64,
+    pub(crate) roc: Vec<RocPoint>,
+    pub(crate) precision_recall: Vec<PrecisionRecallPoint>,
+    pub(crate) bins: Vec<ReliabilityBin>,
+    /// What the trees say, where it is calibrated.
+    pub(crate) uncalibrated: Option<Uncalibrated>,
 }
 
-/// The files: name and text.
-pub(crate) fn files(
-    fit: &FinishedFit,
-    splits: &Splits,
-) -> Result<Vec<(&'static str, String)>, LearnError> {
-    let model = &fit.fitted.model;
-    let mut files = vec![("shap.csv", shap_csv(model, splits)?)];
-    let mut classes = Vec::new();
-    for split in [Split::Validation, Split::Test] {
-        classes.extend(one_against_rest(fit, splits, split)?);
-    }
-    if model.plan().label.task != Task::Regression {
-        files.push(("roc.csv", roc_csv(&classes)));
-        files.push(("precision_recall.csv", precision_recall_csv(&classes)));
-        files.push(("calibration.csv", calibration_csv(&classes)));
-    }
-    Ok(files)
+/// Probabilities before calibration.
+pub(crate) struct Uncalibrated {
+    pub(crate) brier: f64,
+    pub(crate) bins: Vec<ReliabilityBin>,
 }
 
-/// The positive class of two, or each of several; the validation rows of folds as the models
-/// that did not see them predict them.
-fn one_against_rest(
-    fit: &FinishedFit,
-    splits: &Splits,
-    split: Split,
-) -> Result<Vec<OneClass>, LearnError> {
-    let model = &fit.fitted.model;
-    let label = &model.plan().label;
-    let folds = fit.cross_validation.as_ref();
-    let (data, raw) = match folds.filter(|_| split == Split::Validation) {
-        Some(folds) => (&splits.train, folds.out_of_fold.clone()),
-        None => {
-            let data = splits.get(split);
-            (data, model.predict_uncalibrated(data)?)
+/// What a regression predicts on one split.
+pub(crate) struct Residuals {
+    pub(crate) split: Split,
+    /// Actual and predicted values of some rows: the first, whose order is that of a hash.
+    pub(crate) sample: Vec<(f64, f64)>,
+    /// The borders of bins of actual less predicted values, over all rows.
+    pub(crate) edges: Vec<f64>,
+    /// Rows in each bin.
+    pub(crate) counts: Vec<u64>,
+}
+
+/// What there is to look at.
+pub(crate) struct Evidence {
+    /// Over validation rows; over training rows where there are none.
+    pub(crate) shap: Vec<ShapImportance>,
+    /// The positive class of two, or each of several, on validation and test rows.
+    pub(crate) classes: Vec<OneClass>,
+    /// Of a regression, on validation and test rows.
+    pub(crate) residuals: Vec<Residuals>,
+}
+
+impl Evidence {
+    /// Looks at a model's predictions; of validation rows that are folds, at those by the
+    /// models that did not see them.
+    pub(crate) fn of(fit: &FinishedFit, splits: &Splits) -> Result<Self, LearnError> {
+        let model = &fit.fitted.model;
+        let folds = fit.cross_validation.as_ref();
+        let explained = match splits.validation.is_empty() {
+            true => &splits.train,
+            false => &splits.validation,
+        };
+        let mut evidence = Self {
+            shap: shap_importance(model, explained)?,
+            classes: Vec::new(),
+            residuals: Vec::new(),
+        };
+        for split in [Split::Validation, Split::Test] {
+            let (data, raw) = match folds.filter(|_| split == Split::Validation) {
+                Some(folds) => (&splits.train, folds.out_of_fold.clone()),
+                None => {
+                    let data = splits.get(split);
+                    (data, model.predict_uncalibrated(data)?)
+                }
+            };
+            if data.is_empty() {
+                continue;
+            }
+            if model.plan().label.task == Task::Regression {
+                let residuals = Residuals::of(split, data.labels(), &raw);
+                evidence.residuals.push(residuals);
+            } else {
+                let classes = one_against_rest(model, split, data.labels(), &raw)?;
+                evidence.classes.extend(classes);
+            }
         }
-    };
-    if data.is_empty() {
-        return Ok(Vec::new());
+        Ok(evidence)
     }
+
+    /// The files of the run: name and text.
+    pub(crate) fn files(&self, task: Task) -> Vec<(&'static str, String)> {
+        let mut files = vec![("shap.csv", self.shap_csv())];
+        if task != Task::Regression {
+            files.push(("roc.csv", self.roc_csv()));
+            files.push(("precision_recall.csv", self.precision_recall_csv()));
+            files.push(("calibration.csv", self.calibration_csv()));
+        }
+        files
+    }
+
+    fn csv(&self, header: &str, lines: impl Fn(&OneClass) -> Vec<String>) -> String {
+        let mut text = format!("split,class,{header}\n");
+        for class in &self.classes {
+            for line in lines(class) {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{},{},{line}", class.split, quoted(&class.class));
+            }
+        }
+        text
+    }
+
+    fn roc_csv(&self) -> String {
+        let header = "threshold,false_positive_rate,true_positive_rate";
+        self.csv(header, |class| {
+            let line = |point: &RocPoint| {
+                format!(
+                    "{},{},{}",
+                    point.threshold, point.false_positive_rate, point.true_positive_rate
+                )
+            };
+            class.roc.iter().map(line).collect()
+        })
+    }
+
+    fn precision_recall_csv(&self) -> String {
+        self.csv("threshold,precision,recall", |class| {
+            let line = |point: &PrecisionRecallPoint| {
+                let threshold = point.threshold.map_or_else(String::new, |t| t.to_string());
+                format!("{threshold},{},{}", point.precision, point.recall)
+            };
+            class.precision_recall.iter().map(line).collect()
+        })
+    }
+
+    fn calibration_csv(&self) -> String {
+        self.csv("rows,predicted,actual", |class| {
+            let line =
+                |bin: &ReliabilityBin| format!("{},{},{}", bin.rows, bin.predicted, bin.actual);
+            class.bins.iter().map(line).collect()
+        })
+    }
+
+    fn shap_csv(&self) -> String {
+        let mut text = "feature,mean_abs_shap\n".to_owned();
+        for feature in &self.shap {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{},{}",
+                quoted(&feature.feature),
+                feature.mean_abs_shap
+            );
+        }
+        text
+    }
+}
+
+/// The positive class of two, or each of several, of probabilities before calibration.
+fn one_against_rest(
+    model: &Model,
+    split: Split,
+    codes: &[f32],
+    raw: &[f64],
+) -> Result<Vec<OneClass>, LearnError> {
+    let label = &model.plan().label;
     let width = label.outputs();
     let chosen = match label.task {
         Task::Regression => 0..0,
         Task::Binary => 1..2,
         Task::Multiclass => 0..width,
     };
-    let of_class = |scores: &[f64], class: usize| -> Vec<f64> {
-        let rows = scores.chunks_exact(width);
-        rows.map(|row| row[if width == 1 { 0 } else { class }])
-            .collect()
-    };
-    let calibrated = model.settled().calibrated(raw.clone());
+    let metrics = ["auc", "average_precision", "brier"].map(Metric::find);
+    let [auc, average_precision, brier] = metrics;
+    let (auc, average_precision, brier) = (auc?, average_precision?, brier?);
     let is_calibrated = model.settled().calibration.is_some();
-    Ok(chosen
-        .map(|class| OneClass {
+    let calibrated = model.settled().calibrated(raw.to_vec());
+    let one = |class: usize| {
+        let is_class = |&code: &f32| f32::from(u8::from(code as usize == class));
+        let labels: Vec<f32> = codes.iter().map(is_class).collect();
+        let column = if width == 1 { 0 } else { class };
+        let of_class = |scores: &[f64]| -> Vec<f64> {
+            let rows = scores.chunks_exact(width);
+            rows.map(|row| row[column]).collect()
+        };
+        let scores = of_class(&calibrated);
+        let figure = |metric: &Metric| metric.compute(Task::Binary, &labels, &scores);
+        let uncalibrated = is_calibrated.then(|| {
+            let scores = of_class(raw);
+            Uncalibrated {
+                brier: brier.compute(Task::Binary, &labels, &scores),
+                bins: reliability(&labels, &scores, RELIABILITY_BINS),
+            }
+        });
+        OneClass {
             split,
             class: label.classes[class].to_string(),
-            labels: data
-                .labels()
-                .iter()
-                .map(|&code| f32::from(u8::from(code as usize == class)))
-                .collect(),
-            scores: of_class(&calibrated, class),
-            uncalibrated: is_calibrated.then(|| of_class(&raw, class)),
-        })
-        .collect())
-}
-
-fn csv(header: &str, classes: &[OneClass], lines: impl Fn(&OneClass) -> Vec<String>) -> String {
-    let mut text = format!("split,class,{header}\n");
-    for class in classes {
-        for line in lines(class) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{},{},{line}", class.split, quoted(&class.class));
+            auc: figure(auc),
+            average_precision: figure(average_precision),
+            brier: figure(brier),
+            roc: thinned(&roc(&labels, &scores), POINTS),
+            precision_recall: thinned(&precision_recall(&labels, &scores), POINTS),
+            bins: reliability(&labels, &scores, RELIABILITY_BINS),
+            uncalibrated,
         }
-    }
-    text
-}
-
-fn roc_csv(classes: &[OneClass]) -> String {
-    let header = "threshold,false_positive_rate,true_positive_rate";
-    csv(header, classes, |class| {
-        let points = thinned(&roc(&class.labels, &class.scores), POINTS);
-        let line = |point: &sluice_learn::curves::RocPoint| {
-            format!(
-                "{},{},{}",
-                point.threshold, point.false_positive_rate, point.true_positive_rate
-            )
-        };
-        points.iter().map(line).collect()
-    })
-}
-
-fn precision_recall_csv(classes: &[OneClass]) -> String {
-    csv("threshold,precision,recall", classes, |class| {
-        let points = thinned(&precision_recall(&class.labels, &class.scores), POINTS);
-        let line = |point: &sluice_learn::curves::PrecisionRecallPoint| {
-            let threshold = point.threshold.map_or_else(String::new, |t| t.to_string());
-            format!("{threshold},{},{}", point.precision, point.recall)
-        };
-        points.iter().map(line).collect()
-    })
-}
-
-/// What the model says, and where it is calibrated what its trees say as well.
-fn calibration_csv(classes: &[OneClass]) -> String {
-    csv("rows,predicted,actual,calibrated", classes, |class| {
-        let lines = |scores: &[f64], calibrated: bool| -> Vec<String> {
-            let bins = reliability(&class.labels, scores, RELIABILITY_BINS);
-            let line = |bin: &sluice_learn::curves::ReliabilityBin| {
-                let (predicted, actual) = (bin.predicted, bin.actual);
-                format!("{},{predicted},{actual},{calibrated}", bin.rows)
-            };
-            bins.iter().map(line).collect()
-        };
-        match &class.uncalibrated {
-            None => lines(&class.scores, false),
-            Some(raw) => [lines(raw, false), lines(&class.scores, true)].concat(),
-        }
-    })
-}
-
-/// Over validation rows; over training rows where there are none.
-fn shap_csv(model: &Model, splits: &Splits) -> Result<String, LearnError> {
-    let data = if splits.validation.is_empty() {
-        &splits.train
-    } else {
-        &splits.validation
     };
-    let mut text = "feature,mean_abs_shap\n".to_owned();
-    for feature in shap_importance(model, data)? {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{},{}",
-            quoted(&feature.feature),
-            feature.mean_abs_shap
-        );
+    Ok(chosen.map(one).collect())
+}
+
+impl Residuals {
+    fn of(split: Split, labels: &[f32], scores: &[f64]) -> Self {
+        let pairs = labels.iter().map(|&label| f64::from(label)).zip(scores);
+        let pairs = pairs.map(|(actual, &predicted)| (actual, predicted));
+        let residual = |(actual, predicted): (f64, f64)| actual - predicted;
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for residual in pairs.clone().map(residual) {
+            (low, high) = (low.min(residual), high.max(residual));
+        }
+        if low == high {
+            (low, high) = (low - 0.5, high + 0.5);
+        }
+        let step = (high - low) / RESIDUAL_BINS as f64;
+        let mut counts = vec![0_u64; RESIDUAL_BINS];
+        for residual in pairs.clone().map(residual) {
+            // A float casts to an integer by saturating; NaN counts as the first bin.
+            let bin = ((residual - low) / step) as usize;
+            counts[bin.min(RESIDUAL_BINS - 1)] += 1;
+        }
+        let edge = |at: usize| low + at as f64 * step;
+        Self {
+            split,
+            sample: pairs.take(SHOWN).collect(),
+            edges: (0..=RESIDUAL_BINS).map(edge).collect(),
+            counts,
+        }
     }
-    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_residual_is_in_a_bin() {
+        let residuals = Residuals::of(Split::Test, &[1.0, 2.0, 4.0], &[1.0, 1.0, 9.0]);
+        assert_eq!(residuals.counts.iter().sum::<u64>(), 3);
+        assert_eq!((residuals.edges[0], residuals.edges[31]), (-5.0, 1.0));
+        assert_eq!((residuals.counts[0], residuals.counts[30]), (1, 1));
+        let exact = Residuals::of(Split::Test, &[1.0, 2.0], &[1.0, 2.0]);
+        assert_eq!(exact.counts.iter().sum::<u64>(), 2);
+        assert!(exact.edges[0] < 0.0 && exact.edges[31] > 0.0);
+    }
 }

@@ -15,13 +15,21 @@ use crate::plan::ModelAsset;
 /// What the names of metrics of single folds start with.
 const FOLDS_PREFIX: &str = "folds.";
 
-/// All metrics by name, and the report.
-pub(crate) fn figures(
-    fit: &FinishedFit,
-    splits: &Splits,
-) -> Result<(BTreeMap<String, f64>, String), LearnError> {
+/// The figures of a fit.
+pub(crate) struct Figures {
+    /// All metrics by name, as `test.auc`.
+    pub(crate) named: BTreeMap<String, f64>,
+    /// The figures of each part that has rows; of folds the mean.
+    pub(crate) parts: Vec<(Split, Evaluation)>,
+    /// `evaluation.json`.
+    pub(crate) json: String,
+}
+
+/// Computes the figures.
+pub(crate) fn figures(fit: &FinishedFit, splits: &Splits) -> Result<Figures, LearnError> {
     let model = &fit.fitted.model;
     let (mut figures, mut report) = (BTreeMap::new(), Map::new());
+    let mut parts = Vec::new();
     for split in Split::ALL {
         let folds = fit.cross_validation.as_ref();
         let folds = folds.filter(|_| split == Split::Validation);
@@ -42,9 +50,10 @@ pub(crate) fn figures(
             figures.extend(with_std(&deviation));
         }
         report.insert(split.to_string(), part);
-        for (name, value) in evaluation.metrics {
-            figures.insert(format!("{split}.{name}"), value);
+        for (name, value) in &evaluation.metrics {
+            figures.insert(format!("{split}.{name}"), *value);
         }
+        parts.push((split, evaluation));
     }
     let settled = model.settled();
     if let Some(threshold) = settled.threshold {
@@ -55,7 +64,11 @@ pub(crate) fn figures(
         let method = calibration.method().as_str();
         report.insert("calibration".to_owned(), method.into());
     }
-    Ok((figures, format!("{:#}\n", Value::Object(report))))
+    Ok(Figures {
+        named: figures,
+        parts,
+        json: format!("{:#}\n", Value::Object(report)),
+    })
 }
 
 fn part(evaluation: &Evaluation) -> Value {

@@ -15,6 +15,7 @@ mod figures;
 mod file_rows;
 pub(crate) mod files;
 mod model;
+mod page;
 mod pool;
 mod promote;
 pub(crate) mod rejects;

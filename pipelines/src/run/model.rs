@@ -16,10 +16,12 @@ use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Splits, Task}
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::evidence::Evidence;
+use super::page::{About, AsFitted, Judged, REPORT_FILE, Report, conclude};
 use super::promote::{Decision, decide};
 use super::rows::{self, Identity, Rows};
 use super::search::search;
-use super::{evidence, figures, resume, reuse, track};
+use super::{figures, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
@@ -47,7 +49,7 @@ pub(crate) async fn make(
     let learned = learn(run, asset, model, fingerprint).await?;
     drop(turn);
     let Learned {
-        registered: (run_id, version, metrics),
+        registered: (run_id, version, metrics, report),
         reused,
     } = learned;
     if let Some(reason) = &reused {
@@ -64,6 +66,11 @@ pub(crate) async fn make(
         }
         None => None,
     };
+    if let Some(report) = report {
+        let judged = version.as_ref().zip(decision.as_ref());
+        let judged = judged.and_then(|(version, decision)| Judged::of(model, version, decision));
+        conclude(run, asset, *report, judged).await?;
+    }
     let number = version.as_ref().map(|version| version.version);
     let mut outcome = Map::new();
     outcome.insert("run_id".to_owned(), run_id.as_str().into());
@@ -135,8 +142,14 @@ async fn learn(
     })
 }
 
-/// The run that trained a model, its version if it is registered, and its metrics.
-pub(crate) type Registered = (RunId, Option<ModelVersion>, BTreeMap<String, f64>);
+/// The run that trained a model, its version if it is registered, its metrics, and its report
+/// if it was trained just now.
+pub(crate) type Registered = (
+    RunId,
+    Option<ModelVersion>,
+    BTreeMap<String, f64>,
+    Option<Box<Report>>,
+);
 
 /// Fits within a run of its own, which ends as the fit does.
 async fn fit_and_register(
@@ -161,8 +174,8 @@ async fn fit_and_register(
     run.state
         .finish_run(&run_id, status, error.as_deref())
         .await?;
-    let (version, metrics) = outcome?;
-    Ok((run_id, version, metrics))
+    let (version, metrics, report) = outcome?;
+    Ok((run_id, version, metrics, Some(report)))
 }
 
 async fn fit_in(
@@ -172,7 +185,7 @@ async fn fit_in(
     fingerprint: &Fingerprint,
     (rows, seat): (Rows, Seat),
     run_id: &RunId,
-) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>), StageError> {
+) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>, Box<Report>), StageError> {
     let Rows { splits, digest } = rows;
     run.state
         .log_datasets(run_id, &[rows::dataset(run, model, &digest)])
@@ -180,36 +193,45 @@ async fn fit_in(
     if let Some(comment) = &asset.comment {
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
-    let (fit, watched) = match &model.fit {
+    let (fit, watched, searched) = match &model.fit {
         Fit::Train(spec) => (
             train(run, asset, (spec, model), &splits, seat, run_id).await?,
             model.task.default_metric(),
+            None,
         ),
-        Fit::Sweep(spec) => (
-            {
-                let identity = resume::Identity::new(model, fingerprint, &digest);
-                search(run, asset, spec, &identity, &splits, seat, run_id).await?
-            },
-            spec.objective().metric.name,
-        ),
+        Fit::Sweep(spec) => {
+            let identity = resume::Identity::new(model, fingerprint, &digest);
+            let found = search(run, asset, spec, &identity, &splits, seat, run_id).await?;
+            (found.0, spec.objective().metric.name, Some(found.1))
+        }
     };
+    let watched = format!("validation.{watched}");
+    let about = About::of(run, asset, model, run_id, &splits, searched.as_ref());
     let (fit, figures, report, more) = blocking(move || {
-        let (figures, report) = figures::figures(&fit, &splits)?;
-        let more = evidence::files(&fit, &splits)?;
-        Ok((fit, figures, report, more))
+        let figures = figures::figures(&fit, &splits)?;
+        let evidence = Evidence::of(&fit, &splits)?;
+        let mut files = evidence.files(splits.train.task());
+        files.push(("evaluation.json", figures.json));
+        let report = Report {
+            about,
+            parts: figures.parts,
+            evidence,
+            fitted: AsFitted::of(&fit, watched),
+            judged: None,
+            search: searched,
+        };
+        files.push((REPORT_FILE, report.html()));
+        Ok((fit, figures.named, Box::new(report), files))
     })
     .await?;
-    let watched = format!("validation.{watched}");
-    let mut metrics = track::metrics(&figures, &fit.fitted.history, &watched);
+    let watched = &report.fitted.watched;
+    let mut metrics = track::metrics(&figures, &fit.fitted.history, watched);
     metrics.extend(figures::of_folds(fit.cross_validation.as_ref()));
     run.state.log_metrics(run_id, &metrics).await?;
     run.state
         .log_params(run_id, &figures::params(model))
         .await?;
-    let mut files = vec![
-        ("importance.csv", track::importance_csv(&fit.fitted)),
-        ("evaluation.json", report),
-    ];
+    let mut files = vec![("importance.csv", track::importance_csv(&fit.fitted))];
     files.extend(more);
     track::artifacts(run, run_id, files).await?;
     let version = register(
@@ -222,7 +244,7 @@ async fn fit_in(
         &figures,
     )
     .await?;
-    Ok((version, figures))
+    Ok((version, figures, report))
 }
 
 async fn train(

@@ -12,7 +12,7 @@ use sluice_lake::registry::{
     AliasChange, AliasDecision, ModelVersion, MoveAlias, RegistryError, moment_text,
 };
 use sluice_learn::judged::Judged;
-use sluice_learn::metric::Metric;
+use sluice_learn::metric::METRICS;
 use sluice_learn::{LearnError, Model};
 
 use super::context::{RunContext, now_ms};
@@ -26,6 +26,16 @@ use crate::spec::{Condition, Operand, When};
 pub(crate) struct Decision {
     pub(crate) moved: bool,
     pub(crate) reason: String,
+    /// The champion, where it was scored on the version's test rows.
+    pub(crate) champion: Option<Scored>,
+}
+
+/// A champion's figures on the test rows of its challenger.
+#[derive(Debug, Clone)]
+pub(crate) struct Scored {
+    pub(crate) version: i64,
+    /// By name, as `test.auc`.
+    pub(crate) figures: BTreeMap<String, f64>,
 }
 
 impl Decision {
@@ -33,6 +43,7 @@ impl Decision {
         Self {
             moved: false,
             reason: reason.into(),
+            champion: None,
         }
     }
 }
@@ -83,14 +94,19 @@ pub(crate) async fn decide(
     {
         return Ok(Decision::stays(reason));
     }
-    let (moves, reason) = match when {
-        None => (true, "no condition".to_owned()),
+    let (moves, reason, figures) = match when {
+        None => (true, "no condition".to_owned(), BTreeMap::new()),
         Some(when) => judge(run, model, when, champion.as_ref(), metrics).await?,
     };
     let reason = match gone {
         Some(gone) if moves => format!("version {gone}, the champion, is gone"),
         _ => reason,
     };
+    let scored = champion.as_ref().filter(|_| !figures.is_empty());
+    let scored = scored.map(|champion| Scored {
+        version: champion.version,
+        figures,
+    });
     let before = champion.map(|champion| champion.version).or(gone);
     let mut kept = AliasDecision {
         alias: alias.to_string(),
@@ -104,7 +120,10 @@ pub(crate) async fn decide(
     };
     if !moves {
         registry.keep_decision(version, kept).await?;
-        return Ok(Decision::stays(reason));
+        return Ok(Decision {
+            champion: scored,
+            ..Decision::stays(reason)
+        });
     }
     let change = registry
         .set_alias(MoveAlias {
@@ -119,7 +138,11 @@ pub(crate) async fn decide(
     kept.moved = matches!(change, AliasChange::Moved(_));
     let moved = kept.moved;
     registry.keep_decision(version, kept).await?;
-    Ok(Decision { moved, reason })
+    Ok(Decision {
+        moved,
+        reason,
+        champion: scored,
+    })
 }
 
 /// Why an alias did not move to a version, if that was decided for this asset by the same
@@ -160,18 +183,18 @@ async fn was_named(
         .any(|moved| moved.alias == alias && moved.version == Some(version.version)))
 }
 
+/// Whether the alias moves, why, and the champion's figures if it was scored.
 async fn judge(
     run: &RunContext,
     model: &ModelAsset,
     when: &When,
     champion: Option<&ModelVersion>,
     metrics: &BTreeMap<String, f64>,
-) -> Result<(bool, String), StageError> {
+) -> Result<(bool, String, BTreeMap<String, f64>), StageError> {
     let rescored = match champion {
-        Some(champion) if when.reads_champion() => match rescore(run, model, champion, when).await?
-        {
+        Some(champion) if when.reads_champion() => match rescore(run, model, champion).await? {
             Ok(figures) => figures,
-            Err(reason) => return Ok((false, reason)),
+            Err(reason) => return Ok((false, reason, BTreeMap::new())),
         },
         _ => BTreeMap::new(),
     };
@@ -179,12 +202,12 @@ async fn judge(
     for condition in &when.conditions {
         let (holds, reason) = holds(&condition.value, champion, metrics, &rescored);
         if !holds {
-            return Ok((false, reason));
+            return Ok((false, reason, rescored));
         }
         reasons.push(reason);
     }
     reasons.dedup();
-    Ok((true, reasons.join(" and ")))
+    Ok((true, reasons.join(" and "), rescored))
 }
 
 /// Whether one condition holds, and the figures that say so.
@@ -253,13 +276,8 @@ async fn rescore(
     run: &RunContext,
     model: &ModelAsset,
     champion: &ModelVersion,
-    when: &When,
 ) -> Result<Result<BTreeMap<String, f64>, String>, StageError> {
     let batches = test_rows(run, model).await?;
-    let wanted: Vec<&'static Metric> = when
-        .champion_metrics()
-        .map(|metric| Metric::find(metric.name))
-        .collect::<Result<_, _>>()?;
     let folder = champion.path.clone();
     let (label, number, task) = (model.data.label.clone(), champion.version, model.task);
     blocking(move || {
@@ -282,8 +300,9 @@ async fn rescore(
                 Err(error) => return Err(error.into()),
             }
         }
-        let figures = wanted
+        let figures = METRICS
             .iter()
+            .filter(|metric| metric.judges(task))
             .map(|metric| (format!("test.{}", metric.name), rows.figure(metric)));
         Ok(Ok(figures.collect()))
     })

@@ -21,7 +21,7 @@ pub(crate) async fn take(
 ) -> Result<Registered, StageError> {
     let (run_id, metrics) = (trained.run_id().clone(), trained.metrics().clone());
     if let Trained::Here(version) = trained {
-        return Ok((run_id, Some(version.clone()), metrics));
+        return Ok((run_id, Some(version.clone()), metrics, None));
     }
     let version = match &model.register {
         None => None,
@@ -36,7 +36,7 @@ pub(crate) async fn take(
             Some(registry.create_version(staging, new).await?)
         }
     };
-    Ok((run_id, version, metrics))
+    Ok((run_id, version, metrics, None))
 }
 
 /// The digest of the rows that a training saw of the model's table.

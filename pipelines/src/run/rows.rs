@@ -33,7 +33,7 @@ pub(crate) async fn read(
 }
 
 /// The seed of the estimator, which also orders the rows.
-fn seed(model: &ModelAsset) -> u64 {
+pub(crate) fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
         Fit::Train(spec) => spec.params(),
         Fit::Sweep(spec) => &spec.space().fixed,

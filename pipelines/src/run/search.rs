@@ -13,6 +13,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::context::{RunContext, now_ms};
 use super::error::StageError;
+use super::page::Search;
 use super::resume::{self, WARM_TAG};
 use super::track;
 use crate::events::{EventKind, LeaderboardRow};
@@ -25,7 +26,8 @@ const WAITING: usize = 1;
 /// Lines of a leaderboard that are shown.
 const LEADERBOARD_ROWS: usize = 10;
 
-/// Runs a sweep. Each trial that ends becomes a run below the sweep's, and an event.
+/// Runs a sweep. Each trial that ends becomes a run below the sweep's, and an event. Returns
+/// the winner, and the search for the report.
 pub(crate) async fn search(
     run: &RunContext,
     asset: &Asset,
@@ -34,7 +36,7 @@ pub(crate) async fn search(
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
-) -> Result<FinishedFit, StageError> {
+) -> Result<(FinishedFit, Search), StageError> {
     let key = &identity.key;
     let resumed = resume::find(&run.state, &run.project, asset, spec, key).await?;
     let mut tags = vec![
@@ -77,10 +79,21 @@ pub(crate) async fn search(
     let (outcome, ids) = tokio::join!(sweep, record);
     let (outcome, ids) = (outcome?, ids?);
     tell(run, asset, spec, run_id, &outcome, &ids).await?;
-    Ok(FinishedFit {
+    let goal = spec.objective().metric.goal;
+    let search = Search {
+        objective: spec.objective().name(),
+        goal,
+        dimensions: spec.space().dimensions.clone(),
+        ranked: outcome.ranked(goal).iter().map(|t| t.number).collect(),
+        best: outcome.best,
+        importance: outcome.importance,
+        trials: outcome.trials,
+    };
+    let winner = FinishedFit {
         fitted: outcome.winner,
         cross_validation: outcome.cross_validation,
-    })
+    };
+    Ok((winner, search))
 }
 
 /// Records trials as they end, until there are no more. Returns the runs of all. With each

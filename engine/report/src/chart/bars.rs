@@ -70,7 +70,7 @@ impl Bars {
             (low.min(value), high.max(value))
         });
         let high = if low < high { high } else { 1.0 };
-        let scale = Scale::exact(low, high, false, (left, right));
+        let scale = Scale::exact(low, high, (left, right));
         let height = self.bars.len() as f64 * ROW + 4.0;
         let zero = scale.place(0.0).unwrap_or(left);
         let mut content = Vec::new();

@@ -86,12 +86,13 @@ pub(crate) fn width_of(text: &str) -> f64 {
 /// Of a letter of height 1, on the wide side.
 fn advance(character: char) -> f64 {
     match character {
-        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.3,
-        'f' | 't' | 'r' | '-' | '(' | ')' | '[' | ']' | '/' => 0.4,
-        'm' | 'w' | 'M' | 'W' | '@' | '%' => 0.9,
-        'A'..='Z' | '&' => 0.7,
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.33,
+        'f' | 't' | 'r' | '-' | '(' | ')' | '[' | ']' | '/' => 0.42,
+        '<' | '>' | '=' | '+' | '~' | '×' => 0.84,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '&' => 0.95,
+        'A'..='Z' => 0.72,
         '\u{1100}'.. => 1.05,
-        _ => 0.58,
+        _ => 0.62,
     }
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn fitted(text: &str, room: f64) -> String {
         return text;
     }
     let letters: Vec<char> = text.chars().collect();
-    let mut left = (room / LETTER - 0.9).max(0.0);
+    let mut left = (room / LETTER - advance('…')).max(0.0);
     let (mut head, mut tail) = (0, 0);
     // Two from the head for each one from the tail.
     while head + tail < letters.len() {

@@ -113,7 +113,8 @@ impl HeatMap {
                 .min(most)
         };
         let most = if size == Size::Wide { 170.0 } else { 110.0 };
-        let left = widest(&mut self.rows.iter().map(|row| &row.0), most) + 10.0;
+        let names = widest(&mut self.rows.iter().map(|row| &row.0), most);
+        let left = names.max(width_of(&self.rows_label)) + 10.0;
         let cell = ((size.width() - left - 2.0) / many).min(LARGEST);
         let names = widest(&mut self.columns.iter(), 130.0);
         // Names stand upright where they would touch each other.

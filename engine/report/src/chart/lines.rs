@@ -190,7 +190,7 @@ fn curve(line: &Line, frame: &Frame) -> Vec<Element> {
         Element::new("path")
             .class(format!("line {}{dashes}", line.ink.class()))
             .attr("d", drawn)
-            .child(title(line.name.clone())),
+            .children((!line.name.is_empty()).then(|| title(line.name.clone()))),
     ];
     if line.dots {
         for (point, place) in line.points.iter().zip(&places) {

@@ -4,7 +4,7 @@
 
 use super::draw::{Anchor, LETTER, fitted, line, path, text, title, width_of};
 use super::scale::Scale;
-use super::{Chart, Ink, Size};
+use super::{Axis, Chart, Ink, Size};
 use crate::html::Element;
 use crate::number::px;
 
@@ -19,6 +19,13 @@ pub enum Measure {
         high: f64,
         /// Whether the axis is logarithmic.
         log: bool,
+    },
+    /// Whole numbers between two ends.
+    Whole {
+        /// The lower end.
+        low: f64,
+        /// The upper end.
+        high: f64,
     },
     /// One of these, by position.
     Category(Vec<String>),
@@ -58,7 +65,9 @@ pub struct Parallel {
     pub ends: Option<(String, String)>,
 }
 
-const HEIGHT: f64 = 400.0;
+/// Height of the drawing, and of the part of it for lines without a value.
+const HEIGHT: f64 = 370.0;
+const FOOT: f64 = 26.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 356.0;
 /// Where lines pass that have no value.
@@ -99,32 +108,42 @@ impl Parallel {
         });
         let mut content = vec![Element::new("g").class("traces").children(lines)];
         let room = gap.min(width / 2.0) - 10.0;
+        let mut height = HEIGHT;
         for (at, (axis, scale)) in self.axes.iter().zip(&scales).enumerate() {
             let missing = self
                 .lines
                 .iter()
                 .any(|line| line.values.get(at).copied().flatten().is_none());
+            if missing {
+                height = HEIGHT + FOOT;
+            }
             content.push(upright(axis, scale, place(at), room, missing));
         }
         let names: Vec<&str> = self.axes.iter().map(|axis| &*axis.name).collect();
         let description = format!("{} lines over {}.", self.lines.len(), names.join(", "));
-        let chart = Chart::new(&self.title, description, HEIGHT, content);
+        let chart = Chart::new(&self.title, description, height, content);
         chart.sized(Size::Wide).ramped(self.ends.clone()).brushed()
     }
 }
 
 fn scale(measure: &Measure) -> Scale {
-    match measure {
-        Measure::Number { low, high, log } => Scale::exact(*low, *high, *log, (BOTTOM, TOP)),
+    let (axis, low, high) = match measure {
+        Measure::Number { low, high, log } => {
+            let axis = Axis::default().between(*low, *high);
+            (if *log { axis.log() } else { axis }, *low, *high)
+        }
+        Measure::Whole { low, high } => (Axis::default().between(*low, *high).whole(), *low, *high),
         Measure::Category(names) => {
             let last = names.len().saturating_sub(1) as f64;
-            Scale::exact(-0.5, last + 0.5, false, (BOTTOM, TOP))
+            (Axis::default().between(-0.5, last + 0.5), 0.0, last)
         }
-    }
+    };
+    Scale::new(&axis, [low, high], (BOTTOM, TOP))
 }
 
 fn upright(axis: &Upright, scale: &Scale, x: f64, room: f64, missing: bool) -> Element {
-    let name = fitted(&axis.name, room.max(30.0));
+    // Names are bold, and so wider.
+    let name = fitted(&axis.name, (room / 1.05 - 4.0).max(30.0));
     let mut group = Element::new("g")
         .class("upright")
         .attr("data-x", px(x))
@@ -140,7 +159,7 @@ fn upright(axis: &Upright, scale: &Scale, x: f64, room: f64, missing: bool) -> E
                 .num("height", BOTTOM - TOP + 12.0),
         );
     let ticks: Vec<(f64, String)> = match &axis.measure {
-        Measure::Number { .. } => {
+        Measure::Number { .. } | Measure::Whole { .. } => {
             let ticks = scale.ticks(6).into_iter();
             ticks.map(|tick| (tick.at, tick.label)).collect()
         }
@@ -153,7 +172,7 @@ fn upright(axis: &Upright, scale: &Scale, x: f64, room: f64, missing: bool) -> E
         Measure::Category(_) => Vec::new(),
     };
     for (y, label) in ticks {
-        let label = fitted(&label, (room * 0.6).max(24.0));
+        let label = fitted(&label, (room * 0.75).max(24.0));
         group = group
             .child(line(x - 3.0, y, x + 3.0, y, "axis"))
             .child(halo(x + 7.0, y, &label));

@@ -9,6 +9,7 @@ pub struct Axis {
     pub(crate) log: bool,
     pub(crate) domain: Option<(f64, f64)>,
     pub(crate) zero: bool,
+    pub(crate) whole: bool,
     pub(crate) names: Vec<String>,
 }
 
@@ -32,6 +33,13 @@ impl Axis {
     #[must_use]
     pub fn between(mut self, low: f64, high: f64) -> Self {
         self.domain = Some((low, high));
+        self
+    }
+
+    /// Of whole numbers: ticks are at whole numbers only.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
         self
     }
 
@@ -62,6 +70,7 @@ pub(crate) struct Tick {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
     names: Vec<String>,
+    whole: bool,
     log: bool,
     low: f64,
     high: f64,
@@ -91,10 +100,11 @@ impl Scale {
                 true => (low.min(0.0), high.max(0.0)),
                 false => (low, high),
             };
-            widened(low, high, axis.log)
+            widened(low, high, axis)
         });
         let mut scale = Self {
             names: axis.names.clone(),
+            whole: axis.whole,
             log: axis.log,
             low,
             high,
@@ -108,12 +118,8 @@ impl Scale {
     }
 
     /// Without widening: from `low` to `high` as they are.
-    pub(crate) fn exact(low: f64, high: f64, log: bool, (from, to): (f64, f64)) -> Self {
-        let axis = Axis {
-            log,
-            domain: Some((low, high)),
-            ..Axis::default()
-        };
+    pub(crate) fn exact(low: f64, high: f64, (from, to): (f64, f64)) -> Self {
+        let axis = Axis::default().between(low, high);
         Self::new(&axis, [low, high], (from, to))
     }
 
@@ -150,7 +156,7 @@ impl Scale {
     /// The ends become multiples of the ticks' distance.
     fn round_ends(&mut self) {
         const ABOUT: usize = 5;
-        let step = step(self.low, self.high, ABOUT);
+        let step = self.step(ABOUT);
         let low = (self.low / step).floor() * step;
         let high = (self.high / step).ceil() * step;
         if low.is_finite() && high.is_finite() && low < high {
@@ -178,7 +184,7 @@ impl Scale {
         let (values, label): (Vec<f64>, Box<dyn Fn(f64) -> String>) = if values.len() >= 2 {
             (values, Box::new(|value| significant(value, 3)))
         } else {
-            let step = step(self.low, self.high, most);
+            let step = self.step(most);
             let largest = self.low.abs().max(self.high.abs());
             let label = move |value| tick_label(value, step, largest);
             (self.linear_values(step, most), Box::new(label))
@@ -194,6 +200,11 @@ impl Scale {
         let mut ticks: Vec<Tick> = ticks.filter(within).collect();
         ticks.dedup_by(|a, b| a.label == b.label || (a.at - b.at).abs() < 0.5);
         ticks
+    }
+
+    fn step(&self, most: usize) -> f64 {
+        let step = step(self.low, self.high, most);
+        if self.whole { step.max(1.0) } else { step }
     }
 
     fn linear_values(&self, step: f64, most: usize) -> Vec<f64> {
@@ -224,11 +235,14 @@ impl Scale {
 }
 
 /// Two different ends.
-fn widened(low: f64, high: f64, log: bool) -> (f64, f64) {
+fn widened(low: f64, high: f64, axis: &Axis) -> (f64, f64) {
     if low < high {
         return (low, high);
     }
-    if log {
+    if axis.whole {
+        return (low - 1.0, high + 1.0);
+    }
+    if axis.log {
         return (low / 2.0, (high * 2.0).min(f64::MAX));
     }
     let half = if low == 0.0 { 0.5 } else { low.abs() * 0.05 };
@@ -311,6 +325,17 @@ mod tests {
         assert_eq!(
             labels(&plain.clone().between(0.0, 0.5), &[9.0]),
             ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
+        );
+    }
+
+    #[test]
+    fn ticks_of_whole_numbers_are_whole() {
+        let whole = Axis::new("").whole();
+        assert_eq!(labels(&whole, &[2.0, 3.0]), ["2", "3"]);
+        assert_eq!(labels(&whole, &[1.0]), ["0", "1", "2"]);
+        assert_eq!(
+            labels(&whole, &[1.0, 96.0]),
+            ["0", "20", "40", "60", "80", "100"]
         );
     }
 

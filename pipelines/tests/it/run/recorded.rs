@@ -141,6 +141,7 @@ async fn what_is_recorded_of_a_run() {
     | sweep | leaderboard.csv          | true  |
     | sweep | parameter_importance.csv | true  |
     | sweep | precision_recall.csv     | true  |
+    | sweep | report.html              | true  |
     | sweep | roc.csv                  | true  |
     | sweep | shap.csv                 | true  |
     +-------+--------------------------+-------+
