@@ -3,19 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-
-/// `1,234,567`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
+pub(crate) use sluice_report::number::{count, duration};
 
 /// `1 row`, `1,599 rows`: `unit` is the singular or the plural as events write it.
 pub(crate) fn counted(number: u64, unit: &str) -> String {
@@ -24,31 +12,6 @@ pub(crate) fn counted(number: u64, unit: &str) -> String {
         format!("1 {singular}")
     } else {
         format!("{} {singular}s", count(number))
-    }
-}
-
-/// A duration given in seconds: `0.31 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
-pub(crate) fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        return "-".to_owned();
-    }
-    if seconds < 9.995 {
-        return format!("{seconds:.2} s");
-    }
-    if seconds < 59.95 {
-        return format!("{seconds:.1} s");
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "finite and positive; a float casts to an integer by saturating"
-    )]
-    let whole = seconds.round() as u64;
-    let (minutes, rest) = (whole / 60, whole % 60);
-    if minutes < 60 {
-        format!("{minutes} min {rest:02} s")
-    } else {
-        format!("{} h {:02} min", minutes / 60, minutes % 60)
     }
 }
 
@@ -145,38 +108,9 @@ mod tests {
 
     #[test]
     fn counts_have_separators() {
-        let shown: Vec<String> = [0, 7, 999, 1000, 1599, 123_456, 1_234_567]
-            .into_iter()
-            .map(count)
-            .collect();
-        assert_eq!(
-            shown,
-            ["0", "7", "999", "1,000", "1,599", "123,456", "1,234,567"]
-        );
         assert_eq!(counted(1, "rows"), "1 row");
         assert_eq!(counted(0, "row"), "0 rows");
         assert_eq!(counted(1599, "rows"), "1,599 rows");
-    }
-
-    #[test]
-    fn durations_keep_three_figures() {
-        let shown: Vec<String> = [0.004, 0.31, 9.996, 12.34, 59.96, 125.4, 3725.0]
-            .into_iter()
-            .map(duration)
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                "0.00 s",
-                "0.31 s",
-                "10.0 s",
-                "12.3 s",
-                "1 min 00 s",
-                "2 min 05 s",
-                "1 h 02 min"
-            ]
-        );
-        assert_eq!(duration(f64::NAN), "-");
     }
 
     #[test]

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(count(1_234_567), "1,234,567");
+        let counts = [0, 7, 999, 1000, 123_456, 1_234_567].map(count);
+        assert_eq!(counts, ["0", "7", "999", "1,000", "123,456", "1,234,567"]);
         let shown: Vec<String> = [
             0.0,
             -0.0,
@@ -213,8 +214,20 @@ mod tests {
     fn sizes_and_times_have_units() {
         let shown = [12, 3_400, 999_960, 1_200_000_000].map(bytes);
         assert_eq!(shown, ["12 B", "3.4 kB", "1.0 MB", "1.2 GB"]);
-        let shown = [0.31, 12.34, 125.4, 3725.0, f64::NAN].map(duration);
-        assert_eq!(shown, ["0.31 s", "12.3 s", "2 min 05 s", "1 h 02 min", "–"]);
+        let shown = [0.004, 0.31, 9.996, 12.34, 59.96, 125.4, 3725.0, f64::NAN].map(duration);
+        assert_eq!(
+            shown,
+            [
+                "0.00 s",
+                "0.31 s",
+                "10.0 s",
+                "12.3 s",
+                "1 min 00 s",
+                "2 min 05 s",
+                "1 h 02 min",
+                "–"
+            ]
+        );
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl HeatMap {
         if width_of(shown) > layout.cell - 6.0 || layout.high < LETTER + 2.0 {
             return square.child(tip);
         }
-        let class = if strength > 0.55 { "on" } else { "under" };
+        let class = if strength > 0.7 { "on" } else { "under" };
         let (middle, centre) = (x + (layout.cell - gap) / 2.0, y + (layout.high - gap) / 2.0);
         let figure = |shown: &str, y: f64| text(middle, y, Anchor::Middle, shown).class(class);
         let group = Element::new("g").child(tip).child(square);
