@@ -50,7 +50,7 @@ pub enum EventKind {
     StageStarted {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `train` or `sweep`.
+        /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
         kind: &'static str,
     },
     /// How far a stage is.
@@ -170,7 +170,7 @@ pub enum EventKind {
     StageFinished {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `train` or `sweep`.
+        /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
         kind: &'static str,
         /// Rows written, for a table.
         rows: Option<u64>,

@@ -24,15 +24,20 @@ pub(super) struct Options {
 /// All that is wrong with it.
 pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, CliError> {
     let (plan, _) = checked(options.project.as_deref(), global).await?;
-    let is_model = |body: &AssetBody| matches!(body, AssetBody::Model(_));
-    let models = plan
-        .assets
-        .iter()
-        .filter(|asset| is_model(&asset.body))
-        .count();
-    let tables = counted((plan.assets.len() - models) as u64, "tables");
-    let models = counted(models as u64, "models");
-    print(&format!("{} is sound: {tables}, {models}\n", plan.pipeline))?;
+    let (mut tables, mut models, mut reports) = (0, 0, 0);
+    for asset in &plan.assets {
+        match asset.body {
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => tables += 1,
+            AssetBody::Model(_) => models += 1,
+            AssetBody::Report(_) => reports += 1,
+        }
+    }
+    let mut parts = vec![counted(tables, "tables"), counted(models, "models")];
+    if reports > 0 {
+        parts.push(counted(reports, "reports"));
+    }
+    let parts = parts.join(", ");
+    print(&format!("{} is sound: {parts}\n", plan.pipeline))?;
     Ok(Exit::Ok)
 }
 

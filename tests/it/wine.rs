@@ -29,7 +29,7 @@ fn wine_from_csv_to_a_promoted_model() {
     let bottles = if white.exists() { 6497 } else { 1599 };
     let sandbox = Sandbox::new();
     let events = run(&sandbox);
-    assert_eq!(count(&events, "stage_finished"), 6);
+    assert_eq!(count(&events, "stage_finished"), 7);
     assert_eq!(count(&events, "trial"), 96);
     assert_eq!(count(&events, "registered"), 2);
 
@@ -84,7 +84,18 @@ fn wine_from_csv_to_a_promoted_model() {
     );
     assert_eq!(apart, "apart\ntrue\n");
 
+    // The profile of the washed table, complete in itself.
+    let report = events
+        .iter()
+        .find(|event| event["event"] == "report" && event["asset"] == "wine_profile");
+    let path = sandbox
+        .path()
+        .join(report.unwrap()["path"].as_str().unwrap());
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(page.contains("quality &gt;= 7") && page.contains("fixed_acidity"));
+    assert!(!page.contains("://"), "the page refers to the network");
+
     let again = run(&sandbox);
     assert_eq!(count(&again, "stage_finished"), 0);
-    assert_eq!(count(&again, "stage_skipped"), 6);
+    assert_eq!(count(&again, "stage_skipped"), 7);
 }

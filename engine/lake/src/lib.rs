@@ -16,6 +16,7 @@ pub mod name;
 pub mod nearest;
 mod project;
 pub mod registry;
+mod reports;
 pub mod session;
 pub mod sql;
 pub mod state;

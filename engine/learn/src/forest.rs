@@ -57,9 +57,6 @@ struct Node {
     byte: i8,
 }
 
-/// A block's answers: for each row the number of its leaf.
-type Leaves = [u8; GROUP];
-
 impl Forest {
     /// The trees of `model`, if they are shallow and numeric and this processor has what it
     /// takes.
@@ -140,7 +137,7 @@ impl Forest {
         let mut sums = vec![[0.0; BLOCK]; outputs];
         for (block, margins) in margins.chunks_mut(BLOCK * outputs).enumerate() {
             let rows = margins.len() / outputs;
-            self.bytes.fill(&mut bytes, block * BLOCK, rows, &read);
+            with(|| self.bytes.fill(&mut bytes, block * BLOCK, rows, &read));
             for (sums, intercept) in sums.iter_mut().zip(&self.intercepts) {
                 sums.fill(*intercept);
             }
@@ -159,12 +156,10 @@ impl Forest {
     fn add(&self, tree: &Tree, bytes: &[i8], rows: usize, sums: &mut [f32; BLOCK]) {
         let nodes = &self.nodes[tree.node..tree.node + (1 << tree.depth) - 1];
         let leaves = &self.leaves[tree.leaf..tree.leaf + (1 << tree.depth)];
-        let groups = sums.chunks_exact_mut(GROUP).take(rows.div_ceil(GROUP));
-        for (group, sums) in groups.enumerate() {
-            let chosen = choose(tree.depth, nodes, bytes, group * GROUP);
-            for (sum, leaf) in sums.iter_mut().zip(chosen) {
-                *sum += leaves[usize::from(leaf)];
-            }
+        let (groups, _) = sums.as_chunks_mut();
+        for (group, sums) in groups.iter_mut().take(rows.div_ceil(GROUP)).enumerate() {
+            let first = group * GROUP;
+            add(tree.depth, nodes, leaves, bytes, first, sums);
         }
     }
 }
@@ -185,13 +180,14 @@ fn is_able() -> bool {
     false
 }
 
-/// The leaf of each row of a group, which begins at row `first` of the block.
 #[cfg(target_arch = "x86_64")]
-fn choose(depth: usize, nodes: &[Node], bytes: &[i8], first: usize) -> Leaves {
-    avx2::choose(depth, nodes, bytes, first)
-}
+use avx2::{add, with};
+
+/// No forest is made for other processors.
+#[cfg(not(target_arch = "x86_64"))]
+fn add(_: usize, _: &[Node], _: &[f32], _: &[i8], _: usize, _: &mut [f32; GROUP]) {}
 
 #[cfg(not(target_arch = "x86_64"))]
-fn choose(_depth: usize, _nodes: &[Node], _bytes: &[i8], _first: usize) -> Leaves {
-    unreachable!("no forest is made for this processor")
+fn with<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }

@@ -9,6 +9,8 @@
 //! 4. [`number`]: numbers as people read them; [`html`]: the typed tree below all of it,
 //!    which escapes every text by construction.
 //!
+//! [`profile`] computes what is in a table, and draws its page from these.
+//!
 //! The same data gives the same bytes. Nothing here reads a clock, a file or the network.
 
 pub mod block;
@@ -16,6 +18,7 @@ pub mod chart;
 pub mod html;
 pub mod number;
 pub mod page;
+pub mod profile;
 pub mod table;
 
 pub use block::{Block, Card, Tile, Tone};

@@ -65,6 +65,12 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 of_model(checker, model, &mut found);
                 after(checker, &model.after, &mut found);
             }
+            Declared::Report(report) => {
+                let of = report.body.of();
+                let at = checker.location(of.span);
+                resolve_table(checker, &of.value, at, &mut found);
+                after(checker, &report.after, &mut found);
+            }
         }
         all.push(found);
     }
@@ -310,7 +316,7 @@ fn unknown_model(checker: &Checker<'_>, uri: &ModelUri, words: String) -> Diagno
 fn registers<'a>(asset: &super::Declaration<'a>) -> Option<&'a Register> {
     match asset.body {
         Declared::Model(model) => model.register.as_ref(),
-        Declared::Table(_) => None,
+        Declared::Table(_) | Declared::Report(_) => None,
     }
 }
 
@@ -347,6 +353,7 @@ fn after(checker: &mut Checker<'_>, names: &[Spanned<String>], found: &mut Found
             None => {
                 let broken = &checker.spec.broken;
                 let broken = broken.tables.iter().chain(&broken.models);
+                let broken = broken.chain(&checker.spec.broken.reports);
                 let known = checker.assets.iter().map(|asset| asset.name);
                 let known = known.chain(broken.map(String::as_str));
                 let help = did_you_mean(&name.value, known);

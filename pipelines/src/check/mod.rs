@@ -3,8 +3,8 @@
 //! [`check`] collects everything that is wrong, except what only follows from something
 //! else that is: a query over a table that itself is broken is not planned.
 //!
-//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`] and
-//! [`models`] look inside.
+//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`]
+//! and [`reports`] look inside.
 
 mod edges;
 mod finish;
@@ -12,6 +12,7 @@ mod graph;
 mod ingest;
 mod lineage;
 mod models;
+mod reports;
 mod sql_errors;
 mod tables;
 mod world;
@@ -28,13 +29,14 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::{Asset, Plan};
 use crate::project::Project;
 use crate::source::{Location, Span};
-use crate::spec::{ModelSpec, Overrides, Spec, TableSpec, load_sound};
+use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, load_sound};
 
 /// An asset as written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Declared<'a> {
     Table(&'a TableSpec),
     Model(&'a ModelSpec),
+    Report(&'a ReportSpec),
 }
 
 /// An asset's name as written, where that is, and what it says.
@@ -45,7 +47,7 @@ pub(crate) struct Declaration<'a> {
     pub(crate) body: Declared<'a>,
 }
 
-/// All assets of a project: tables, then models, in the order of the file.
+/// All assets of a project: tables, then models, then reports, in the order of the file.
 pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
     let tables = spec.tables.iter().map(|(name, table)| Declaration {
         name: &name.value,
@@ -57,7 +59,12 @@ pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
         span: name.span,
         body: Declared::Model(model),
     });
-    tables.chain(models).collect()
+    let reports = spec.reports.iter().map(|(name, report)| Declaration {
+        name: &name.value,
+        span: name.span,
+        body: Declared::Report(report),
+    });
+    tables.chain(models).chain(reports).collect()
 }
 
 /// What is shared while a spec is checked.
@@ -86,8 +93,9 @@ impl<'a> Checker<'a> {
 
     /// Whether an asset of this name is written wrong.
     pub(crate) fn is_broken(&self, name: &str) -> bool {
-        let mut models = self.spec.broken.models.iter();
-        self.is_broken_table(name) || models.any(|broken| broken.eq_ignore_ascii_case(name))
+        let broken = &self.spec.broken;
+        let mut others = broken.models.iter().chain(&broken.reports);
+        self.is_broken_table(name) || others.any(|broken| broken.eq_ignore_ascii_case(name))
     }
 
     pub(crate) fn location(&self, span: Span) -> Location {
@@ -165,12 +173,15 @@ async fn type_in_order(
                 tables::check(checker, &mut known, declaration, table, &found[*position]).await
             }
             Declared::Model(model) => {
-                let (found, span) = (&found[*position], declaration.span);
-                // It may learn from a table of another project. What cannot be read is told.
-                if !found.broken {
-                    tables::load_stored(checker, &mut known, found, span).await;
+                if !found[*position].broken {
+                    // What is wrong with it is told; what is missing then, the check knows.
+                    let (read, span) = (&found[*position], declaration.span);
+                    tables::load_stored(checker, &mut known, read, span).await;
                 }
-                models::check(checker, &mut known, declaration, model, found)
+                models::check(checker, &mut known, declaration, model, &found[*position])
+            }
+            Declared::Report(report) => {
+                reports::check(checker, &mut known, declaration, report, &found[*position]).await
             }
         };
         typed[*position] = body.map(|body| Asset {
@@ -187,6 +198,7 @@ fn comment(checker: &mut Checker<'_>, declared: Declared<'_>) -> Option<String> 
     let comment = match declared {
         Declared::Table(table) => table.comment.as_ref(),
         Declared::Model(model) => model.comment.as_ref(),
+        Declared::Report(report) => report.comment.as_ref(),
     }?;
     if comment.value.chars().count() > MAX_DESCRIPTION_CHARS {
         let message = format!("a comment can have {MAX_DESCRIPTION_CHARS} characters at most");

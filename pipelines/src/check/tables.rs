@@ -38,7 +38,7 @@ use crate::spec::{Rule, SqlText, TableBody, TableSpec};
 
 /// The tables and models whose columns are known so far.
 pub(crate) struct Known {
-    ctx: SessionContext,
+    pub(super) ctx: SessionContext,
     catalog: Arc<MemoryCatalogProvider>,
     models: Arc<ModelSet>,
     /// Columns of the tables, by name.
@@ -128,7 +128,7 @@ pub(crate) async fn check(
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
-        model @ AssetBody::Model(_) => model,
+        other @ (AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
 }
 
@@ -405,8 +405,8 @@ fn row_rule(
     }
 }
 
-/// What in a condition needs other rows than the one it is about.
-fn beyond_the_row(known: &Known, that: &sql::Expression) -> Option<&'static str> {
+/// What in an expression needs other rows than the one it is about.
+pub(super) fn beyond_the_row(known: &Known, that: &sql::Expression) -> Option<&'static str> {
     let state = known.ctx.state();
     let found = visit_expressions(that.ast(), |part| match part {
         Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
@@ -427,7 +427,7 @@ fn beyond_the_row(known: &Known, that: &sql::Expression) -> Option<&'static str>
 }
 
 /// The spelling of a column that the pipeline names.
-fn find_column(
+pub(super) fn find_column(
     checker: &mut Checker<'_>,
     schema: &Schema,
     column: &Spanned<String>,

@@ -13,7 +13,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::training::{Trained, rows_decide};
 use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
-use crate::run::error::StageError;
+use crate::run::error::{StageError, blocking};
 
 /// What is known of an asset before it is made.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl Lookup<'_> {
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
-        if !elsewhere && let Some(reason) = self.lost(asset, version, latest).await? {
+        if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
             return Ok(Verdict::anew(reason));
         }
         if fingerprint.key() != stored.key {
@@ -194,15 +194,15 @@ impl Lookup<'_> {
         })
     }
 
-    /// Why what was made is not there any more as it was. `described`: the version that only
-    /// changed what is said about the table, if there is one.
+    /// Why what was made is not there any more as it was. `known`: the version that was made,
+    /// and a later one that only changed what is said about the table, if there is one.
     async fn lost(
         &self,
         asset: &Asset,
-        version: Option<i64>,
-        described: Option<i64>,
+        stored: &AssetKey,
+        known: [Option<i64>; 2],
     ) -> Result<Option<String>, StageError> {
-        let known = [version, described];
+        let [version, _] = known;
         match &asset.body {
             AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, known).await,
             AssetBody::Sql(sql) => self.lost_table(&sql.table, known).await,
@@ -213,6 +213,17 @@ impl Lookup<'_> {
                 let versions = self.registry.versions(register.name.as_str()).await?;
                 let there = versions.iter().any(|known| known.version == version);
                 Ok((!there).then(|| format!("version {version} is gone from the registry")))
+            }
+            AssetBody::Report(report) => {
+                let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
+                let lakehouse = self.catalog.lakehouse().clone();
+                let (pipeline, name) = (report.pipeline.clone(), asset.name.clone());
+                let page = blocking(move || Ok(lakehouse.report_hash(&pipeline, &name)?)).await?;
+                Ok(match page {
+                    None => Some("its page is gone".to_owned()),
+                    Some(page) if Some(page.as_str()) == hash => None,
+                    Some(_) => Some("something else wrote its page".to_owned()),
+                })
             }
         }
     }
@@ -256,6 +267,10 @@ impl Lookup<'_> {
                 self.put_table(&mut fingerprint, &model.from).await?;
                 fingerprint.settings = settings(&model.definition);
                 fingerprint.decided = settings(&decided(asset));
+            }
+            AssetBody::Report(report) => {
+                self.put_table(&mut fingerprint, &report.of).await?;
+                fingerprint.settings = settings(&report.settings());
             }
         }
         Ok(fingerprint)
@@ -329,9 +344,13 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
         (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
     }
 }
+
+/// Where a report's outcome has the BLAKE3 of its page.
+pub(crate) const PAGE_HASH: &str = "page_hash";
 
 /// The setting that names the registered model.
 const REGISTERED_AS: &str = "register.as";
@@ -361,6 +380,7 @@ fn definition(asset: &Asset) -> String {
             "rows": rows(&sql.rows),
         }),
         AssetBody::Model(model) => model.definition.clone(),
+        AssetBody::Report(report) => report.definition(),
     };
     blake3::hash(text.to_string().as_bytes())
         .to_hex()

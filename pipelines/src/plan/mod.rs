@@ -7,6 +7,7 @@
 pub mod fingerprint;
 pub(crate) mod freshness;
 pub mod preview;
+pub mod report;
 pub(crate) mod training;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
+
+pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -67,7 +70,7 @@ impl Plan {
 /// Something that a project makes.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    /// `layer.table`, or a model's name.
+    /// `layer.table`, or a model's or a report's name.
     pub name: String,
     /// What it is, for people: a table's description, a training run's note.
     pub comment: Option<String>,
@@ -84,10 +87,12 @@ pub enum AssetBody {
     Sql(Box<SqlAsset>),
     /// A fitted model.
     Model(Box<ModelAsset>),
+    /// A page to look at.
+    Report(Box<ReportAsset>),
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `train` or `sweep`.
+    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
@@ -96,6 +101,7 @@ impl Asset {
                 Fit::Train(_) => "train",
                 Fit::Sweep(_) => "sweep",
             },
+            AssetBody::Report(report) => report.kind.name(),
         }
     }
 
@@ -104,7 +110,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
-            AssetBody::Model(_) => None,
+            AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
 
@@ -113,7 +119,7 @@ impl Asset {
         match self.body {
             // 2: boosting of small tables grows its own trees.
             AssetBody::Model(_) => 2,
-            AssetBody::Ingest(_) | AssetBody::Sql(_) => 1,
+            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Report(_) => 1,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::run::resume;
 pub struct Step {
     /// The asset.
     pub asset: String,
-    /// `ingest`, `sql`, `train` or `sweep`.
+    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report.
     pub kind: &'static str,
     /// Run or skip.
     pub action: Action,
@@ -171,5 +171,6 @@ fn reads(asset: &Asset) -> BTreeSet<String> {
             .map(|table| table.to_string().to_lowercase())
             .collect(),
         AssetBody::Model(model) => BTreeSet::from([model.from.to_string().to_lowercase()]),
+        AssetBody::Report(report) => BTreeSet::from([report.of.to_string().to_lowercase()]),
     }
 }

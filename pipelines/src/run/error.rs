@@ -57,6 +57,8 @@ pub(crate) enum StageError {
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]
     Learn(LearnError),
+    #[error(transparent)]
+    Profile(#[from] sluice_report::profile::ProfileError),
     #[error(
         "expectation `{name}` failed: {failed} of {rows} rows break it, so nothing was written; {hint}"
     )]
@@ -83,6 +85,12 @@ pub(crate) enum StageError {
         address: String,
         #[source]
         source: sluice_udfs::models::ModelError,
+    },
+    #[error("cannot write {path}")]
+    Write {
+        path: String,
+        #[source]
+        source: std::io::Error,
     },
     #[error("the work broke off unexpectedly; please report this with the log")]
     Panicked,

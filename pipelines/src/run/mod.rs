@@ -1,7 +1,7 @@
 //! The runner: makes what a [`Plan`] declares and is not up to date.
 //!
 //! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`],
-//! [`files`] and [`model`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! [`files`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
 mod commit;
@@ -17,8 +17,10 @@ pub(crate) mod files;
 mod model;
 mod page;
 mod pool;
+mod profile;
 mod promote;
 pub(crate) mod rejects;
+mod report;
 pub(crate) mod resume;
 mod reuse;
 mod rows;
@@ -224,6 +226,7 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
+            AssetBody::Report(report) => vec![&report.of],
         };
         for table in reads {
             if run.plan.position(&table.to_string()).is_none() {

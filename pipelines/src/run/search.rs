@@ -19,9 +19,10 @@ use super::track;
 use crate::events::{EventKind, LeaderboardRow};
 use crate::plan::Asset;
 
-/// Trials that may wait to be recorded: the sweep waits for the store rather than run ahead of
-/// it, so that little is lost when it is killed, and a stop comes in time.
-const WAITING: usize = 1;
+/// Trials that may wait to be recorded, which are then recorded together: more short trials
+/// end than there can be transactions. Beyond that the sweep waits for the store rather than
+/// run ahead of it, so that little is lost when it is killed, and a stop comes in time.
+const WAITING: usize = 4;
 
 /// Lines of a leaderboard that are shown.
 const LEADERBOARD_ROWS: usize = 10;
@@ -111,28 +112,36 @@ async fn record(
     let goal = spec.objective().metric.goal;
     let objective = spec.objective().name();
     let mut best: Option<f64> = None;
-    while let Some((trial, end_time_ms)) = ended.recv().await {
-        best = match (best, trial.value.filter(|_| !trial.pruned)) {
-            (Some(best), Some(value)) if !goal.better(value, best) => Some(best),
-            (best, value) => value.or(best),
-        };
-        let Some(end_time_ms) = end_time_ms else {
-            continue;
-        };
-        let id = RunId::generate();
-        let finished = track::trial(run, run_id, &id, key, (&trial, end_time_ms), &objective);
-        run.state.record_runs(&[finished]).await?;
-        run.emit(EventKind::Trial {
-            asset: asset.name.clone(),
-            number: trial.number as u64,
-            total: spec.trials() as u64,
-            run_id: id.to_string(),
-            params: trial.chosen.clone().into_iter().collect(),
-            value: trial.value,
-            pruned: trial.pruned,
-            best,
-        });
-        ids.insert(trial.number, id);
+    let mut waiting = Vec::with_capacity(WAITING);
+    while ended.recv_many(&mut waiting, WAITING).await > 0 {
+        let (mut finished, mut events) = (Vec::new(), Vec::new());
+        for (trial, end_time_ms) in waiting.drain(..) {
+            best = match (best, trial.value.filter(|_| !trial.pruned)) {
+                (Some(best), Some(value)) if !goal.better(value, best) => Some(best),
+                (best, value) => value.or(best),
+            };
+            let Some(end_time_ms) = end_time_ms else {
+                continue;
+            };
+            let id = RunId::generate();
+            let ended = (&trial, end_time_ms);
+            finished.push(track::trial(run, run_id, &id, key, ended, &objective));
+            events.push(EventKind::Trial {
+                asset: asset.name.clone(),
+                number: trial.number as u64,
+                total: spec.trials() as u64,
+                run_id: id.to_string(),
+                params: trial.chosen.clone().into_iter().collect(),
+                value: trial.value,
+                pruned: trial.pruned,
+                best,
+            });
+            ids.insert(trial.number, id);
+        }
+        if !finished.is_empty() {
+            run.state.record_runs(&finished).await?;
+        }
+        events.into_iter().for_each(|event| run.emit(event));
     }
     Ok(ids)
 }

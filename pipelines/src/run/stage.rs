@@ -13,7 +13,7 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{describe, file_rows, files, model, rejects, table};
+use super::{describe, file_rows, files, model, rejects, report, table};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
@@ -180,6 +180,15 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                 version: made.version,
                 metrics: made.metrics,
                 note: made.note,
+            });
+        }
+        AssetBody::Report(page) => {
+            report::make(run, asset, page, &freshness.fingerprint).await?;
+            return Ok(Made {
+                rows: None,
+                version: None,
+                metrics: BTreeMap::new(),
+                note: None,
             });
         }
     };

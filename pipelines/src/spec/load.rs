@@ -79,6 +79,7 @@ pub fn load_source(
     if let Some(file) = &file
         && file.tables.is_empty()
         && file.models.is_empty()
+        && file.reports.is_empty()
         && cx.diagnostics.is_empty()
     {
         let warning = Diagnostic::warning("empty_pipeline", "this pipeline makes nothing");
@@ -94,6 +95,7 @@ pub fn load_source(
         vars: file.vars.0,
         tables: file.tables,
         models: file.models,
+        reports: file.reports,
         broken: Broken::default(),
     });
     match spec {

@@ -244,6 +244,20 @@ impl NameRule for ModelNames {
     }
 }
 
+/// Names of reports.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportNames;
+
+impl NameRule for ReportNames {
+    const WHAT: &'static str = "a report";
+    const FORM: &'static str = DASHED;
+    const PATTERN: &'static str = ModelNames::PATTERN;
+
+    fn has_form(name: &str) -> bool {
+        ModelNames::has_form(name)
+    }
+}
+
 /// The name of a pipeline.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PipelineNames;

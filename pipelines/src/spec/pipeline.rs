@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 use super::decode::{Check, Context, Decode, Fields, Record, record};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::model::{ModelSpec, Register, Sweep, Train};
-use super::name::{ModelNames, Name, Named, PipelineNames, TableNames, VariableNames};
+use super::name::{ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, VariableNames};
+use super::report::ReportSpec;
 use super::schema::Definitions;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
@@ -16,7 +17,7 @@ use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
 use crate::project::Project;
-use crate::source::{SourceFile, Span, Spanned};
+use crate::source::{Location, SourceFile, Span, Spanned};
 use crate::yaml::Node;
 
 record! {
@@ -32,10 +33,34 @@ record! {
         "tables" tables: Named<TableNames, TableSpec>,
         /// Models by name.
         "models" models: Named<ModelNames, ModelSpec>,
+        /// Reports by name: pages to look at. No report has the name of a model.
+        "reports" reports: Named<ReportNames, ReportSpec>,
     }
 }
 
-impl Check for PipelineFile {}
+impl Check for PipelineFile {
+    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        let before = cx.diagnostics.len();
+        for (name, _) in &self.reports {
+            let same = |model: &&(Spanned<String>, ModelSpec)| model.0.eq_ignore_ascii_case(name);
+            let Some((model, _)) = self.models.iter().find(same) else {
+                continue;
+            };
+            let other = Location {
+                source: Arc::clone(&cx.source),
+                span: model.span,
+            };
+            let message = format!("`{name}` is the name of a model, too");
+            cx.report(
+                Diagnostic::error("duplicate_name", message)
+                    .related(other, "the model")
+                    .help("choose another name, so that `after:` can tell them apart"),
+                name.span,
+            );
+        }
+        cx.diagnostics.len() == before
+    }
+}
 
 /// The mappings of the language that have a key, each with an article.
 pub(super) fn records_with(key: &str) -> Vec<&'static str> {
@@ -56,6 +81,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<Validate>(),
         record::<BestThreshold>(),
         record::<Register>(),
+        record::<ReportSpec>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -78,7 +104,9 @@ pub struct Spec {
     pub tables: Named<TableNames, TableSpec>,
     /// `models:`
     pub models: Named<ModelNames, ModelSpec>,
-    /// Assets that are written wrong, and so are in neither; none in a pipeline that loads.
+    /// `reports:`
+    pub reports: Named<ReportNames, ReportSpec>,
+    /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }
 

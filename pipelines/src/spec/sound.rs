@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::decode::{Context, Decode};
 use super::load::{Overrides, context, decode_vars};
 use super::model::ModelSpec;
-use super::name::{ModelNames, Name, NameRule, Named, PipelineNames, TableNames};
+use super::name::{ModelNames, Name, NameRule, Named, PipelineNames, ReportNames, TableNames};
 use super::pipeline::{LakehousePath, Spec};
+use super::report::ReportSpec;
 use super::table::TableSpec;
 use crate::project::Project;
 use crate::source::{Span, Spanned};
@@ -21,6 +22,8 @@ pub struct Broken {
     pub tables: Vec<String>,
     /// Models.
     pub models: Vec<String>,
+    /// Reports.
+    pub reports: Vec<String>,
 }
 
 /// The assets of a pipeline that are written right, with the names of the others in
@@ -49,6 +52,8 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
     let mut broken = Broken::default();
     let tables = sound::<TableNames, TableSpec>(mapping, "tables", &mut broken.tables, &mut cx)?;
     let models = sound::<ModelNames, ModelSpec>(mapping, "models", &mut broken.models, &mut cx)?;
+    let reports =
+        sound::<ReportNames, ReportSpec>(mapping, "reports", &mut broken.reports, &mut cx)?;
     Some(Spec {
         project: project.clone(),
         source,
@@ -57,6 +62,7 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         vars: vars.unwrap_or_default().0,
         tables,
         models,
+        reports,
         broken,
     })
 }

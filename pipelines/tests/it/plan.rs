@@ -323,3 +323,20 @@ async fn what_may_be_made_hands_on() {
     maybe gold.top: gold.scored may be made
     ");
 }
+
+/// A model and a report need no table of their own pipeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_can_be_learned_from_and_looked_at() {
+    let sandbox = Sandbox::new(
+        "tables:\n  gold.wine:\n    sql: SELECT value AS x, value % 2 = 0 AS good, CASE WHEN value % 3 = 0 THEN 'validation' ELSE 'train' END AS _split FROM generate_series(1, 90)\n",
+    );
+    sandbox.run_well().await;
+    sandbox.write(
+        "other.yaml",
+        "pipeline: other\nmodels:\n  m:\n    train: {from: gold.wine, label: good, estimator: {random_forest: {}}}\nreports:\n  r:\n    profile: gold.wine\n",
+    );
+    insta::assert_snapshot!(sandbox.plan_file("other.yaml").await, @r"
+    run   m: it was never made
+    run   r: it was never made
+    ");
+}

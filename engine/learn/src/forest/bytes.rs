@@ -73,6 +73,7 @@ impl Bytes {
     }
 
     /// Makes the bytes `[columns, BLOCK]` of the `rows` rows from `first` on.
+    #[inline(always)]
     pub(super) fn fill(
         &self,
         bytes: &mut [i8],
@@ -116,6 +117,7 @@ impl Column {
         })
     }
 
+    #[inline(always)]
     fn count(&self, values: &[f32], bytes: &mut [i8]) {
         let missing = if self.missing_left { i8::MIN } else { i8::MAX };
         for (byte, &value) in bytes.iter_mut().zip(values) {
@@ -129,12 +131,18 @@ impl Column {
 
     #[inline(always)]
     fn byte(&self, value: f32) -> i8 {
-        let reached = |cuts: &[f32; LOT]| {
-            let reached = cuts.iter().map(|cut| u32::from(*cut <= value));
-            reached.sum::<u32>() as usize
-        };
         // The last lot is never reached whole: there is room in it.
-        let lot = reached(&self.tops) % LOT;
-        byte(lot * LOT + reached(&self.lots[lot]))
+        let lot = reached(&self.tops, value) % LOT;
+        byte(lot * LOT + reached(&self.lots[lot], value))
     }
+}
+
+/// How many of the thresholds a value reaches.
+#[inline(always)]
+fn reached(cuts: &[f32; LOT], value: f32) -> usize {
+    let mut count = 0_u32;
+    for cut in cuts {
+        count += u32::from(*cut <= value);
+    }
+    count as usize
 }

@@ -124,6 +124,14 @@ impl SamplerSpec {
         self.name
     }
 
+    /// Whether what it is told decides what it answers.
+    pub(crate) fn learns(&self) -> bool {
+        match self.kind {
+            Kind::Grid { .. } | Kind::Random { .. } => false,
+            Kind::Tpe { .. } => true,
+        }
+    }
+
     /// How many points it has to offer, where that is limited.
     pub fn size(&self, space: &SearchSpace) -> Option<u64> {
         match self.kind {

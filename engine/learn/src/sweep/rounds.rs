@@ -20,6 +20,9 @@ use crate::parallel::{in_order, thread_pool};
 use crate::search::{Point, Sampler, param_text};
 use crate::validate::{FinishedFit, Validated, Validator};
 
+/// Rounds that are run as one where they can be. The models of their trials are held together.
+const JOINED_ROUNDS: usize = 4;
+
 /// Runs a sweep to its end.
 ///
 /// # Errors
@@ -80,7 +83,11 @@ impl Sweep<'_> {
             earlier: self.options.before.trials.clone(),
         };
         while so_far.trials.len() < self.spec.trials && !self.is_over(&so_far) {
-            let points = self.next_points(sampler.as_mut(), so_far.trials.len());
+            let mut points = Vec::new();
+            for _ in 0..self.joined_rounds() {
+                let done = so_far.trials.len() + points.len();
+                points.extend(self.next_points(sampler.as_mut(), done));
+            }
             if points.is_empty() {
                 break;
             }
@@ -91,6 +98,17 @@ impl Sweep<'_> {
             }
         }
         self.outcome(so_far)
+    }
+
+    /// How many rounds are run as one: several where nothing looks at what finished rounds
+    /// brought, so that no thread waits for the end of each.
+    fn joined_rounds(&self) -> usize {
+        let spec = self.spec;
+        if spec.sampler.learns() || spec.pruner.is_some() || spec.timeout.is_some() {
+            1
+        } else {
+            JOINED_ROUNDS
+        }
     }
 
     /// Whether the time is over: no round begins then, except one that an earlier run had

@@ -1,7 +1,7 @@
 //! The trees of small tables are grown by our own code: they are the learner's.
 //!
-//! A limit of leaves means nothing to trees that grow level by level, but leaves them to the
-//! learner: with one the same parameters give its trees.
+//! The booster `dart` is the learner's, and drops nothing without a rate: with it the same
+//! parameters give the learner's trees.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

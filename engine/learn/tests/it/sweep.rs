@@ -95,6 +95,46 @@ fn one_seed_gives_one_result_at_any_parallelism() {
 }
 
 #[test]
+fn a_sampler_that_does_not_learn_gives_one_result_in_any_rounds() {
+    let splits = noisy_table(500, 4).splits();
+    let given = params(boosting());
+    let told = |batch: usize, count: usize| -> Vec<(usize, Value, Option<f64>)> {
+        let spec = SweepSpec::new(&SweepRequest {
+            trials: Some(19),
+            batch: NonZeroUsize::new(batch).unwrap(),
+            ..request("gradient_boosting", &given)
+        });
+        let seen = Mutex::new(Vec::new());
+        let options = SweepOptions {
+            compute: &seat(count),
+            before: &Before::default(),
+            cancel: &AtomicBool::new(false),
+            on_event: &|event| {
+                if let SweepEvent::Finished(trial) = event {
+                    let params = Value::Object(trial.params.clone());
+                    seen.lock()
+                        .unwrap()
+                        .push((trial.number, params, trial.value));
+                }
+            },
+        };
+        let outcome = run(&spec.unwrap(), &splits, &options).unwrap();
+        let seen = seen.into_inner().unwrap();
+        let values: Vec<Option<f64>> = outcome.trials.iter().map(|trial| trial.value).collect();
+        assert!(
+            seen.iter().map(|(.., value)| *value).eq(values),
+            "told in order"
+        );
+        seen
+    };
+    let one_by_one = told(1, 1);
+    assert_eq!(one_by_one.len(), 19);
+    for (batch, count) in [(1, 3), (4, 1), (4, 2), (30, 4)] {
+        assert_eq!(told(batch, count), one_by_one, "{batch} on {count} threads");
+    }
+}
+
+#[test]
 fn the_winner_is_the_best_trial_and_trials_are_ranked() {
     let splits = noisy_table(500, 4).splits();
     let spec = spec("gradient_boosting", boosting(), Some(12)).unwrap();

@@ -26,6 +26,8 @@ pub struct Histogram {
     pub x: Axis,
     /// The borders of the bins, one more than there are bins, in rising order.
     pub edges: Vec<f64>,
+    /// What the borders are called, if not by their numbers: as many, or none.
+    pub edge_names: Vec<String>,
     /// The groups, from the bottom up.
     pub groups: Vec<Group>,
     /// A value of the horizontal axis to look at, and what it is.
@@ -97,7 +99,11 @@ impl Histogram {
         // A gap between bars that have room for one; each is seen.
         let gap = if right - left > 4.0 { 1.0 } else { 0.0 };
         let right = (right - gap).max(left + 0.5);
-        let range = format!("{} to {}", short(from), short(to));
+        let name = |edge: usize| match self.edge_names.get(edge) {
+            Some(name) => name.clone(),
+            None => short(self.edges[edge]),
+        };
+        let range = format!("{} to {}", name(bin), name(bin + 1));
         let mut tip = format!("{range}: {}", rows(total));
         let mut bars = Vec::new();
         let mut sum = 0_u64;

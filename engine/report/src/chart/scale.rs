@@ -10,7 +10,7 @@ pub struct Axis {
     pub(crate) domain: Option<(f64, f64)>,
     pub(crate) zero: bool,
     pub(crate) whole: bool,
-    pub(crate) names: Vec<String>,
+    pub(crate) named: Vec<(f64, String)>,
 }
 
 impl Axis {
@@ -47,7 +47,15 @@ impl Axis {
     #[must_use]
     pub fn names(mut self, names: Vec<String>) -> Self {
         self.domain = Some((-0.5, names.len().max(1) as f64 - 0.5));
-        self.names = names;
+        let places = names.into_iter().enumerate();
+        self.named = places.map(|(at, name)| (at as f64, name)).collect();
+        self
+    }
+
+    /// With these ticks and no others: for what is no number to people, such as dates.
+    #[must_use]
+    pub fn named(mut self, ticks: Vec<(f64, String)>) -> Self {
+        self.named = ticks;
         self
     }
 
@@ -69,7 +77,7 @@ pub(crate) struct Tick {
 /// From a domain of numbers to a range of the drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
-    names: Vec<String>,
+    named: Vec<(f64, String)>,
     whole: bool,
     log: bool,
     low: f64,
@@ -103,7 +111,7 @@ impl Scale {
             widened(low, high, axis)
         });
         let mut scale = Self {
-            names: axis.names.clone(),
+            named: axis.named.clone(),
             whole: axis.whole,
             log: axis.log,
             low,
@@ -166,12 +174,11 @@ impl Scale {
 
     /// About `most` ticks, in order of their values.
     pub(crate) fn ticks(&self, most: usize) -> Vec<Tick> {
-        if !self.names.is_empty() {
-            let places = self.names.iter().enumerate();
-            let ticks = places.filter_map(|(at, name)| {
+        if !self.named.is_empty() {
+            let ticks = self.named.iter().filter_map(|(value, label)| {
                 Some(Tick {
-                    at: self.place(at as f64)?,
-                    label: name.clone(),
+                    at: self.place(*value)?,
+                    label: label.clone(),
                 })
             });
             return ticks.collect();

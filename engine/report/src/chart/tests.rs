@@ -73,8 +73,7 @@ fn axis() -> impl Strategy<Value = Axis> {
             log,
             domain,
             zero,
-            whole: false,
-            names: Vec::new(),
+            ..Axis::default()
         })
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A [`Report`] is plain data about a run. Each file makes one part of the page of it:
 //! [`scores`] the metrics and confusion matrices, [`folds`] how they differ between folds,
-//! [`curves`] what thresholds and probabilities do, [`residuals`] the errors of a regression, [`features`] what the model
-//! looks at, [`rounds`] how it was fitted, [`champion`] what it was compared with, and
-//! [`trials`] the search that found it. Entry points: [`Report::html`], [`conclude`].
+//! [`curves`] what thresholds and probabilities do, [`residuals`] the errors of a
+//! regression, [`features`] what the model looks at, [`rounds`] how it was fitted,
+//! [`champion`] what it was compared with, and [`trials`] the search that found it. Entry
+//! points: [`Report::html`], [`conclude`].
 
 mod champion;
 mod curves;

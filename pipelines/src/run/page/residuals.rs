@@ -75,7 +75,7 @@ impl Report {
                 ink: Ink::Accent,
             }],
             marks: vec![(0.0, String::new())],
-            small: false,
+            ..Histogram::default()
         };
         [
             noted(against.draw()),

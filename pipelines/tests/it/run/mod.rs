@@ -7,6 +7,7 @@ mod rebuilt;
 mod recorded;
 mod rejected;
 mod remembered;
+mod reports;
 mod rules;
 mod same_rows;
 mod wine;

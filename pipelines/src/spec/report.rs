@@ -1,0 +1,117 @@
+//! `reports:`.
+//!
+//! A kind of report is one file with its options (such as [`super::profile`]) and one line in
+//! [`report_kinds!`] below.
+
+use std::collections::BTreeSet;
+
+use super::decode::{Check, Context, Fields, Part, exactly_one, record};
+use super::profile::ProfileOptions;
+use super::schema::{Definitions, ObjectSchema};
+use crate::diagnostic::Diagnostic;
+use crate::source::Spanned;
+use crate::spec::decode::Decode;
+
+record! {
+    /// A report that the pipeline writes: one HTML page that is complete in itself.
+    pub struct ReportSpec as "a report" {
+        /// What the report is for, for people.
+        "comment" comment: Option<Spanned<String>>,
+        /// Assets to make first, for edges that cannot be seen.
+        "after" after: Vec<Spanned<String>>,
+        /// The page's heading; by default the report's name.
+        "title" title: Option<Spanned<String>>,
+        /// What it shows: exactly one of these keys.
+        .. body: ReportBody,
+    }
+}
+
+impl Check for ReportSpec {}
+
+/// Defines the kinds of reports: a key whose value is the table that the report is about, and
+/// the options that may stand beside it.
+macro_rules! report_kinds {
+    ($( $(#[doc = $doc:literal])* $key:literal $variant:ident ( $options:ty ) ),* $(,)?) => {
+        /// What a report shows.
+        #[derive(Debug, Clone)]
+        pub enum ReportBody {
+            $( $(#[doc = $doc])* $variant {
+                /// The table.
+                of: Spanned<String>,
+                /// The options beside it.
+                options: Box<$options>,
+            }, )*
+        }
+
+        impl ReportBody {
+            /// The table that the report is about.
+            #[must_use]
+            pub fn of(&self) -> &Spanned<String> {
+                match self {
+                    $( Self::$variant { of, .. } => of, )*
+                }
+            }
+        }
+
+        impl Part for ReportBody {
+            fn keys() -> Vec<&'static str> {
+                let mut keys = BTreeSet::new();
+                $( keys.insert($key);
+                keys.extend(<$options as Part>::keys()); )*
+                keys.into_iter().collect()
+            }
+
+            fn decode_part(fields: &Fields<'_>, cx: &mut Context<'_>) -> Option<Self> {
+                let entry = exactly_one(&[$($key),*], fields, cx)?;
+                match entry.key.text.as_str() {
+                    $( $key => {
+                        let own = <$options as Part>::keys();
+                        let fits = only_own($key, &own, &Self::keys(), fields, cx);
+                        let of = Spanned::<String>::decode(&entry.value, cx);
+                        let options = <$options as Part>::decode_part(fields, cx).map(Box::new);
+                        Some(Self::$variant { of: of?, options: options? }).filter(|_| fits)
+                    } )*
+                    _ => None,
+                }
+            }
+
+            fn schema_part(object: &mut ObjectSchema, defs: &mut Definitions) {
+                $( let table = Spanned::<String>::schema(defs);
+                object.property($key, table, concat!($($doc, "\n"),*), false);
+                <$options as Part>::schema_part(object, defs); )*
+                object.one_of(&[$($key),*]);
+            }
+        }
+    };
+}
+
+report_kinds! {
+    /// The table whose columns are described: values, gaps, spread, correlations, and what deserves a look.
+    "profile" Profile(ProfileOptions),
+}
+
+/// Whether no option of another kind of report stands beside `key`; reports those that do.
+fn only_own(
+    key: &str,
+    own: &[&str],
+    all: &[&str],
+    fields: &Fields<'_>,
+    cx: &mut Context<'_>,
+) -> bool {
+    let mut fits = true;
+    for entry in &fields.mapping.entries {
+        let name = entry.key.text.as_str();
+        if name != key && all.contains(&name) && !own.contains(&name) {
+            fits = false;
+            let message = format!("`{name}` does not go with `{key}`");
+            cx.report(
+                Diagnostic::error("unknown_key", message).help(format!(
+                    "beside `{key}` may stand {}",
+                    super::decode::list(own)
+                )),
+                entry.key.span,
+            );
+        }
+    }
+    fits
+}
