@@ -16,6 +16,7 @@
 //! 6. [`judged`]: a model's figures on rows of any table.
 //! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 8. [`compute`]: the threads that all of them share.
+//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use datafusion::execution::SendableRecordBatchStream;
 use sluice_lake::TableName;
-use sluice_lake::delta::{CommitInfo, WriteMode, Written};
+use sluice_lake::delta::{CommitInfo, RowParts, WriteMode, Written};
 use sluice_lake::state::{AppliedModel, CommitRecord, FileRecord};
 
 use super::context::RunContext;
@@ -22,13 +21,13 @@ use crate::plan::{Asset, AssetBody};
 /// How often a writing stage says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Writes a stream as one commit.
+/// Writes rows as one commit.
 pub(crate) async fn commit(
     run: &RunContext,
     asset: &Asset,
     table: &TableName,
     mode: WriteMode,
-    stream: SendableRecordBatchStream,
+    rows: RowParts,
     fingerprint: &Fingerprint,
     files: Vec<FileRecord>,
 ) -> Result<Written, StageError> {
@@ -40,19 +39,19 @@ pub(crate) async fn commit(
     let app_id = record.app_id();
     let last = run.world.lakehouse.last_txn(table, &app_id).await?;
     let txn = run.state.next_txn(&record, last).await?;
-    let rows = Arc::new(AtomicU64::new(0));
+    let written = Arc::new(AtomicU64::new(0));
     let info = CommitInfo {
         app_id: app_id.clone(),
         txn_version: txn,
         metadata: record.to_metadata(),
         description: asset.comment.clone(),
-        rows: Arc::clone(&rows),
+        rows: Arc::clone(&written),
     };
-    let write = run.world.lakehouse.write(table, mode, stream, info);
+    let write = run.world.lakehouse.write_parts(table, mode, rows, info);
     let written = tokio::select! {
         written = write => written,
         () = run.cancel.cancelled() => return Err(StageError::Cancelled),
-        () = report_progress(run, &asset.name, &rows) => return Err(StageError::Panicked),
+        () = report_progress(run, &asset.name, &written) => return Err(StageError::Panicked),
     };
     match written {
         Ok(written) => {

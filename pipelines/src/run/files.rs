@@ -15,8 +15,8 @@ use datafusion::prelude::SessionContext;
 use sluice_lake::delta::types::delta_schema;
 use sluice_lake::delta::{PinnedTable, WriteMode, Written};
 use sluice_lake::ingest::{
-    self, Difference, FILE_COLUMN, INGESTED_AT_COLUMN, IngestError, ROW_COLUMN, ReadOptions,
-    SourceFile,
+    self, Difference, FILE_COLUMN, FileParts, INGESTED_AT_COLUMN, IngestError, ROW_COLUMN,
+    ReadOptions, SourceFile,
 };
 use sluice_lake::state::{FileRecord, LedgerFile};
 
@@ -42,6 +42,7 @@ pub(crate) async fn from_files(
 ) -> Result<Written, StageError> {
     let session = run.session()?;
     let ctx = session.context();
+    keep_order(ctx);
     let table = run.catalog.table(&ingest.table).await?;
     let stored = match &table {
         Some(table) => Some(Stored {
@@ -70,6 +71,7 @@ pub(crate) async fn from_files(
         mode: arrivals.mode,
         files: arrivals.records,
         staying: arrivals.staying,
+        in_parts: true,
         rejects: Some((arrivals.replaces, offer)),
     };
     let rules = &ingest.rows;
@@ -120,7 +122,7 @@ impl Arrivals {
         Ok(Self {
             replaces: Replaces::Files(files.iter().map(|file| file.path.clone()).collect()),
             records: files.iter().map(record).collect(),
-            rows: rows_of(ctx, files, &columns, &ingest.options, offer)?,
+            rows: rows_of(ctx, &files, &columns, &ingest.options, offer)?,
             staying: Some(stored.rows.filter(of_files(&changed, true))?),
             mode: WriteMode::ReplaceFiles(changed),
             lost: Vec::new(),
@@ -150,7 +152,7 @@ impl Arrivals {
             Some(stored) => {
                 let columns = joined(&stored.schema, ingest);
                 let files = found.iter().map(|file| file.path.clone()).collect();
-                let arriving = rows_of(ctx, found, &columns, &ingest.options, offer)?;
+                let arriving = rows_of(ctx, &found, &columns, &ingest.options, offer)?;
                 let kept = kept(stored, &paths, &ingest::output_schema(&columns))?;
                 records.extend(gone.into_iter().map(|file| FileRecord {
                     path: file.path.clone(),
@@ -160,7 +162,7 @@ impl Arrivals {
                 (arriving.union(kept)?, Vec::new(), Replaces::Files(files))
             }
             None => (
-                rows_of(ctx, found, &ingest.columns, &ingest.options, offer)?,
+                rows_of(ctx, &found, &ingest.columns, &ingest.options, offer)?,
                 paths,
                 Replaces::Everything,
             ),
@@ -297,20 +299,30 @@ fn record(file: &SourceFile) -> FileRecord {
 
 fn rows_of(
     ctx: &SessionContext,
-    files: Vec<SourceFile>,
+    files: &[SourceFile],
     columns: &SchemaRef,
     options: &ReadOptions,
     offer: &Arc<Offer>,
 ) -> Result<DataFrame, StageError> {
-    let source = FileRows {
-        schema: ingest::output_schema(columns),
-        files,
-        columns: Arc::clone(columns),
-        options: options.clone(),
-        rejects: Arc::clone(offer),
-    };
-    let table = StreamingTable::try_new(Arc::clone(&source.schema), vec![Arc::new(source)])?;
+    let most = ctx.state().config().target_partitions();
+    let parts = Arc::new(FileParts::deal(files, columns, options, most));
+    let partitions = (0..parts.count()).map(|part| {
+        Arc::new(FileRows {
+            parts: Arc::clone(&parts),
+            part,
+            rejects: Arc::clone(offer),
+        }) as Arc<dyn PartitionStream>
+    });
+    let table = StreamingTable::try_new(Arc::clone(parts.schema()), partitions.collect())?;
     Ok(ctx.read_table(Arc::new(table))?)
+}
+
+/// Rows come in the order of their files, and are not dealt out again on their way.
+fn keep_order(ctx: &SessionContext) {
+    let state = ctx.state_ref();
+    let mut state = state.write();
+    let options = state.config_mut().options_mut();
+    options.optimizer.enable_round_robin_repartition = false;
 }
 
 /// That a row is, or is not, of one of these files.
@@ -335,28 +347,21 @@ fn kept(stored: Stored, paths: &[String], schema: &Schema) -> Result<DataFrame, 
         .select(columns)?)
 }
 
-/// The rows of files, for DataFusion.
+/// The rows of a part of the files, for DataFusion.
 #[derive(Debug)]
 struct FileRows {
-    files: Vec<SourceFile>,
-    columns: SchemaRef,
-    options: ReadOptions,
-    schema: SchemaRef,
+    parts: Arc<FileParts>,
+    part: usize,
     rejects: Arc<Offer>,
 }
 
 impl PartitionStream for FileRows {
     fn schema(&self) -> &SchemaRef {
-        &self.schema
+        self.parts.schema()
     }
 
     fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
-        ingest::read(
-            &self.files,
-            &self.columns,
-            &self.options,
-            self.rejects.take(),
-        )
+        self.parts.read(self.part, self.rejects.way())
     }
 }
 

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::Column;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
@@ -39,7 +38,7 @@ pub(crate) fn table_of(ingest: &TableName) -> Result<TableName, StageError> {
 /// The bad records of one ingest, on their way.
 pub(crate) struct Collecting {
     pub(crate) table: TableName,
-    /// Where the reader finds the way for them, once.
+    /// Where the readers find the way for them.
     offered: Arc<Offer>,
     rejects: Rejects,
     /// Set when all rows are there.
@@ -51,13 +50,21 @@ pub(crate) struct Collecting {
 /// What was committed, if anything was.
 type Committed = Arc<Mutex<Option<Written>>>;
 
-/// The way for bad records, which one reader may take.
+/// The way for bad records, once there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Offer(Mutex<Option<Rejects>>);
 
 impl Offer {
-    pub(crate) fn take(&self) -> Option<Rejects> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// For a reader, which holds it open as long as it reads.
+    pub(crate) fn way(&self) -> Option<Rejects> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn put(&self, rejects: Rejects) {
@@ -74,7 +81,7 @@ pub(crate) enum Replaces {
 }
 
 impl Collecting {
-    /// Begins to collect: the next reader that asks `offered` sends its bad records.
+    /// Begins to collect: readers that ask `offered` send their bad records.
     pub(crate) async fn begin(
         run: &RunContext,
         asset: &Asset,
@@ -133,19 +140,10 @@ impl Collecting {
         }
     }
 
-    /// The good rows; their stream ends when the bad records are committed.
-    pub(crate) fn before_the_end_of(
-        self,
-        rows: SendableRecordBatchStream,
-    ) -> SendableRecordBatchStream {
-        let schema = rows.schema();
-        let end = stream::once(self.finish()).filter_map(|end| async move { end.err().map(Err) });
-        Box::pin(RecordBatchStreamAdapter::new(schema, rows.chain(end)))
-    }
-
-    async fn finish(self) -> Result<(), DataFusionError> {
+    /// Commits the bad records; the good rows are all there.
+    pub(crate) async fn finish(self) -> Result<(), DataFusionError> {
         self.complete.store(true, Ordering::Release);
-        drop(self.offered.take());
+        self.offered.close();
         drop(self.rejects);
         let written = match self.writer.await {
             Ok(written) => written,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 use sluice_lake::TableName;
-use sluice_lake::delta::{WriteMode, Written};
+use sluice_lake::delta::{RowParts, WriteMode, Written};
 use sluice_lake::sql;
 use sluice_lake::state::FileRecord;
 
@@ -46,6 +47,7 @@ pub(crate) async fn from_query(
             mode: WriteMode::Overwrite,
             files: Vec::new(),
             staying: None,
+            in_parts: false,
             rejects: None,
         },
     )
@@ -60,6 +62,8 @@ pub(crate) struct Output<'a> {
     pub(crate) files: Vec<FileRecord>,
     /// The rows of the table that stay where they are; `None` when all are replaced.
     pub(crate) staying: Option<DataFrame>,
+    /// Whether the rows come in parts, in order, that may be written side by side.
+    pub(crate) in_parts: bool,
     /// What the bad records of files replace, and where their reader is offered a way.
     pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
 }
@@ -96,21 +100,33 @@ pub(crate) async fn write(
         None => None,
     };
     let rejected = collecting.as_ref().map(Collecting::outcome);
-    let mut stream = washer.wash(flagged.execute_stream().await?);
-    if let Some(collecting) = collecting {
-        stream = collecting.before_the_end_of(stream);
-    }
     let file_rows = FileRows::default();
     let files: Vec<String> = output.files.iter().map(|file| file.path.clone()).collect();
-    if !files.is_empty() {
-        stream = file_rows.watch(stream);
-    }
+    let parts = streams(flagged, output.in_parts).await?.into_iter();
+    let parts = parts.enumerate();
+    let judge = Arc::clone(&washer);
+    let rows = RowParts {
+        schema: washer.schema(),
+        parts: parts
+            .map(|(part, rows)| match files.is_empty() {
+                true => washer.wash(part, rows),
+                false => file_rows.watch(washer.wash(part, rows)),
+            })
+            .collect(),
+        at_end: Box::pin(async move {
+            judge.verdict()?;
+            match collecting {
+                Some(collecting) => collecting.finish().await,
+                None => Ok(()),
+            }
+        }),
+    };
     let written = commit(
         run,
         asset,
         output.table,
         output.mode,
-        stream,
+        rows,
         fingerprint,
         output.files,
     )
@@ -133,6 +149,17 @@ pub(crate) async fn write(
         Err(StageError::Cancelled) => Err(StageError::Cancelled),
         Err(error) => Err(forbidden(asset, rules, &washer).unwrap_or(error)),
     }
+}
+
+/// The rows of a query in their order.
+async fn streams(
+    rows: DataFrame,
+    in_parts: bool,
+) -> Result<Vec<SendableRecordBatchStream>, StageError> {
+    Ok(match in_parts {
+        true => rows.execute_stream_partitioned().await?,
+        false => vec![rows.execute_stream().await?],
+    })
 }
 
 /// Adds one column of TRUE, FALSE or NULL for each row rule behind the table's own.

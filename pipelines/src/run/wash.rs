@@ -2,7 +2,7 @@
 //! are counted, dropped rows fall out, `_split` is added. One pass, batch by batch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,7 +10,7 @@ use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use sluice_lake::ingest::{FILE_COLUMN, ROW_COLUMN};
 
 use super::split::Splitter;
@@ -23,8 +23,8 @@ pub(crate) struct RowRule {
     pub(crate) name: String,
     pub(crate) otherwise: Otherwise,
     failed: AtomicU64,
-    /// Where the first row that broke it stands in its file.
-    first: OnceLock<String>,
+    /// Where the first row that broke it stands in its file, and which part that is of.
+    first: Mutex<Option<(usize, String)>>,
 }
 
 impl RowRule {
@@ -33,7 +33,7 @@ impl RowRule {
             name: name.into(),
             otherwise,
             failed: AtomicU64::new(0),
-            first: OnceLock::new(),
+            first: Mutex::new(None),
         }
     }
 
@@ -43,8 +43,17 @@ impl RowRule {
     }
 
     /// Where the first row that broke it stands, for rows that come from files.
-    pub(crate) fn first(&self) -> Option<&str> {
-        self.first.get().map(String::as_str)
+    pub(crate) fn first(&self) -> Option<String> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.as_ref().map(|(_, place)| place.clone())
+    }
+
+    /// Parts come in any order, each with its first row first.
+    fn note_first(&self, part: usize, place: impl FnOnce() -> Option<String>) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.as_ref().is_none_or(|(known, _)| part < *known) {
+            *first = place().map(|place| (part, place)).or(first.take());
+        }
     }
 }
 
@@ -117,24 +126,18 @@ impl Washer {
         self.split.as_ref().map_or(0, Splitter::straddling_rows)
     }
 
-    /// Washes a stream. It ends with an error, so that no commit follows, if a rule with
-    /// `otherwise: fail` was broken: at the end, so that the error tells all the rows.
+    /// Washes a part of the rows.
     pub(crate) fn wash(
         self: &Arc<Self>,
+        part: usize,
         input: SendableRecordBatchStream,
     ) -> SendableRecordBatchStream {
         let washer = Arc::clone(self);
-        let washed = input.map(move |batch| washer.wash_batch(&batch?));
-        let washer = Arc::clone(self);
-        let verdict = stream::once(async move { washer.verdict() })
-            .filter_map(|verdict| async move { verdict.err().map(Err) });
-        Box::pin(RecordBatchStreamAdapter::new(
-            self.schema(),
-            washed.chain(verdict),
-        ))
+        let washed = input.map(move |batch| washer.wash_batch(part, &batch?));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema(), washed))
     }
 
-    fn wash_batch(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+    fn wash_batch(&self, part: usize, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
         self.rows
             .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         let mut keep: Option<BooleanArray> = None;
@@ -142,13 +145,10 @@ impl Washer {
             let flags = batch.column(self.own_columns + index).as_boolean();
             let failed = flags.len() - flags.true_count();
             rule.failed.fetch_add(failed as u64, Ordering::Relaxed);
-            if failed > 0 && rule.first().is_none() {
+            if failed > 0 {
                 let kept = |row: &usize| flags.is_valid(*row) && flags.value(*row);
-                let broken = (0..flags.len()).find(|row| !kept(row));
-                if let Some(place) = broken.and_then(|row| place(batch, row)) {
-                    // Another partition may have been first.
-                    let _ = rule.first.set(place);
-                }
+                let broken = || (0..flags.len()).find(|row| !kept(row));
+                rule.note_first(part, || place(batch, broken()?));
             }
             if rule.otherwise == Otherwise::Drop && failed > 0 {
                 keep = Some(match keep {
@@ -169,7 +169,9 @@ impl Washer {
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
-    fn verdict(&self) -> Result<(), DataFusionError> {
+    /// An error, so that no commit follows, if a rule with `otherwise: fail` was broken: to
+    /// be asked when all rows are washed, so that the error tells all of them.
+    pub(crate) fn verdict(&self) -> Result<(), DataFusionError> {
         let broken = self
             .rules
             .iter()
@@ -188,6 +190,7 @@ impl Washer {
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, Int64Array};
+    use futures::{TryStreamExt, stream};
 
     use super::*;
 
@@ -216,14 +219,8 @@ mod tests {
             batch.schema(),
             stream::iter([Ok(batch.clone()), Ok(batch)]),
         ));
-        let mut stream = washer.wash(input);
-        let (mut batches, mut error) = (Vec::new(), None);
-        while let Some(next) = stream.next().await {
-            match next {
-                Ok(batch) => batches.push(batch),
-                Err(failure) => error = Some(failure.to_string()),
-            }
-        }
+        let batches = washer.wash(0, input).try_collect().await.unwrap();
+        let error = washer.verdict().err().map(|error| error.to_string());
         (washer, batches, error)
     }
 
@@ -239,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn fail_ends_the_stream_with_all_the_rows_counted() {
+    async fn fail_gives_a_verdict_on_all_the_rows() {
         let (_, _, error) = washed(Otherwise::Warn, Otherwise::Fail).await;
         let error = error.unwrap();
         assert!(error.contains("`second` failed: 2 of 6 rows"), "{error}");

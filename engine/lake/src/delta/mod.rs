@@ -6,17 +6,22 @@
 //! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
 //! nothing is merged behind the user's back.
 
+mod data_files;
 mod describe;
 mod failure;
 mod read;
 mod replace;
+mod side_by_side;
 pub mod types;
 mod write;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
 use arrow::datatypes::SchemaRef;
-use datafusion::catalog::TableProvider;
+use datafusion::{
+    catalog::TableProvider, error::DataFusionError, execution::SendableRecordBatchStream,
+};
+use futures::{FutureExt, future::BoxFuture};
 
 use crate::name::TableName;
 
@@ -46,6 +51,27 @@ pub enum WriteMode {
     /// commit; the columns must be the table's. The new rows may be of any file.
     /// With an empty list, or without a table, this is `Append`.
     ReplaceFiles(Vec<String>),
+}
+
+/// Rows in several streams.
+pub struct RowParts {
+    /// Their columns.
+    pub schema: SchemaRef,
+    /// The streams, at least one: each holds the rows that follow those of the one before.
+    pub parts: Vec<SendableRecordBatchStream>,
+    /// What has to be done when all rows are there, before they are committed; where it
+    /// fails, they are not.
+    pub at_end: BoxFuture<'static, Result<(), DataFusionError>>,
+}
+
+impl From<SendableRecordBatchStream> for RowParts {
+    fn from(stream: SendableRecordBatchStream) -> Self {
+        Self {
+            schema: stream.schema(),
+            parts: vec![stream],
+            at_end: async { Ok(()) }.boxed(),
+        }
+    }
 }
 
 /// What a commit carries besides the rows.

@@ -7,29 +7,24 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use arrow::{
-    array::AsArray,
-    compute::cast,
-    datatypes::{DataType, SchemaRef},
-};
+use arrow::{array::AsArray, compute::cast, datatypes::DataType};
 use datafusion::{
     common::Column,
-    error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::{Expr, lit},
     prelude::{DataFrame, SessionConfig, SessionContext},
 };
 use deltalake::{
     DeltaTable, DeltaTableError,
-    datafile::writer::{DeltaWriter, WriterConfig},
     kernel::{Action, transaction::CommitBuilder},
-    operations::write::WriterStatsConfig,
     protocol::{DeltaOperation, SaveMode},
-    table::config::TablePropertiesExt,
 };
 use futures::{StreamExt, TryStreamExt};
 
-use super::write::{Incoming, MarkedCommit};
+use super::{
+    data_files::{AtEnd, DataFiles, Rows},
+    write::{Incoming, MarkedCommit},
+};
 use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 
 /// The column that the scan adds: which data file a row lies in.
@@ -42,7 +37,8 @@ impl Lakehouse {
         name: &TableName,
         table: DeltaTable,
         files: Vec<String>,
-        incoming: Incoming,
+        incoming: Vec<Incoming>,
+        at_end: AtEnd,
         commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
         let replaced = Expr::Column(Column::from_name(FILE_COLUMN))
@@ -51,13 +47,21 @@ impl Lakehouse {
         let touched = scan.touched_data_files().await?;
         tracing::debug!(table = %name, data_files = touched.len(), "rewriting");
 
-        let schema = Arc::clone(incoming.schema());
-        let mut rows = incoming.into_stream().boxed();
-        if !touched.is_empty() {
-            let kept = scan.kept_rows(&touched).await?;
-            rows = rows.chain(kept).boxed();
-        }
-        let adds = write_data_files(&table, schema, rows).await?;
+        let adds = match incoming.first() {
+            None => Vec::new(),
+            Some(first) => {
+                let data_files = DataFiles::of(&table, Arc::clone(first.schema()))?;
+                let streams = incoming.into_iter().map(|rows| rows.into_stream().boxed());
+                let mut streams: Vec<Rows> = streams.collect();
+                if !touched.is_empty()
+                    && let Some(last) = streams.pop()
+                {
+                    let kept = scan.kept_rows(&touched).await?;
+                    streams.push(last.chain(kept).boxed());
+                }
+                data_files.write_to_the_end(streams, at_end).await?
+            }
+        };
         let snapshot = table.snapshot()?;
         let log = snapshot.log_data();
         let removes = log
@@ -71,7 +75,7 @@ impl Lakehouse {
                 "the table's data files cannot be told apart by their names",
             ));
         }
-        actions.extend(adds);
+        actions.extend(adds.into_iter().map(Action::Add));
         let committed = CommitBuilder::from(commit.properties())
             .with_actions(actions)
             .build(
@@ -162,45 +166,6 @@ impl<'a> Scan<'a> {
             .read_table(provider)?
             .filter(self.replaced.clone().is_not_true())?;
         Ok(kept.execute_stream().await?)
-    }
-}
-
-/// Writes rows into new data files of the table; nothing is committed. On an
-/// error what was written is taken back, as far as that is possible.
-async fn write_data_files(
-    table: &DeltaTable,
-    schema: SchemaRef,
-    mut rows: futures::stream::BoxStream<'_, Result<arrow::array::RecordBatch, DataFusionError>>,
-) -> Result<Vec<Action>, DeltaTableError> {
-    let snapshot = table.snapshot()?.snapshot();
-    let stats = WriterStatsConfig::from_config(snapshot.table_configuration());
-    let config = WriterConfig::new(
-        Arc::clone(&schema),
-        snapshot.metadata().partition_columns().to_vec(),
-        None,
-        Some(snapshot.table_properties().target_file_size()),
-        None,
-        stats.num_indexed_cols,
-        stats.stats_columns,
-    );
-    let mut writer = DeltaWriter::new(table.object_store(), config);
-    let outcome: Result<(), DeltaTableError> = async {
-        while let Some(batch) = rows.try_next().await? {
-            // Same columns and types; only the metadata of the fields may differ.
-            let batch = batch.with_schema(Arc::clone(&schema))?;
-            writer.write(&batch).await?;
-        }
-        Ok(())
-    }
-    .await;
-    match outcome {
-        Ok(()) => Ok(writer.close().await?.into_iter().map(Action::Add).collect()),
-        Err(error) => {
-            if let Err(abort) = writer.abort().await {
-                tracing::debug!(%abort, "could not take back a data file");
-            }
-            Err(error)
-        }
     }
 }
 

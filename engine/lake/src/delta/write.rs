@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::{
     catalog::streaming::StreamingTable,
     datasource::provider_as_source,
@@ -24,12 +24,14 @@ use deltalake::{
     operations::write::SchemaMode,
     protocol::SaveMode,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::{
-    CommitInfo, METADATA_KEY, WRITE_ID_KEY, WriteMode, Written,
+    CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
+    data_files::{AtEnd, ENCODED_ROWS, writer_properties},
     failure::{delta_error, rows_error},
+    side_by_side,
     types::{Conversion, delta_schema},
 };
 use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
@@ -55,7 +57,23 @@ impl Lakehouse {
         stream: SendableRecordBatchStream,
         commit: CommitInfo,
     ) -> Result<Written, LakeError> {
-        let schema = delta_schema(name, &stream.schema())?;
+        let rows = RowParts::from(stream);
+        self.write_parts(name, mode, rows, commit).await
+    }
+
+    /// As [`Self::write`], with rows that come in several streams: each is written into
+    /// data files of its own, side by side with the others.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; of several streams that fail, the first one's.
+    pub async fn write_parts(
+        &self,
+        name: &TableName,
+        mode: WriteMode,
+        rows: RowParts,
+        commit: CommitInfo,
+    ) -> Result<Written, LakeError> {
+        let schema = delta_schema(name, &rows.schema)?;
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
@@ -74,17 +92,26 @@ impl Lakehouse {
             }
             _ => Conversion::in_place(schema),
         };
-        let incoming = Incoming::new(stream, conversion, &commit.rows);
         let marked = MarkedCommit::new(commit);
-        let seen = incoming.seen();
+        let seen = Arc::new(Seen::of(rows.parts.len()));
+        let (parts, at_end) = rows.noted(&seen);
+        let parts = parts.into_iter().enumerate();
+        let incoming: Vec<Incoming> = parts
+            .map(|(part, stream)| Incoming::new(stream, part, &conversion, &seen, &marked))
+            .collect();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
-                self.replace_files(name, table, files, incoming, &marked)
+                self.replace_files(name, table, files, incoming, at_end, &marked)
+                    .await
+            }
+            (existing, mode) if side_by_side::can(&existing, &mode, &incoming) => {
+                self.write_side_by_side(name, existing, mode, incoming, at_end, &marked)
                     .await
             }
             (existing, mode) => {
                 let overwrite = existing.is_some() && mode == WriteMode::Overwrite;
-                self.write_plan(name, existing, overwrite, incoming, &marked)
+                let rows = Incoming::chained(incoming, at_end);
+                self.write_plan(name, existing, overwrite, rows, &marked)
                     .await
             }
         };
@@ -92,8 +119,8 @@ impl Lakehouse {
             Ok(version) => return self.written(name, version, &seen).await,
             Err(error) => error,
         };
-        if let Some(fault) = seen.fault.get() {
-            return Err(rows_error(name, DataFusionError::Shared(Arc::clone(fault))));
+        if let Some(fault) = seen.fault() {
+            return Err(rows_error(name, DataFusionError::Shared(fault)));
         }
         // What failed may have been the tidying up after the commit.
         match self.version_of_write(name, &marked.write_id).await {
@@ -130,6 +157,8 @@ impl Lakehouse {
             .with_input_plan(incoming.into_plan()?)
             .with_session_state(Arc::new(write_session()?))
             .with_commit_properties(commit.properties())
+            .with_writer_properties(writer_properties())
+            .with_write_batch_size(ENCODED_ROWS)
             .with_table_name(name.to_string());
         if let Some(description) = &commit.info.description {
             builder = builder.with_description(description);
@@ -209,7 +238,7 @@ impl Lakehouse {
 /// A commit that can be recognised in the log: the number of its transaction
 /// cannot tell it from that of a process that counts the same.
 pub(super) struct MarkedCommit {
-    info: CommitInfo,
+    pub(super) info: CommitInfo,
     write_id: String,
 }
 
@@ -247,19 +276,41 @@ fn write_session() -> Result<SessionState, DeltaTableError> {
     Ok(DeltaSessionContext::new_with_session_overrides(&overrides)?.state())
 }
 
-/// What came through so far, and the first thing that went wrong.
-#[derive(Debug, Default)]
+/// What came through so far, and what went wrong in each part.
+#[derive(Debug)]
 pub(super) struct Seen {
     rows: AtomicU64,
-    fault: OnceLock<Arc<DataFusionError>>,
+    faults: Vec<OnceLock<Arc<DataFusionError>>>,
 }
 
 impl Seen {
-    /// Keeps the first error; what goes on shares it.
-    fn note(&self, error: DataFusionError) -> DataFusionError {
+    /// For so many parts, and what comes at the end.
+    fn of(parts: usize) -> Self {
+        Self {
+            rows: AtomicU64::new(0),
+            faults: (0..=parts).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Keeps the first error of a part; what goes on shares it.
+    fn note(&self, part: usize, error: DataFusionError) -> DataFusionError {
         let error = Arc::new(error);
-        let _ = self.fault.set(Arc::clone(&error));
+        let _ = self.faults[part].set(Arc::clone(&error));
         DataFusionError::Shared(error)
+    }
+
+    /// The error of the first part that has one.
+    fn fault(&self) -> Option<Arc<DataFusionError>> {
+        self.faults.iter().find_map(OnceLock::get).cloned()
+    }
+}
+
+impl RowParts {
+    /// The streams, and the end, whose failure is kept.
+    fn noted(self, seen: &Arc<Seen>) -> (Vec<SendableRecordBatchStream>, AtEnd) {
+        let (seen, part, end) = (Arc::clone(seen), self.parts.len(), self.at_end);
+        let at_end = async move { end.await.map_err(|error| seen.note(part, error)) };
+        (self.parts, at_end.boxed())
     }
 }
 
@@ -267,22 +318,23 @@ impl Seen {
 pub(super) struct Incoming {
     schema: SchemaRef,
     stream: SendableRecordBatchStream,
-    seen: Arc<Seen>,
 }
 
 impl Incoming {
     fn new(
         stream: SendableRecordBatchStream,
-        conversion: Conversion,
-        progress: &Arc<AtomicU64>,
+        part: usize,
+        conversion: &Conversion,
+        seen: &Arc<Seen>,
+        commit: &MarkedCommit,
     ) -> Self {
-        let seen = Arc::new(Seen::default());
         let schema = Arc::clone(conversion.target());
-        let (noted, progress) = (Arc::clone(&seen), Arc::clone(progress));
+        let (noted, progress) = (Arc::clone(seen), Arc::clone(&commit.info.rows));
+        let conversion = conversion.clone();
         let converted = stream.map(move |batch| {
             let batch = batch
                 .and_then(|batch| Ok(conversion.apply(&batch)?))
-                .map_err(|error| noted.note(error))?;
+                .map_err(|error| noted.note(part, error))?;
             let rows = batch.num_rows() as u64;
             noted.rows.fetch_add(rows, Ordering::Relaxed);
             progress.fetch_add(rows, Ordering::Relaxed);
@@ -294,12 +346,21 @@ impl Incoming {
                 converted,
             )),
             schema,
-            seen,
         }
     }
 
-    fn seen(&self) -> Arc<Seen> {
-        Arc::clone(&self.seen)
+    /// All rows in one stream, which ends when the end is done.
+    fn chained(parts: Vec<Self>, at_end: AtEnd) -> Self {
+        let schema = parts.first().map(|part| Arc::clone(&part.schema));
+        let schema = schema.unwrap_or_else(|| Arc::new(Schema::empty()));
+        let streams = parts.into_iter().map(|part| part.stream);
+        let rows = futures::stream::iter(streams).flatten();
+        let end = futures::stream::once(at_end);
+        let rows = rows.chain(end.filter_map(|end| async move { end.err().map(Err) }));
+        Self {
+            stream: Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), rows)),
+            schema,
+        }
     }
 
     /// The table's schema.

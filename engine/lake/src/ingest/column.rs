@@ -13,9 +13,13 @@ use arrow::{
 };
 
 use super::{
+    options::ReadOptions,
     parse::{boolean, date, float, instant, integer, trim, with_point},
     record::Kind,
 };
+
+/// How long a text is taken to be at first, in bytes.
+const TEXT_BYTES: usize = 16;
 
 /// Builds the array of one column from texts.
 pub(super) enum ColumnBuilder {
@@ -45,37 +49,42 @@ pub(super) enum ColumnBuilder {
 }
 
 impl ColumnBuilder {
-    /// A builder for a type; `None` when text cannot be read as it.
-    pub(super) fn new(data_type: &DataType) -> Option<Self> {
+    /// A builder for a type, with room for `rows` values; `None` when text cannot be read
+    /// as it.
+    pub(super) fn new(data_type: &DataType, rows: usize) -> Option<Self> {
         let integer = |min, max| {
             Some(Self::Integer {
-                builder: Int64Builder::new(),
+                builder: Int64Builder::with_capacity(rows),
                 min,
                 max,
                 narrow: data_type.clone(),
             })
         };
         match data_type {
-            DataType::Boolean => Some(Self::Boolean(BooleanBuilder::new())),
+            DataType::Boolean => Some(Self::Boolean(BooleanBuilder::with_capacity(rows))),
             DataType::Int8 => integer(i8::MIN.into(), i8::MAX.into()),
             DataType::Int16 => integer(i16::MIN.into(), i16::MAX.into()),
             DataType::Int32 => integer(i32::MIN.into(), i32::MAX.into()),
             DataType::Int64 => integer(i64::MIN, i64::MAX),
             DataType::Float32 | DataType::Float64 => Some(Self::Float {
-                builder: Float64Builder::new(),
+                builder: Float64Builder::with_capacity(rows),
                 narrow: data_type.clone(),
             }),
             DataType::Decimal128(precision, scale) => Some(Self::Decimal {
-                builder: Decimal128Builder::new().with_data_type(data_type.clone()),
+                builder: Decimal128Builder::with_capacity(rows).with_data_type(data_type.clone()),
                 precision: *precision,
                 scale: *scale,
             }),
-            DataType::Date32 => Some(Self::Date(Date32Builder::new())),
+            DataType::Date32 => Some(Self::Date(Date32Builder::with_capacity(rows))),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => Some(Self::Timestamp {
-                builder: TimestampMicrosecondBuilder::new().with_data_type(data_type.clone()),
+                builder: TimestampMicrosecondBuilder::with_capacity(rows)
+                    .with_data_type(data_type.clone()),
                 zoned: zone.is_some(),
             }),
-            DataType::Utf8 => Some(Self::Text(StringBuilder::new())),
+            DataType::Utf8 => Some(Self::Text(StringBuilder::with_capacity(
+                rows,
+                rows * TEXT_BYTES,
+            ))),
             _ => None,
         }
     }
@@ -95,6 +104,85 @@ impl ColumnBuilder {
                 self.push(Some(&with_point(text)))
             }
             (Kind::Bare, _) => self.push(Some(text)),
+        }
+    }
+
+    /// Adds the values of a column of CSV, in order. One that is not of the type becomes
+    /// NULL, and `misfit` is told its place among them.
+    pub(super) fn push_all<'a>(
+        &mut self,
+        texts: impl Iterator<Item = &'a str>,
+        options: &ReadOptions,
+        misfit: impl FnMut(usize, &'a str),
+    ) {
+        let nulls = &options.null_values;
+        match self {
+            Self::Text(builder) => {
+                let own = |text: &&str| !text.is_empty() && !is_among(nulls, text);
+                texts.for_each(|text| builder.append_option(Some(text).filter(own)));
+            }
+            Self::Boolean(builder) => {
+                let push = |value| builder.append_option(value);
+                fill(texts, nulls, boolean, push, misfit);
+            }
+            Self::Integer {
+                builder, min, max, ..
+            } => {
+                let range = *min..=*max;
+                let parse = |text: &str| integer(text).filter(|value| range.contains(value));
+                fill(
+                    texts,
+                    nulls,
+                    parse,
+                    |value| builder.append_option(value),
+                    misfit,
+                );
+            }
+            Self::Float { builder, .. } => {
+                let push = |value| builder.append_option(value);
+                match options.decimal_comma {
+                    true => fill(texts, nulls, |text| float(&with_point(text)), push, misfit),
+                    false => fill(texts, nulls, float, push, misfit),
+                }
+            }
+            Self::Decimal {
+                builder,
+                precision,
+                scale,
+            } => {
+                let decimal =
+                    |text: &str| parse_decimal::<Decimal128Type>(text, *precision, *scale).ok();
+                let parse = |text: &str| match options.decimal_comma {
+                    true => decimal(&with_point(text)),
+                    false => decimal(text),
+                };
+                fill(
+                    texts,
+                    nulls,
+                    parse,
+                    |value| builder.append_option(value),
+                    misfit,
+                );
+            }
+            Self::Date(builder) => {
+                fill(
+                    texts,
+                    nulls,
+                    date,
+                    |value| builder.append_option(value),
+                    misfit,
+                );
+            }
+            Self::Timestamp { builder, zoned } => {
+                let parse = |text: &str| instant(text, *zoned);
+                fill(
+                    texts,
+                    nulls,
+                    parse,
+                    |value| builder.append_option(value),
+                    misfit,
+                );
+            }
         }
     }
 
@@ -184,6 +272,33 @@ fn append<T>(
     }
 }
 
+/// Whether a text stands for NULL.
+pub(super) fn is_among(nulls: &[String], text: &str) -> bool {
+    nulls.iter().any(|null| null == text)
+}
+
+/// White space around a value is no part of it, and nothing is NULL.
+fn fill<'a, T>(
+    texts: impl Iterator<Item = &'a str>,
+    nulls: &[String],
+    parse: impl Fn(&str) -> Option<T>,
+    mut push: impl FnMut(Option<T>),
+    mut misfit: impl FnMut(usize, &'a str),
+) {
+    for (place, text) in texts.enumerate() {
+        let trimmed = trim(text);
+        if trimmed.is_empty() || is_among(nulls, text) {
+            push(None);
+            continue;
+        }
+        let value = parse(trimmed);
+        if value.is_none() {
+            misfit(place, text);
+        }
+        push(value);
+    }
+}
+
 /// A type in words, as in "is not a whole number".
 pub(super) fn in_words(data_type: &DataType) -> String {
     match data_type {
@@ -218,7 +333,7 @@ mod tests {
             "x",
         ] {
             let data_type = Guess::of(text).data_type();
-            let mut builder = ColumnBuilder::new(&data_type).unwrap();
+            let mut builder = ColumnBuilder::new(&data_type, 2).unwrap();
             assert!(builder.push(Some(text)), "{text}");
             assert!(builder.push(None));
             let array = builder.finish().unwrap();
@@ -243,10 +358,10 @@ mod tests {
             ),
         ] {
             assert!(
-                !ColumnBuilder::new(&data_type).unwrap().push(Some(text)),
+                !ColumnBuilder::new(&data_type, 2).unwrap().push(Some(text)),
                 "{text}"
             );
         }
-        assert!(ColumnBuilder::new(&DataType::Null).is_none());
+        assert!(ColumnBuilder::new(&DataType::Null, 0).is_none());
     }
 }

@@ -47,11 +47,11 @@ enum Units {
 }
 
 impl Decoder {
-    /// A reader of UTF-8.
+    /// A reader of UTF-8, and whether it has anything to decode.
     pub(super) fn decode(
         reader: Box<dyn Read + Send>,
         encoding: Encoding,
-    ) -> io::Result<Box<dyn Read + Send>> {
+    ) -> io::Result<(Box<dyn Read + Send>, bool)> {
         let (front, mut whole) = peek(reader, 2)?;
         let marked = match &front[..] {
             b"\xFF\xFE" => Some(Units::Little),
@@ -59,7 +59,7 @@ impl Decoder {
             _ => None,
         };
         let units = match (encoding, marked) {
-            (Encoding::Utf8, None) => return Ok(whole),
+            (Encoding::Utf8, None) => return Ok((whole, false)),
             (Encoding::Utf8 | Encoding::Utf16, Some(units)) => {
                 whole.read_exact(&mut [0; 2])?;
                 units
@@ -67,13 +67,14 @@ impl Decoder {
             (Encoding::Utf16, None) => Units::Little,
             (Encoding::Windows1252, _) => Units::Western,
         };
-        Ok(Box::new(Self {
+        let decoder = Self {
             reader: whole,
             units,
             waiting: Vec::new(),
             ready: Vec::new(),
             taken: 0,
-        }))
+        };
+        Ok((Box::new(decoder), true))
     }
 
     fn fill(&mut self) -> io::Result<()> {

@@ -19,7 +19,7 @@ use super::{
     error::IngestError,
     input::{peek, unpack},
     options::{Format, ReadOptions},
-    read::Plan,
+    plan::Plan,
     record::{Column, Columns},
     survey::SourceFile,
 };
@@ -34,7 +34,7 @@ pub(super) fn format_of(source: &SourceFile, options: &ReadOptions) -> Result<Fo
         return Ok(format);
     }
     let front = || -> io::Result<Vec<u8>> {
-        let file = unpack(Box::new(File::open(&source.absolute)?))?;
+        let (file, _) = unpack(Box::new(File::open(&source.absolute)?))?;
         Ok(peek(file, PARQUET.len() as u64)?.0)
     };
     let front = front().map_err(|error| IngestError::unreadable(&source.absolute, error))?;
@@ -89,7 +89,7 @@ fn unpacked(source: &SourceFile) -> io::Result<File> {
         return Ok(file);
     }
     let mut content = tempfile::tempfile()?;
-    io::copy(&mut unpack(Box::new(file))?, &mut content)?;
+    io::copy(&mut unpack(Box::new(file))?.0, &mut content)?;
     content.rewind()?;
     Ok(content)
 }

@@ -9,7 +9,8 @@ use super::{
     error::{Difference, IngestError},
     options::ReadOptions,
     outline::{Outline, Profile, outline},
-    read::{in_background, own_columns, parallel_files},
+    plan::own_columns,
+    read::{in_background, parallel_files},
     survey::SourceFile,
 };
 use crate::nearest::nearest;
@@ -113,7 +114,7 @@ async fn outline_of<'a>(
         Some(outline) => Arc::clone(outline),
         None => {
             let (source, options) = (file.clone(), Arc::clone(options));
-            let read = move || Ok(Arc::new(outline(&source, &options)?.0));
+            let read = move || Ok(Arc::new(outline(&source, &options)?.outline));
             in_background(file.path.clone(), read).await?
         }
     };

@@ -3,8 +3,13 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
-    sync::{Arc, Mutex, PoisonError},
+    io::{self, Read, Seek, SeekFrom},
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread,
 };
 
 use super::{
@@ -14,20 +19,39 @@ use super::{
 };
 
 /// How much is read at a time, in bytes.
-const CHUNK_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const GZIP: &[u8] = b"\x1F\x8B";
 const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
+
+/// Which bytes of a file are wanted.
+#[derive(Debug, Clone)]
+pub(super) enum Access {
+    /// All of them, and their hash.
+    Hashed,
+    /// All of them.
+    Whole,
+    /// Some at the front; how many does not matter.
+    Front,
+    /// Those from one place to another. The file is UTF-8, and not packed.
+    Piece(Range<u64>),
+}
 
 /// A window over a file that is read once, front to back. What it shows is UTF-8
 /// as far as the file is right; nothing is checked here. A byte order mark is
 /// dropped.
 pub(super) struct Input {
     reader: Box<dyn Read + Send>,
-    hashed: Hashed,
+    hashed: Option<Hashed>,
+    /// Whether the window shows the bytes of the file as they are.
+    is_plain: bool,
+    /// How long the byte order mark was that was dropped.
+    mark_bytes: usize,
     file: String,
     path: std::path::PathBuf,
     buffer: Vec<u8>,
+    /// How long the buffer is when it has to hold nothing special.
+    usual_bytes: usize,
     /// `buffer[start..end]` has been read and not consumed.
     start: usize,
     end: usize,
@@ -36,36 +60,89 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens a file, whatever it is packed with.
-    pub(super) fn open(source: &SourceFile, encoding: Encoding) -> Result<Self, IngestError> {
-        Self::open_with_chunks(source, encoding, CHUNK_BYTES)
+    pub(super) fn open(
+        source: &SourceFile,
+        encoding: Encoding,
+        access: Access,
+    ) -> Result<Self, IngestError> {
+        let whole = usize::try_from(source.size_bytes).unwrap_or(CHUNK_BYTES);
+        let chunk_bytes = match access {
+            Access::Front => 64 * 1024,
+            _ => CHUNK_BYTES,
+        };
+        // A byte more, so that the end of a small file is seen at once.
+        let chunk_bytes = chunk_bytes.min(whole.saturating_add(1)).max(4096);
+        Self::open_with_chunks(source, encoding, access, chunk_bytes)
     }
 
     fn open_with_chunks(
         source: &SourceFile,
         encoding: Encoding,
+        access: Access,
         chunk_bytes: usize,
     ) -> Result<Self, IngestError> {
         let unreadable = |error| IngestError::unreadable(&source.absolute, error);
-        let file = File::open(&source.absolute).map_err(unreadable)?;
-        let hashed = Hashed(Arc::new(Mutex::new((file, blake3::Hasher::new()))));
-        let unpacked = unpack(Box::new(hashed.clone())).map_err(unreadable)?;
-        let reader = Decoder::decode(unpacked, encoding).map_err(unreadable)?;
+        let mut file = File::open(&source.absolute).map_err(unreadable)?;
+        let mut hashed = None;
+        let mut is_front = true;
+        let bytes: Box<dyn Read + Send> = match &access {
+            Access::Hashed => {
+                let own = Hashed(Arc::new(Mutex::new((file, blake3::Hasher::new()))));
+                hashed = Some(own.clone());
+                Box::new(own)
+            }
+            Access::Whole | Access::Front => Box::new(file),
+            Access::Piece(range) => {
+                is_front = range.start == 0;
+                file.seek(SeekFrom::Start(range.start))
+                    .map_err(unreadable)?;
+                Box::new(file.take(range.end - range.start))
+            }
+        };
+        let (mut reader, is_plain) = match access {
+            // Bytes that happen to look like something else are no sign here.
+            Access::Piece(_) => (bytes, true),
+            _ => {
+                let (unpacked, is_packed) = unpack(bytes).map_err(unreadable)?;
+                let (decoded, is_coded) =
+                    Decoder::decode(unpacked, encoding).map_err(unreadable)?;
+                (decoded, !is_packed && !is_coded)
+            }
+        };
+        let is_work = hashed.is_some() && source.size_bytes >= ReadAhead::WORTH_BYTES;
+        if !matches!(access, Access::Front) && (is_work || !is_plain) {
+            reader = Box::new(ReadAhead::of(reader));
+        }
         let mut input = Self {
             reader,
             hashed,
+            is_plain,
+            mark_bytes: 0,
             file: source.path.clone(),
             path: source.absolute.clone(),
             // A byte order mark always fits.
             buffer: vec![0; chunk_bytes.max(8)],
+            usual_bytes: chunk_bytes.max(8),
             start: 0,
             end: 0,
             at_end: false,
         };
         input.more()?;
-        if input.window().starts_with(BYTE_ORDER_MARK) {
+        if is_front && input.window().starts_with(BYTE_ORDER_MARK) {
+            input.mark_bytes = BYTE_ORDER_MARK.len();
             input.consume(BYTE_ORDER_MARK.len());
         }
         Ok(input)
+    }
+
+    /// Whether the window shows the bytes of the file as they are.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// How long the byte order mark was that was dropped.
+    pub(super) fn mark_bytes(&self) -> u64 {
+        self.mark_bytes as u64
     }
 
     /// Refuses a file that is known not to be text; the window is at its front.
@@ -122,14 +199,41 @@ impl Input {
         self.start = (self.start + bytes).min(self.end);
     }
 
+    /// Moves on by `bytes` of the window, and gives them away: memory in which they stand
+    /// behind some others, and how many those are. `spare` is used for what comes.
+    pub(super) fn take(&mut self, bytes: usize, mut spare: Vec<u8>) -> (Vec<u8>, usize) {
+        let rest = self.start + bytes..self.end;
+        if rest.len() > bytes {
+            spare.clear();
+            spare.extend_from_slice(&self.window()[..bytes]);
+            self.consume(bytes);
+            return (spare, 0);
+        }
+        if self.at_end && rest.is_empty() {
+            spare.clear();
+        } else {
+            spare.resize(self.usual_bytes.max(rest.len()), 0);
+            spare[..rest.len()].copy_from_slice(&self.buffer[rest.clone()]);
+        }
+        let mut taken = std::mem::replace(&mut self.buffer, spare);
+        taken.truncate(rest.start);
+        let front = std::mem::take(&mut self.start);
+        self.end = rest.len();
+        (taken, front)
+    }
+
     /// The file, as in `_file`.
     pub(super) fn file(&self) -> &str {
         &self.file
     }
 
-    /// Reads what is left of the file, and gives the hash of all of it as it is on disk.
+    /// Reads what is left of the file, and gives the hash of all of it as it is on disk;
+    /// it was opened with [`Access::Hashed`].
     pub(super) fn hash(&mut self) -> Result<String, IngestError> {
-        let hash = self.hashed.finish();
+        let hash = match &self.hashed {
+            Some(hashed) => hashed.finish(),
+            None => Err(io::Error::other("it is not hashed while it is read")),
+        };
         hash.map_err(|error| IngestError::unreadable(&self.path, error))
     }
 }
@@ -157,16 +261,69 @@ impl Read for Hashed {
     }
 }
 
-/// Unpacks what is packed: the first bytes tell, whatever the file is called.
-pub(super) fn unpack(packed: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+/// Reads on another thread, some blocks ahead.
+struct ReadAhead {
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    block: Vec<u8>,
+    taken: usize,
+}
+
+impl ReadAhead {
+    /// A smaller file is not worth a thread for its hash, in bytes.
+    const WORTH_BYTES: u64 = 4 * 1024 * 1024;
+    const BLOCK_BYTES: u64 = 256 * 1024;
+    const WAITING_BLOCKS: usize = 8;
+
+    /// The thread ends with the reader, or soon after this is dropped.
+    fn of(mut reader: Box<dyn Read + Send>) -> Self {
+        let (sender, blocks) = sync_channel(Self::WAITING_BLOCKS);
+        thread::spawn(move || {
+            loop {
+                let mut block = Vec::with_capacity(Self::BLOCK_BYTES as usize);
+                let mut part = reader.by_ref().take(Self::BLOCK_BYTES);
+                let read = part.read_to_end(&mut block).map(|_| block);
+                let is_last = !matches!(&read, Ok(block) if !block.is_empty());
+                if sender.send(read).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self {
+            blocks,
+            block: Vec::new(),
+            taken: 0,
+        }
+    }
+}
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.block.len() {
+            self.taken = 0;
+            // The last block is empty, and after it the thread is gone: unless it panicked.
+            self.block = match self.blocks.recv() {
+                Ok(block) => block?,
+                Err(_) => return Err(io::Error::other("the reading thread was cut off")),
+            };
+        }
+        let bytes = buffer.len().min(self.block.len() - self.taken);
+        buffer[..bytes].copy_from_slice(&self.block[self.taken..self.taken + bytes]);
+        self.taken += bytes;
+        Ok(bytes)
+    }
+}
+
+/// Unpacks what is packed: the first bytes tell, whatever the file is called. Says
+/// whether it was.
+pub(super) fn unpack(packed: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let (front, whole) = peek(packed, 4)?;
     if front.starts_with(GZIP) {
-        return Ok(Box::new(flate2::read::MultiGzDecoder::new(whole)));
+        return Ok((Box::new(flate2::read::MultiGzDecoder::new(whole)), true));
     }
     if front.starts_with(ZSTD) {
-        return Ok(Box::new(zstd::stream::read::Decoder::new(whole)?));
+        return Ok((Box::new(zstd::stream::read::Decoder::new(whole)?), true));
     }
-    Ok(whole)
+    Ok((whole, false))
 }
 
 /// The first `bytes` of a reader, fewer when it ends before, and the whole of it.
@@ -197,8 +354,10 @@ mod tests {
             content_hash: String::new(),
             seen: Seen::default(),
             outline: None,
+            cuts: Arc::default(),
         };
-        let mut input = Input::open_with_chunks(&source, encoding, chunk_bytes).unwrap();
+        let mut input =
+            Input::open_with_chunks(&source, encoding, Access::Hashed, chunk_bytes).unwrap();
         let mut all = Vec::new();
         loop {
             // A few bytes at a time, as a reader of records does.

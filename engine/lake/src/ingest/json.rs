@@ -4,11 +4,10 @@ use memchr::{memchr, memchr2};
 use serde::de::IgnoredAny;
 
 use super::{
-    csv::line_breaks,
     error::{Fault, IngestError},
-    input::Input,
+    input::{Access, Input},
     options::{NameStyle, ReadOptions},
-    record::{Columns, Found, Kind, MAX_RECORD_BYTES, Values},
+    record::{Columns, Found, Kind, MAX_RECORD_BYTES, Values, line_breaks},
     survey::SourceFile,
 };
 
@@ -40,7 +39,7 @@ impl JsonRecords {
     /// Opens a file. It may be empty.
     pub(super) fn open(source: &SourceFile, options: &ReadOptions) -> Result<Self, IngestError> {
         let mut records = Self {
-            input: Input::open(source, options.encoding)?,
+            input: Input::open(source, options.encoding, Access::Hashed)?,
             names: options.names,
             columns: Columns::default(),
             values: Values::default(),

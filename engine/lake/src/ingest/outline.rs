@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ORIGINAL_NAME_KEY,
+    column::is_among,
+    csv::{self, Cut},
     error::IngestError,
     format::{format_of, parquet_schema},
     guess::{Guess, Guesses},
+    json::JsonRecords,
     options::{BadRecords, Format, ReadOptions},
-    record::{Column, Records},
+    record::{Column, Columns},
     survey::SourceFile,
 };
 
@@ -119,28 +122,42 @@ fn wider(one: &DataType, other: &DataType) -> DataType {
     }
 }
 
-/// Reads a whole file for its columns; gives the hash of its content, too, where that
-/// comes with reading it.
-pub(super) fn outline(
-    file: &SourceFile,
-    options: &ReadOptions,
-) -> Result<(Outline, Option<String>), IngestError> {
-    let format = format_of(file, options)?;
-    if format == Format::Parquet {
-        let schema = parquet_schema(file, options)?;
-        let columns = schema.into_iter().map(|(column, data_type)| Profile {
-            column,
-            types: Types::Said(data_type),
-        });
-        let columns = columns.collect();
-        let outline = Outline {
-            columns,
-            strict: true,
-        };
-        return Ok((outline, None));
+/// What reading a file for its columns gives.
+pub(super) struct Looked {
+    pub(super) outline: Outline,
+    /// The hash of its content, where that comes with reading it.
+    pub(super) content_hash: Option<String>,
+    /// Places from which it can be read; none where it has to be read from its front.
+    pub(super) cuts: Vec<Cut>,
+}
+
+/// Reads a whole file for its columns.
+pub(super) fn outline(file: &SourceFile, options: &ReadOptions) -> Result<Looked, IngestError> {
+    match format_of(file, options)? {
+        Format::Csv => csv::outline(file, options),
+        Format::Json => of_json(file, options),
+        Format::Parquet => {
+            let schema = parquet_schema(file, options)?;
+            let columns = schema.into_iter().map(|(column, data_type)| Profile {
+                column,
+                types: Types::Said(data_type),
+            });
+            let outline = Outline {
+                columns: columns.collect(),
+                strict: true,
+            };
+            Ok(Looked {
+                outline,
+                content_hash: None,
+                cuts: Vec::new(),
+            })
+        }
     }
-    let mut records = Records::open(file, format, options)?;
-    let mut guesses = vec![Guesses::default(); records.columns().list().len()];
+}
+
+fn of_json(file: &SourceFile, options: &ReadOptions) -> Result<Looked, IngestError> {
+    let mut records = JsonRecords::open(file, options)?;
+    let mut guesses: Vec<Guesses> = Vec::new();
     let mut row = 0;
     while let Some(found) = records.advance()? {
         row += 1;
@@ -158,23 +175,32 @@ pub(super) fn outline(
         guesses.resize(records.columns().list().len(), Guesses::default());
         for (column, kind, text) in records.values().iter() {
             let guesses = &mut guesses[column];
-            if !guesses.is_settled() && !options.null_values.iter().any(|null| null == text) {
+            if !guesses.is_settled() && !is_among(&options.null_values, text) {
                 guesses.add(Guess::of_value(kind, text, options.decimal_comma));
             }
         }
     }
     guesses.resize(records.columns().list().len(), Guesses::default());
-    let columns = records.columns().list().iter().zip(guesses);
-    let columns = columns.map(|(column, guesses)| Profile {
-        column: column.clone(),
-        types: Types::Seen(vec![guesses]),
-    });
-    let outline = Outline {
-        columns: columns.collect(),
-        strict: format == Format::Csv,
-    };
-    let hash = records.hash()?;
-    Ok((outline, Some(hash)))
+    Ok(Looked {
+        outline: Outline::of_texts(records.columns(), guesses, false),
+        content_hash: Some(records.hash()?),
+        cuts: Vec::new(),
+    })
+}
+
+impl Outline {
+    /// The outline of a file of texts.
+    pub(super) fn of_texts(columns: &Columns, guesses: Vec<Guesses>, strict: bool) -> Self {
+        let columns = columns.list().iter().zip(guesses);
+        let columns = columns.map(|(column, guesses)| Profile {
+            column: column.clone(),
+            types: Types::Seen(vec![guesses]),
+        });
+        Self {
+            columns: columns.collect(),
+            strict,
+        }
+    }
 }
 
 /// An outline as it is written.

@@ -1,18 +1,10 @@
 //! Streaming the rows of files, with where each of them came from.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{
-        Array, ArrayBuilder, ArrayRef, Int64Array, Int64Builder, RecordBatch, StringArray,
-        TimestampMicrosecondArray,
-    },
-    compute::{filter_record_batch, is_not_null},
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    array::{Array, Int64Array, RecordBatch},
+    datatypes::{Schema, SchemaRef},
 };
 use datafusion::{
     error::DataFusionError, execution::SendableRecordBatchStream,
@@ -21,13 +13,14 @@ use datafusion::{
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN,
-    column::{ColumnBuilder, in_words},
-    error::{Difference, Fault, IngestError},
+    csv::CsvRows,
+    error::IngestError,
     format::{ParquetFile, format_of},
-    options::{BadRecords, Format, ReadOptions},
-    record::{Column, Kind, Records},
-    rejects::{RejectBuilder, Rejects},
+    json_rows::JsonRows,
+    options::{Format, ReadOptions},
+    pieces::{Piece, deal},
+    plan::Plan,
+    rejects::Rejects,
     survey::SourceFile,
 };
 
@@ -40,8 +33,8 @@ const MAX_PARALLEL_FILES: usize = 8;
 /// `schema` (which [`infer_schema`](super::infer_schema) made, or a table has) with
 /// `_file`, `_row` and `_ingested_at` added at the end. Files are read side by
 /// side, a few batches ahead, whatever their number. Where the options say
-/// [`BadRecords::Reject`], records that cannot be taken go to `rejects` in the same
-/// order, or nowhere. Must be called in a Tokio runtime.
+/// [`BadRecords::Reject`](super::BadRecords::Reject), records that cannot be taken go to
+/// `rejects` in the same order, or nowhere. Must be called in a Tokio runtime.
 ///
 /// # Errors
 /// In the stream, as [`DataFusionError::External`] with an [`IngestError`]: the
@@ -53,41 +46,53 @@ pub fn read(
     options: &ReadOptions,
     rejects: Option<Rejects>,
 ) -> SendableRecordBatchStream {
-    let plan = Plan::new(schema, options);
-    let schema = Arc::clone(&plan.output);
-    let reading = Reading {
-        waiting: files.iter().cloned().collect(),
-        open: VecDeque::new(),
-        plan: Arc::new(plan),
-        rejects,
-        failed: false,
-    };
-    let batches = futures::stream::unfold(reading, |mut reading| async move {
-        reading.next().await.map(|batch| (batch, reading))
-    });
-    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+    FileParts::deal(files, schema, options, 1).read(0, rejects)
 }
 
-/// The columns that [`read`] adds, in order.
-const ADDED: [&str; 3] = [FILE_COLUMN, ROW_COLUMN, INGESTED_AT_COLUMN];
+/// The rows of files, dealt out in parts that can be read side by side.
+#[derive(Debug)]
+pub struct FileParts {
+    plan: Arc<Plan>,
+    parts: Vec<Vec<Piece>>,
+}
 
-/// The columns that [`read`] gives for `schema`: its own, then `_file`, `_row` and
-/// `_ingested_at`.
-pub fn output_schema(schema: &Schema) -> SchemaRef {
-    let mut output = own_columns(schema).fields().to_vec();
-    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let types = [DataType::Utf8, DataType::Int64, time];
-    for (name, data_type) in ADDED.into_iter().zip(types) {
-        output.push(Arc::new(Field::new(name, data_type, true)));
+impl FileParts {
+    /// Deals files out in `most` parts at most, as [`read`] would read them: each part
+    /// holds the rows that follow those of the one before it. Only large files are worth
+    /// it, and of these only CSV that is not packed can be divided.
+    pub fn deal(files: &[SourceFile], schema: &Schema, options: &ReadOptions, most: usize) -> Self {
+        Self {
+            plan: Arc::new(Plan::new(schema, options)),
+            parts: deal(files, most),
+        }
     }
-    Arc::new(Schema::new(output))
-}
 
-/// The columns of a table that come from its files: all but those that [`read`] adds.
-pub fn own_columns(table: &Schema) -> Schema {
-    let fields = table.fields().iter();
-    let own = fields.filter(|field| !ADDED.contains(&field.name().as_str()));
-    Schema::new(own.cloned().collect::<Vec<_>>())
+    /// How many parts there are, at least one.
+    pub fn count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The columns of the rows: [`output_schema`](super::output_schema).
+    pub fn schema(&self) -> &SchemaRef {
+        &self.plan.output
+    }
+
+    /// Streams the rows of a part, as [`read`] does.
+    pub fn read(&self, part: usize, rejects: Option<Rejects>) -> SendableRecordBatchStream {
+        let reading = Reading {
+            waiting: self.parts[part].iter().cloned().collect(),
+            ahead: parallel_files().div_ceil(self.parts.len()),
+            open: VecDeque::new(),
+            plan: Arc::clone(&self.plan),
+            rejects: rejects.map(|rejects| rejects.of_part(part)),
+            failed: false,
+        };
+        let batches = futures::stream::unfold(reading, |mut reading| async move {
+            reading.next().await.map(|batch| (batch, reading))
+        });
+        let schema = Arc::clone(&self.plan.output);
+        Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+    }
 }
 
 /// How many files are read side by side.
@@ -109,36 +114,13 @@ pub(super) async fn in_background<T: Send + 'static>(
     }
 }
 
-/// What all files have in common.
-pub(super) struct Plan {
-    pub(super) data: SchemaRef,
-    output: SchemaRef,
-    pub(super) options: ReadOptions,
-    pub(super) ingested_at_us: i64,
+/// What a reading thread gives: rows, and the bad records among them.
+pub(super) struct Given {
+    pub(super) rows: RecordBatch,
+    pub(super) rejected: Option<RecordBatch>,
 }
 
-impl Plan {
-    fn new(schema: &SchemaRef, options: &ReadOptions) -> Self {
-        let output = output_schema(schema);
-        let data = output.fields()[..output.fields().len() - ADDED.len()].to_vec();
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let micros = since_epoch.unwrap_or_default().as_micros();
-        Self {
-            data: Arc::new(Schema::new(data)),
-            output,
-            options: options.clone(),
-            ingested_at_us: i64::try_from(micros).unwrap_or(i64::MAX),
-        }
-    }
-}
-
-/// What a reading thread gives.
-enum Batch {
-    Rows(RecordBatch),
-    Rejected(RecordBatch),
-}
-
-type Outcome = Result<Batch, IngestError>;
+type Outcome = Result<Given, IngestError>;
 
 /// A file that is being read.
 struct OpenFile {
@@ -150,7 +132,9 @@ struct OpenFile {
 /// The files that are still to come, and those that are being read; the first of
 /// these is the one whose batches are taken.
 struct Reading {
-    waiting: VecDeque<SourceFile>,
+    waiting: VecDeque<Piece>,
+    /// How many files are read side by side.
+    ahead: usize,
     open: VecDeque<OpenFile>,
     plan: Arc<Plan>,
     rejects: Option<Rejects>,
@@ -163,19 +147,21 @@ impl Reading {
             return None;
         }
         loop {
-            while self.open.len() < parallel_files()
-                && let Some(file) = self.waiting.pop_front()
+            while self.open.len() < self.ahead
+                && let Some(piece) = self.waiting.pop_front()
             {
-                self.open.push_back(open(file, Arc::clone(&self.plan)));
+                self.open.push_back(open(piece, Arc::clone(&self.plan)));
             }
             let current = self.open.front_mut()?;
             let fault = match current.batches.recv().await {
-                Some(Ok(Batch::Rows(batch))) => return Some(Ok(batch)),
-                Some(Ok(Batch::Rejected(batch))) => {
-                    if let Some(rejects) = &self.rejects {
-                        rejects.send(batch).await;
+                Some(Ok(Given { rows, rejected })) => {
+                    if let (Some(rejects), Some(rejected)) = (&self.rejects, rejected) {
+                        rejects.send(rejected).await;
                     }
-                    continue;
+                    match rows.num_rows() {
+                        0 => continue,
+                        _ => return Some(Ok(rows)),
+                    }
                 }
                 Some(Err(fault)) => fault,
                 None => match (&mut current.task).await {
@@ -196,11 +182,11 @@ impl Reading {
     }
 }
 
-fn open(source: SourceFile, plan: Arc<Plan>) -> OpenFile {
+fn open(piece: Piece, plan: Arc<Plan>) -> OpenFile {
     let (sender, batches) = mpsc::channel(WAITING_BATCHES);
-    let file = source.path.clone();
+    let file = piece.source.path.clone();
     let task = tokio::task::spawn_blocking(move || {
-        if let Err(fault) = send_file(&source, &plan, &sender) {
+        if let Err(fault) = send_piece(&piece, &plan, &sender) {
             // Nobody listens any more when the stream was dropped.
             let _ = sender.blocking_send(Err(fault));
         }
@@ -212,255 +198,170 @@ fn open(source: SourceFile, plan: Arc<Plan>) -> OpenFile {
     }
 }
 
-/// Sends batch after batch of a file; ends early when nobody takes them.
-fn send_file(
-    source: &SourceFile,
+/// The rows of a piece, batch after batch.
+enum Rows<'a> {
+    Csv(Box<CsvRows<'a>>),
+    Json(Box<JsonRows<'a>>),
+    Parquet {
+        file: Box<ParquetFile<'a>>,
+        rows_before: i64,
+    },
+}
+
+/// Sends batch after batch of a piece; ends early when nobody takes them.
+fn send_piece(
+    piece: &Piece,
     plan: &Plan,
     sender: &mpsc::Sender<Outcome>,
 ) -> Result<(), IngestError> {
-    let format = format_of(source, &plan.options)?;
-    if format != Format::Parquet {
-        return FileReader::open(source, format, plan)?.send_batches(sender);
-    }
-    let mut rows_before = 0;
-    for columns in ParquetFile::open(source, plan)? {
-        let columns = columns?;
-        let rows = columns.first().map_or(0, |column| column.len());
-        let count = i64::try_from(rows).unwrap_or(i64::MAX);
-        let places = Int64Array::from_iter_values(rows_before + 1..=rows_before + count);
-        rows_before += count;
-        let batch = plan.batch(source, columns, places)?;
-        if sender.blocking_send(Ok(Batch::Rows(batch))).is_err() {
+    let source = &piece.source;
+    let mut rows = match format_of(source, &plan.options)? {
+        Format::Csv => Rows::Csv(Box::new(CsvRows::open(piece, plan)?)),
+        Format::Json => Rows::Json(Box::new(JsonRows::open(source, plan)?)),
+        Format::Parquet => Rows::Parquet {
+            file: Box::new(ParquetFile::open(source, plan)?),
+            rows_before: 0,
+        },
+    };
+    while let Some(given) = rows.next(source, plan)? {
+        if sender.blocking_send(Ok(given)).is_err() {
             return Ok(());
         }
     }
     Ok(())
 }
 
-impl Plan {
-    /// The columns of rows of a file, with those that are added.
-    fn batch(
-        &self,
-        source: &SourceFile,
-        mut columns: Vec<ArrayRef>,
-        places: Int64Array,
-    ) -> Result<RecordBatch, IngestError> {
-        let rows = places.len();
-        let files = std::iter::repeat_n(source.path.as_str(), rows);
-        let times = std::iter::repeat_n(self.ingested_at_us, rows);
-        let added: [ArrayRef; 3] = [
-            Arc::new(StringArray::from_iter_values(files)),
-            Arc::new(places),
-            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
-        ];
-        columns.extend(added);
-        RecordBatch::try_new(Arc::clone(&self.output), columns).map_err(|_| cut_off(source))
-    }
-
-    /// For each column of a file the place that takes it.
-    pub(super) fn targets(
-        &self,
-        file: &str,
-        columns: &[Column],
-        strict: bool,
-    ) -> Result<Vec<usize>, IngestError> {
-        let mut targets = Vec::with_capacity(columns.len());
-        let mut differences = Vec::new();
-        for column in columns {
-            match self.data.index_of(&column.name) {
-                Ok(target) => targets.push(target),
-                Err(_) => differences.push(Difference::New {
-                    column: column.shown().to_owned(),
-                    data_type: DataType::Utf8,
-                }),
-            }
-        }
-        for field in self
-            .data
-            .fields()
-            .iter()
-            .filter(|_| strict && !self.options.evolve)
-        {
-            if !columns.iter().any(|column| &column.name == field.name()) {
-                let column = field.name().clone();
-                differences.push(Difference::Missing { column });
-            }
-        }
-        if differences.is_empty() {
-            return Ok(targets);
-        }
-        Err(IngestError::Drift {
-            file: file.to_owned(),
-            against: "the table".to_owned(),
-            differences,
-        })
+impl Rows<'_> {
+    fn next(&mut self, source: &SourceFile, plan: &Plan) -> Result<Option<Given>, IngestError> {
+        let (file, rows_before) = match self {
+            Self::Csv(rows) => return rows.next(),
+            Self::Json(rows) => return rows.next(),
+            Self::Parquet { file, rows_before } => (file, rows_before),
+        };
+        let Some(columns) = file.next().transpose()? else {
+            return Ok(None);
+        };
+        let rows = columns.first().map_or(0, |column| column.len());
+        let count = i64::try_from(rows).unwrap_or(i64::MAX);
+        let places = Int64Array::from_iter_values(*rows_before + 1..=*rows_before + count);
+        *rows_before += count;
+        Ok(Some(Given {
+            rows: plan.batch(source, columns, places)?,
+            rejected: None,
+        }))
     }
 }
 
-/// A fault of our own while a file was read.
-fn cut_off(source: &SourceFile) -> IngestError {
-    IngestError::CutOff {
-        file: source.path.clone(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
 
-/// One file of records on its way to batches.
-struct FileReader<'a> {
-    source: &'a SourceFile,
-    plan: &'a Plan,
-    records: Records,
-    builders: Vec<ColumnBuilder>,
-    /// For each column of the file the builder that takes it.
-    targets: Vec<usize>,
-    /// Records so far, bad ones too.
-    row: i64,
-    /// For each row in the builders its place in the file; NULL for one that turned out bad.
-    places: Int64Builder,
-    rejected: RejectBuilder,
-}
+    use arrow::{array::AsArray, datatypes::Int64Type, util::display::array_value_to_string};
+    use futures::TryStreamExt;
+    use proptest::prelude::*;
 
-impl<'a> FileReader<'a> {
-    fn open(source: &'a SourceFile, format: Format, plan: &'a Plan) -> Result<Self, IngestError> {
-        let records = Records::open(source, format, &plan.options)?;
-        let strict = format == Format::Csv;
-        let targets = plan.targets(&source.path, records.columns().list(), strict)?;
-        let mut builders = Vec::with_capacity(plan.data.fields().len());
-        for field in plan.data.fields() {
-            let builder = ColumnBuilder::new(field.data_type());
-            builders.push(builder.ok_or_else(|| IngestError::ColumnType {
-                column: field.name().clone(),
-                data_type: field.data_type().to_string(),
-            })?);
+    use super::{
+        super::{
+            BadRecords, FileMemory, Unmatched, find_files, infer_schema, pieces::deal_parts_of,
+            survey,
+        },
+        *,
+    };
+
+    /// Rows of a batch by their place in the file, as text.
+    fn add(batch: &RecordBatch, place: usize, rows: &mut BTreeMap<i64, String>) {
+        let places = batch.column(place).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter();
+            let cells = cells.map(|column| array_value_to_string(column, row).unwrap());
+            // Without the time.
+            let cells: Vec<String> = cells.take(batch.num_columns() - 1).collect();
+            assert!(rows.insert(places.value(row), cells.join("|")).is_none());
         }
-        Ok(Self {
-            source,
-            plan,
-            records,
-            builders,
-            targets,
-            row: 0,
-            places: Int64Builder::new(),
-            rejected: RejectBuilder::new(source, plan.ingested_at_us),
-        })
     }
 
-    fn send_batches(&mut self, sender: &mpsc::Sender<Outcome>) -> Result<(), IngestError> {
-        let batch_rows = self.plan.options.batch_rows.max(1);
-        while let Some(found) = self.records.advance()? {
-            self.row += 1;
-            let fault = match found.fault {
-                Some(fault) => Some(fault),
-                None => self.push_record()?,
-            };
-            if let Some(fault) = fault {
-                self.put_aside(found.line, fault)?;
+    /// The rows and the bad records of all parts, in whatever order they come; each part's
+    /// rows are to be in order.
+    async fn take(parts: &FileParts) -> (BTreeMap<i64, String>, BTreeMap<i64, String>) {
+        let (rejects, mut aside) = Rejects::channel();
+        let bad = tokio::spawn(async move {
+            let mut bad = BTreeMap::new();
+            while let Some(batch) = aside.recv().await {
+                add(&batch, 1, &mut bad);
             }
-            let full = self.places.len() >= batch_rows;
-            if (full || self.rejected.is_full(batch_rows)) && !self.send(sender)? {
-                return Ok(());
+            bad
+        });
+        let mut rows = BTreeMap::new();
+        for part in 0..parts.count() {
+            let first = rows.last_key_value().map_or(0, |(row, _)| *row);
+            let batches = parts.read(part, Some(rejects.clone()));
+            let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
+            for batch in &batches {
+                add(batch, batch.num_columns() - 2, &mut rows);
             }
+            let behind = rows.range(first + 1..).count();
+            assert_eq!(
+                behind,
+                batches.iter().map(RecordBatch::num_rows).sum::<usize>()
+            );
         }
-        if self.records.hash()? != self.source.content_hash {
-            return Err(IngestError::Changed {
-                file: self.source.path.clone(),
-            });
-        }
-        self.send(sender)?;
-        Ok(())
+        drop(rejects);
+        (rows, bad.await.unwrap())
     }
 
-    /// Takes the values of the current record, or says what is wrong with one.
-    fn push_record(&mut self) -> Result<Option<Fault>, IngestError> {
-        let columns = self.records.columns().list();
-        if columns.len() != self.targets.len() {
-            self.targets = self.plan.targets(&self.source.path, columns, false)?;
-        }
-        let options = &self.plan.options;
-        let mut fault = None;
-        let mut taken = 0;
-        for (column, kind, text) in self.records.values().iter() {
-            let target = self.targets[column];
-            let is_null = options.null_values.iter().any(|null| null == text);
-            let kind = if is_null { Kind::Null } else { kind };
-            if !self.builders[target].push_value(kind, text, options.decimal_comma) {
-                let field = self.plan.data.field(target);
-                fault = Some(Fault::Value {
-                    column: field.name().clone(),
-                    value: shorten(text),
-                    expected: in_words(field.data_type()),
-                });
-                break;
-            }
-            taken += 1;
-        }
-        if fault.is_some() {
-            self.places.append_null();
-        } else {
-            self.places.append_value(self.row);
-        }
-        if taken < self.builders.len() {
-            let rows = self.places.len();
-            for builder in &mut self.builders {
-                if builder.len() < rows {
-                    builder.push(None);
+    async fn compare(folder: &Path, most: usize) {
+        let options = ReadOptions {
+            bad_records: BadRecords::Reject,
+            columns: vec![("n".to_owned(), arrow::datatypes::DataType::Int64)],
+            batch_rows: 50,
+            ..ReadOptions::default()
+        };
+        let patterns = ["*.csv".to_owned()];
+        let found = find_files(folder, &patterns, Unmatched::Refuse)
+            .await
+            .unwrap();
+        let files = survey(found, &options, &FileMemory::new()).await.unwrap();
+        let schema = infer_schema(&files, &options, None).await.unwrap();
+        let whole = FileParts::deal(&files, &schema, &options, 1);
+        let divided = FileParts {
+            plan: Arc::clone(&whole.plan),
+            parts: deal_parts_of(1024, &files, most),
+        };
+        assert_eq!(whole.count(), 1);
+        let enough = files[0].size_bytes > 20_000;
+        assert!(!enough || divided.count() > 1, "{:?}", files[0].cuts);
+        assert_eq!(take(&divided).await, take(&whole).await);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Read from anywhere between two records, a file gives the same rows with the same
+        /// numbers, and the same bad records with the same lines.
+        #[test]
+        fn a_divided_file_gives_what_the_whole_gives(
+            texts in prop::collection::vec("[a-zé€,\"\n\r ]{0,30}", 1..200),
+            faults in prop::collection::vec(0_u8..12, 200),
+            mark in any::<bool>(),
+            most in 2_usize..9,
+        ) {
+            let mut content = if mark { "\u{FEFF}n,s\n" } else { "n,s\n" }.as_bytes().to_vec();
+            for round in 0..8 {
+                for (row, (text, fault)) in texts.iter().zip(&faults).enumerate() {
+                    let quoted = format!("\"{}\"", text.replace('"', "\"\""));
+                    match fault {
+                        0 => content.extend(format!("{row}\n").bytes()),
+                        1 => content.extend(format!("x{row},{quoted}\r\n").bytes()),
+                        2 => content.extend(b"1,\xFF\n\n"),
+                        3 => content.extend(format!("{row},{quoted}x\n").bytes()),
+                        _ => content.extend(format!("{row},{quoted} \n\n{round},a\n").replace(" \n", "\n").bytes()),
+                    }
                 }
             }
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("a.csv"), content).unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+            runtime.block_on(compare(folder.path(), most));
         }
-        Ok(fault)
-    }
-
-    fn put_aside(&mut self, line: u64, fault: Fault) -> Result<(), IngestError> {
-        if self.plan.options.bad_records == BadRecords::Fail {
-            return Err(IngestError::BadRecord {
-                file: self.source.path.clone(),
-                row: self.row,
-                line,
-                fault: Box::new(fault),
-            });
-        }
-        self.rejected
-            .push(self.row, line, self.records.raw(), &fault);
-        Ok(())
-    }
-
-    /// Sends what there is; `false` when nobody takes it.
-    fn send(&mut self, sender: &mpsc::Sender<Outcome>) -> Result<bool, IngestError> {
-        let mut open = true;
-        if let Some(batch) = self.rejected.finish() {
-            open &= sender.blocking_send(Ok(Batch::Rejected(batch))).is_ok();
-        }
-        let places = self.places.finish();
-        if !places.is_empty() {
-            let batch = self.finish_batch(places)?;
-            if batch.num_rows() > 0 {
-                open &= sender.blocking_send(Ok(Batch::Rows(batch))).is_ok();
-            }
-        }
-        Ok(open)
-    }
-
-    fn finish_batch(&mut self, places: Int64Array) -> Result<RecordBatch, IngestError> {
-        let mut columns = Vec::with_capacity(self.builders.len() + ADDED.len());
-        for builder in &mut self.builders {
-            // The range of every value was checked when it was pushed.
-            columns.push(builder.finish().map_err(|_| cut_off(self.source))?);
-        }
-        let good = (places.null_count() > 0).then(|| is_not_null(&places));
-        let batch = self.plan.batch(self.source, columns, places)?;
-        match good {
-            None => Ok(batch),
-            Some(good) => good
-                .and_then(|good| filter_record_batch(&batch, &good))
-                .map_err(|_| cut_off(self.source)),
-        }
-    }
-}
-
-/// Enough of a value to recognise it.
-fn shorten(text: &str) -> String {
-    const CHARACTERS: usize = 60;
-    match text.char_indices().nth(CHARACTERS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }

@@ -5,11 +5,8 @@ use std::collections::HashMap;
 
 use super::{
     FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN,
-    csv::CsvRecords,
     error::{Fault, IngestError},
-    json::JsonRecords,
-    options::{Format, NameStyle, ReadOptions},
-    survey::SourceFile,
+    options::NameStyle,
 };
 use crate::name::{FORBIDDEN_IN_COLUMNS, snake_case};
 
@@ -48,7 +45,7 @@ pub(super) enum Kind {
 /// A value of the current record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
-    /// The place of its column in [`Records::columns`].
+    /// The place of its column among those of the file.
     pub(super) column: usize,
     pub(super) kind: Kind,
     /// Where the text of the record's values ends that belongs to it.
@@ -89,67 +86,9 @@ pub(super) struct Found {
     pub(super) line: u64,
 }
 
-/// Reads the records of one file, front to back.
-pub(super) enum Records {
-    Csv(Box<CsvRecords>),
-    Json(Box<JsonRecords>),
-}
-
-impl Records {
-    /// Opens a file of text, and finds its columns as far as they stand at its front.
-    pub(super) fn open(
-        source: &SourceFile,
-        format: Format,
-        options: &ReadOptions,
-    ) -> Result<Self, IngestError> {
-        Ok(match format {
-            Format::Json => Self::Json(Box::new(JsonRecords::open(source, options)?)),
-            Format::Csv | Format::Parquet => {
-                Self::Csv(Box::new(CsvRecords::open(source, options)?))
-            }
-        })
-    }
-
-    /// Moves to the next record; `None` at the end of the file.
-    pub(super) fn advance(&mut self) -> Result<Option<Found>, IngestError> {
-        match self {
-            Self::Csv(records) => records.advance(),
-            Self::Json(records) => records.advance(),
-        }
-    }
-
-    /// The values of the current record.
-    pub(super) fn values(&self) -> &Values {
-        match self {
-            Self::Csv(records) => records.values(),
-            Self::Json(records) => records.values(),
-        }
-    }
-
-    /// The current record as it stands in the file (as UTF-8, where it is that), without
-    /// what divides it from the next.
-    pub(super) fn raw(&self) -> &[u8] {
-        match self {
-            Self::Csv(records) => records.raw(),
-            Self::Json(records) => records.raw(),
-        }
-    }
-
-    /// The columns seen so far: a record of JSON may add some.
-    pub(super) fn columns(&self) -> &Columns {
-        match self {
-            Self::Csv(records) => records.columns(),
-            Self::Json(records) => records.columns(),
-        }
-    }
-
-    /// The hash of the whole file.
-    pub(super) fn hash(&mut self) -> Result<String, IngestError> {
-        match self {
-            Self::Csv(records) => records.hash(),
-            Self::Json(records) => records.hash(),
-        }
-    }
+/// How many line breaks there are.
+pub(super) fn line_breaks(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// The columns of a file, in the order in which they were found.

@@ -14,7 +14,12 @@ use arrow::{
 };
 use tokio::sync::mpsc;
 
-use super::{FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN, error::Fault, survey::SourceFile};
+use super::{
+    FILE_COLUMN, INGESTED_AT_COLUMN, ROW_COLUMN,
+    error::{Fault, IngestError},
+    options::BadRecords,
+    survey::SourceFile,
+};
 
 /// How many bytes of bad records wait in memory for one file, about.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
@@ -45,13 +50,16 @@ pub fn rejects_schema() -> SchemaRef {
 pub struct Rejects {
     sender: mpsc::Sender<RecordBatch>,
     seen: Arc<RejectsSeen>,
+    /// Which part of the files they are of.
+    part: usize,
 }
 
 /// What came through [`Rejects`] so far.
 #[derive(Debug, Default)]
 pub struct RejectsSeen {
     rows: AtomicU64,
-    first: Mutex<Option<String>>,
+    /// The first of the first part that has any, in words.
+    first: Mutex<Option<(usize, String)>>,
 }
 
 impl Rejects {
@@ -61,7 +69,8 @@ impl Rejects {
     pub fn channel() -> (Self, mpsc::Receiver<RecordBatch>) {
         let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
         let seen = Arc::default();
-        (Self { sender, seen }, receiver)
+        let part = 0;
+        (Self { sender, seen, part }, receiver)
     }
 
     /// What has come so far; keeps no other end waiting.
@@ -70,15 +79,15 @@ impl Rejects {
         Arc::clone(&self.seen)
     }
 
+    /// For the records of one part of the files.
+    pub(super) fn of_part(self, part: usize) -> Self {
+        Self { part, ..self }
+    }
+
     pub(super) async fn send(&self, batch: RecordBatch) {
-        let before = self
-            .seen
-            .rows
-            .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        if before == 0 {
-            let first = self.seen.first.lock();
-            *first.unwrap_or_else(PoisonError::into_inner) = in_words(&batch);
-        }
+        let rows = batch.num_rows() as u64;
+        self.seen.rows.fetch_add(rows, Ordering::Relaxed);
+        self.seen.note_first(self.part, &batch);
         // Nobody listens any more when the write was given up.
         let _ = self.sender.send(batch).await;
     }
@@ -93,7 +102,17 @@ impl RejectsSeen {
     /// The first of them in words: file, row and reason.
     pub fn first(&self) -> Option<String> {
         let first = self.first.lock();
-        first.unwrap_or_else(PoisonError::into_inner).clone()
+        let first = first.unwrap_or_else(PoisonError::into_inner);
+        first.as_ref().map(|(_, words)| words.clone())
+    }
+
+    /// Parts come in any order, each with its first record first.
+    fn note_first(&self, part: usize, batch: &RecordBatch) {
+        let first = self.first.lock();
+        let mut first = first.unwrap_or_else(PoisonError::into_inner);
+        if first.as_ref().is_none_or(|(known, _)| part < *known) {
+            *first = in_words(batch).map(|words| (part, words));
+        }
     }
 }
 
@@ -131,7 +150,30 @@ impl RejectBuilder {
         }
     }
 
-    pub(super) fn push(&mut self, row: i64, line: u64, raw: &[u8], fault: &Fault) {
+    /// Puts a record aside, or says that it must not be there.
+    pub(super) fn take(
+        &mut self,
+        what: BadRecords,
+        row: i64,
+        line: u64,
+        raw: &[u8],
+        fault: Fault,
+    ) -> Result<(), IngestError> {
+        match what {
+            BadRecords::Reject => {
+                self.push(row, line, raw, &fault);
+                Ok(())
+            }
+            BadRecords::Fail => Err(IngestError::BadRecord {
+                file: self.file.clone(),
+                row,
+                line,
+                fault: Box::new(fault),
+            }),
+        }
+    }
+
+    fn push(&mut self, row: i64, line: u64, raw: &[u8], fault: &Fault) {
         self.rows.append_value(row);
         self.lines
             .append_value(i64::try_from(line).unwrap_or(i64::MAX));

@@ -3,17 +3,24 @@
 //! A file that is remembered, and of which the file system says that it did not change
 //! since, is not opened.
 
-use std::{collections::HashMap, fs::File, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future};
 
 use super::{
+    csv::Cut,
     discover::FoundFile,
     error::IngestError,
     options::ReadOptions,
     outline::{Outline, outline},
     read::{in_background, parallel_files},
-    stamp::Seen,
+    stamp::{Seen, Stamp},
 };
 
 /// A file that is to be ingested.
@@ -31,6 +38,8 @@ pub struct SourceFile {
     pub seen: Seen,
     /// Its columns, where they are known.
     pub outline: Option<Arc<Outline>>,
+    /// Places from which it can be read, where they are known.
+    pub(super) cuts: Arc<[Cut]>,
 }
 
 /// What is remembered of a file.
@@ -42,11 +51,25 @@ pub struct RememberedFile {
     pub content_hash: String,
     /// Its columns, where they are remembered.
     pub outline: Option<Arc<Outline>>,
+    /// Places from which it can be read, where they are remembered.
+    pub(super) cuts: Arc<[Cut]>,
 }
 
 /// What is remembered of files, by path, for one way of reading them
 /// ([`ReadOptions::identity`]).
 pub type FileMemory = HashMap<String, RememberedFile>;
+
+impl RememberedFile {
+    /// What a store remembers.
+    pub(crate) fn new(seen: Seen, content_hash: String, outline: Option<Arc<Outline>>) -> Self {
+        Self {
+            seen,
+            content_hash,
+            outline,
+            cuts: Arc::default(),
+        }
+    }
+}
 
 impl SourceFile {
     /// A file as it is remembered, if that still holds; else nothing is known of its
@@ -61,6 +84,20 @@ impl SourceFile {
             content_hash: known.map_or_else(String::new, |known| known.content_hash.clone()),
             seen: known.map_or_else(|| Seen::now(found.stamp), |known| known.seen),
             outline: known.and_then(|known| known.outline.clone()),
+            cuts: known.map_or_else(Arc::default, |known| Arc::clone(&known.cuts)),
+        }
+    }
+
+    /// A file of which all is remembered, whatever is in it.
+    pub fn from_memory(found: FoundFile, memory: RememberedFile) -> Self {
+        Self {
+            path: found.path,
+            absolute: found.absolute,
+            size_bytes: found.stamp.size_bytes,
+            content_hash: memory.content_hash,
+            seen: memory.seen,
+            outline: memory.outline,
+            cuts: memory.cuts,
         }
     }
 
@@ -74,7 +111,22 @@ impl SourceFile {
             seen: self.seen,
             content_hash: self.content_hash.clone(),
             outline: self.outline.clone(),
+            cuts: Arc::clone(&self.cuts),
         }
+    }
+
+    /// Whether the file still is what it was when it was surveyed. Where its stamp cannot
+    /// tell, it is read once more.
+    pub(super) fn check_unchanged(&self) -> Result<(), IngestError> {
+        let metadata = fs::metadata(&self.absolute);
+        let metadata = metadata.map_err(|error| IngestError::unreadable(&self.absolute, error))?;
+        let stamp = Stamp::of(&metadata);
+        if self.seen.vouches_for(&stamp) || self.hash()? == self.content_hash {
+            return Ok(());
+        }
+        Err(IngestError::Changed {
+            file: self.path.clone(),
+        })
     }
 
     /// The hash of what is in the file now.
@@ -102,13 +154,14 @@ pub async fn survey(
     let options = options.clone();
     let complete = |file: &SourceFile| file.is_identified() && file.outline.is_some();
     look_at(files, memory, complete, move |file, _| {
-        let (outline, hash) = outline(file, &options)?;
-        if let Some(hash) = hash {
+        let looked = outline(file, &options)?;
+        if let Some(hash) = looked.content_hash {
             file.content_hash = hash;
         } else if !file.is_identified() {
             file.content_hash = file.hash()?;
         }
-        file.outline = Some(Arc::new(outline));
+        file.outline = Some(Arc::new(looked.outline));
+        file.cuts = looked.cuts.into();
         Ok(())
     })
     .await
@@ -126,7 +179,9 @@ pub async fn identify(
     look_at(files, memory, SourceFile::is_identified, |file, known| {
         file.content_hash = file.hash()?;
         let same = |known: &RememberedFile| known.content_hash == file.content_hash;
-        file.outline = known.filter(same).and_then(|known| known.outline);
+        if let Some(known) = known.filter(same) {
+            (file.outline, file.cuts) = (known.outline, known.cuts);
+        }
         Ok(())
     })
     .await

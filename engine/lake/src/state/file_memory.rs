@@ -44,11 +44,8 @@ impl State {
                 changed_ns,
                 inode: inode.cast_unsigned(),
             };
-            let file = RememberedFile {
-                seen: Seen { stamp, at_ns },
-                content_hash,
-                outline: outline.and_then(|outline| outlines.get(&outline).cloned()),
-            };
+            let outline = outline.and_then(|outline| outlines.get(&outline).cloned());
+            let file = RememberedFile::new(Seen { stamp, at_ns }, content_hash, outline);
             (path, file)
         });
         Ok(files.collect())

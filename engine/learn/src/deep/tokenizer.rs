@@ -17,7 +17,7 @@ use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationParams};
 use super::error::DeepError;
 
 /// A text as tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tokens {
     /// Their numbers, with those of special tokens.
     pub ids: Vec<u32>,

@@ -2,9 +2,10 @@
 //! through all-MiniLM-L6-v2.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::Device;
-use sluice_learn::deep::bert::{TOKENIZER_FILE, TextModel, TokenBatch};
+use sluice_learn::deep::bert::{TOKENIZER_FILE, TextModel, TextPredictor, TokenBatch};
 use sluice_learn::deep::tokenizer::{TextTokenizer, TokenizerKind, TokenizerSpec, Tokens};
 
 use crate::deep_fixtures::{assert_close, json, numbers, tiny_bert};
@@ -144,6 +145,36 @@ fn a_tokenizer_that_does_not_fit_the_model_is_refused() {
     assert!(error.contains("lower it to 24 or less"), "{error}");
     let broken = TextTokenizer::parse("{\"version\": \"1.0\"}").unwrap_err();
     assert!(broken.to_string().contains("could not be read"), "{broken}");
+}
+
+#[test]
+fn many_texts_are_answered_as_each_alone() {
+    let model = Arc::new(TextModel::open(&tiny_bert(), &Device::Cpu).unwrap());
+    let spec = TokenizerSpec::new(TokenizerKind::WordPiece, 120);
+    let tokenizer = spec.train(lines()).unwrap();
+    let predictor =
+        |batch_size| TextPredictor::new(Arc::clone(&model), &tokenizer, 24, batch_size).unwrap();
+    // Each line twice, in upper and lower case, which the tokenizer takes for the same.
+    let upper: Vec<String> = lines().iter().map(|line| line.to_uppercase()).collect();
+    let mut texts: Vec<&str> = lines()[..60].to_vec();
+    texts.extend(upper[..60].iter().map(String::as_str));
+    let together = predictor(16).predict(&texts).unwrap();
+    assert_eq!(together.len(), 120 * 3);
+    assert_eq!(together[..180], together[180..]);
+    for (number, text) in texts[..60].iter().enumerate() {
+        let alone = predictor(1).predict(&[text]).unwrap();
+        assert_close(text, &alone, &together[number * 3..number * 3 + 3], 1e-6);
+    }
+    let different = together
+        .chunks(3)
+        .filter(|scores| scores != &&together[..3]);
+    assert!(different.count() > 60);
+    assert!(predictor(16).predict(&[]).unwrap().is_empty());
+    let error = TextPredictor::new(model, &tokenizer, 25, 16).unwrap_err();
+    assert!(
+        error.to_string().contains("lower it to 24 or less"),
+        "{error}"
+    );
 }
 
 /// An unpacked all-MiniLM-L6-v2, if there is one.

@@ -254,9 +254,12 @@ fn a_checkpoint_of_another_training_is_refused() {
     std::fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
     let error = go(&run, &rows, json!({"num_train_epochs": 1})).unwrap_err();
     assert!(matches!(error, DeepError::Truncated { .. }), "{error}");
-    // Not resumed, a training starts with an empty folder.
+    // Not resumed, a training starts with an empty folder; what a killed one left goes too.
+    std::fs::create_dir(temp.path().join(".checkpoint-1.new")).unwrap();
     run.resume = false;
     go(&run, &rows, json!({"num_train_epochs": 1})).unwrap();
+    let left: Vec<_> = std::fs::read_dir(temp.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }
 
 #[test]

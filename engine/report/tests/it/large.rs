@@ -22,7 +22,13 @@ fn mixed(value: u64) -> u64 {
 fn batch(start: u64) -> RecordBatch {
     let rows = start..start + BATCH;
     let unit = |row: u64| (mixed(row) >> 11) as f64 / (1_u64 << 53) as f64;
-    let value = |row: u64| if row % 5 == 0 { 0.0 } else { unit(row) };
+    let value = |row: u64| {
+        if row.is_multiple_of(5) {
+            0.0
+        } else {
+            unit(row)
+        }
+    };
     let text = |row: u64| match row % 10 {
         0..4 => "red".to_owned(),
         4..6 => "white".to_owned(),

@@ -24,18 +24,10 @@ async fn forge(sandbox: &Sandbox, known: &IngestAsset, later_ns: i64) {
     let patterns = ["data/*.csv".to_owned()];
     let found = ingest::find_files(&known.folder, &patterns, Unmatched::Refuse);
     let files = found.await.unwrap().into_iter().map(|found| {
-        let memory = &known.memory[&found.path];
-        let mut seen = memory.seen;
-        seen.stamp = found.stamp;
-        seen.at_ns = found.stamp.modified_ns.max(found.stamp.changed_ns) + later_ns;
-        SourceFile {
-            path: found.path,
-            absolute: found.absolute,
-            size_bytes: found.stamp.size_bytes,
-            content_hash: memory.content_hash.clone(),
-            seen,
-            outline: memory.outline.clone(),
-        }
+        let mut memory = known.memory[&found.path].clone();
+        memory.seen.stamp = found.stamp;
+        memory.seen.at_ns = found.stamp.modified_ns.max(found.stamp.changed_ns) + later_ns;
+        SourceFile::from_memory(found, memory)
     });
     let files: Vec<SourceFile> = files.collect();
     let files: Vec<&SourceFile> = files.iter().collect();

@@ -294,8 +294,9 @@ fn softmax_backward<T: Real>(weights: &[T], grads: &mut [T], seq: usize, scale: 
 
 #[inline(always)]
 fn multiply<T: Real>(keep: &Keep, first: usize, weights: &mut [T]) {
+    let scale = keep.scale();
     for (i, weight) in weights.iter_mut().enumerate() {
-        *weight *= keep.factor((first + i) as u32);
+        *weight *= keep.factor((first + i) as u32, scale);
     }
 }
 

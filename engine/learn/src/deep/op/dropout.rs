@@ -32,19 +32,21 @@ impl Keep {
         }
     }
 
-    /// 0 for a place that is dropped, else what to multiply it with.
+    /// What kept numbers are multiplied with.
+    pub(super) fn scale<T: Real>(&self) -> T {
+        T::from_f64(self.scale)
+    }
+
+    /// 0 for a place that is dropped, else `scale`, which is [`scale`](Self::scale) taken
+    /// out of the caller's loop.
     #[inline(always)]
-    pub(super) fn factor<T: Real>(&self, place: u32) -> T {
+    pub(super) fn factor<T: Real>(&self, place: u32, scale: T) -> T {
         // Wellons' `lowbias32`, keyed.
         let mut hash = place.wrapping_mul(0x9e37_79b9) ^ self.key[0];
         hash = (hash ^ (hash >> 16)).wrapping_mul(0x7feb_352d) ^ self.key[1];
         hash = (hash ^ (hash >> 15)).wrapping_mul(0x846c_a68b);
         hash ^= hash >> 16;
-        if hash < self.below {
-            T::ZERO
-        } else {
-            T::from_f64(self.scale)
-        }
+        if hash < self.below { T::ZERO } else { scale }
     }
 }
 
@@ -66,7 +68,10 @@ pub fn dropout(x: &Tensor, keep: Keep) -> Result<Tensor> {
 pub(super) fn composed(x: &Tensor, keep: Keep) -> Result<Tensor> {
     by_dtype!(x.dtype(), NAME, T => {
         let count = x.elem_count();
-        let factors: Vec<T> = (0..count).map(|place| keep.factor(place as u32)).collect();
+        let scale = keep.scale::<T>();
+        let factors: Vec<T> = (0..count)
+            .map(|place| keep.factor(place as u32, scale))
+            .collect();
         x.mul(&Tensor::from_vec(factors, x.shape(), x.device())?)
     })
 }
@@ -76,8 +81,9 @@ struct Dropout(Keep);
 
 #[inline(always)]
 fn apply<T: Real>(keep: &Keep, first: usize, x: &[T], out: &mut [T]) {
+    let scale = keep.scale();
     for (i, (out, &x)) in out.iter_mut().zip(x).enumerate() {
-        *out = x * keep.factor((first + i) as u32);
+        *out = x * keep.factor((first + i) as u32, scale);
     }
 }
 

@@ -124,10 +124,15 @@ pub(super) fn write(
     Ok(dir)
 }
 
-/// Removes every checkpoint but those after the steps `kept`.
+/// Removes every checkpoint but those after the steps `kept`, and what a killed run left
+/// half-written.
 pub(super) fn keep_only(output_dir: &Path, kept: &[u64]) -> Result<(), DeepError> {
-    for (step, dir) in list(output_dir)? {
-        if !kept.contains(&step) {
+    for (name, dir) in entries(output_dir)? {
+        let leftover = name
+            .strip_prefix('.')
+            .is_some_and(|rest| rest.starts_with(PREFIX));
+        let old = step_of(&name).is_some_and(|step| !kept.contains(&step));
+        if leftover || old {
             fs::remove_dir_all(&dir).map_err(DeepError::io("remove", dir))?;
         }
     }
@@ -140,26 +145,32 @@ pub(super) fn keep_only(output_dir: &Path, kept: &[u64]) -> Result<(), DeepError
 ///
 /// A folder that cannot be read.
 pub fn newest(output_dir: &Path) -> Result<Option<PathBuf>, DeepError> {
-    let newest = list(output_dir)?.into_iter().max_by_key(|(step, _)| *step);
+    let found = entries(output_dir)?.into_iter();
+    let newest = found
+        .filter_map(|(name, dir)| Some((step_of(&name)?, dir)))
+        .max_by_key(|(step, _)| *step);
     Ok(newest.map(|(_, dir)| dir))
 }
 
-fn list(output_dir: &Path) -> Result<Vec<(u64, PathBuf)>, DeepError> {
+/// The step of a checkpoint's folder called `name`.
+fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// Everything in `output_dir` by name; nothing where there is no such folder.
+fn entries(output_dir: &Path) -> Result<Vec<(String, PathBuf)>, DeepError> {
     let entries = match fs::read_dir(output_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(DeepError::io("read", output_dir)(error)),
     };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(DeepError::io("read", output_dir))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let step = name.strip_prefix(PREFIX).and_then(|step| step.parse().ok());
-        if let Some(step) = step {
-            found.push((step, path));
-        }
-    }
-    Ok(found)
+    entries
+        .map(|entry| {
+            let path = entry.map_err(DeepError::io("read", output_dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Ok((name.into_owned(), path))
+        })
+        .collect()
 }
 
 /// Reads a checkpoint's state and sets weights and optimizer to what they were; `identity`

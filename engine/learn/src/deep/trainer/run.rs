@@ -69,6 +69,8 @@ struct Training<'a, M, E> {
     optimizer: AdamW,
     state: State,
     window: Window,
+    /// The step of the last checkpoint that this run wrote.
+    saved: Option<u64>,
 }
 
 /// What was seen since the loss was last reported.
@@ -141,6 +143,7 @@ where
             state,
             run,
             window: Window::default(),
+            saved: None,
         })
     }
 
@@ -240,7 +243,11 @@ where
         self.log(&step, batches);
         let ended = self.after_step(epoch_ends)?;
         if ended.is_none() && self.run.cancel.load(Ordering::Relaxed) {
-            let path = self.save()?;
+            let path = if self.saved == Some(self.state.step) {
+                checkpoint::folder(self.run.output_dir, self.state.step)
+            } else {
+                self.save()?
+            };
             return Ok(Some(Ended::Interrupted(path)));
         }
         Ok(ended)
@@ -397,6 +404,7 @@ where
     fn save(&mut self) -> Result<std::path::PathBuf, DeepError> {
         let dir = self.run.output_dir;
         let path = checkpoint::write(dir, &self.state, self.model.parameters(), &self.optimizer)?;
+        self.saved = Some(self.state.step);
         let mut kept = vec![self.state.step];
         kept.extend(self.state.best.as_ref().map(|best| best.step));
         checkpoint::keep_only(dir, &kept)?;

@@ -1,0 +1,238 @@
+//! Writing rows into data files of a table, which nothing names yet.
+//!
+//! Several streams are written side by side, each on a thread of its own and into files of
+//! its own: encoding Parquet is most of the work of an ingest, and one thread does one
+//! stream. A stream holds a few batches and the row group that is being made, so that
+//! memory depends on how many streams there are, and on nothing else.
+
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    error::DataFusionError,
+    parquet::{
+        basic::{Compression, Encoding},
+        file::properties::WriterProperties,
+        schema::types::ColumnPath,
+    },
+};
+use deltalake::{
+    DeltaTable, DeltaTableError, ObjectStore, Path,
+    datafile::writer::{DeltaWriter, WriterConfig},
+    kernel::Add,
+    operations::write::WriterStatsConfig,
+    table::config::{DEFAULT_TARGET_FILE_SIZE, TablePropertiesExt},
+};
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use crate::ingest::ROW_COLUMN;
+
+/// How many rows are handed to the encoder at a time.
+pub(super) const ENCODED_ROWS: usize = 8192;
+/// The most that a row group takes, in bytes as they are encoded.
+const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+
+/// Rows on their way into data files.
+pub(super) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
+
+/// What has to be done when all rows are there, before they are committed; where it fails,
+/// they are not.
+pub(super) type AtEnd = BoxFuture<'static, Result<(), DataFusionError>>;
+
+/// How data files are written: as Delta's other writers do, but that a row group is bounded
+/// in bytes, too, and that numbers of rows, which all differ and mostly follow each other,
+/// are stored by their differences and not looked up in a dictionary.
+pub(super) fn writer_properties() -> WriterProperties {
+    let numbers = ColumnPath::from(ROW_COLUMN);
+    WriterProperties::builder()
+        .set_created_by(concat!("sluice ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_column_dictionary_enabled(numbers.clone(), false)
+        .set_column_encoding(numbers, Encoding::DELTA_BINARY_PACKED)
+        .build()
+}
+
+/// Where the data files of a table go, and what they hold.
+pub(super) struct DataFiles {
+    store: Arc<dyn ObjectStore>,
+    schema: SchemaRef,
+    config: WriterConfig,
+}
+
+impl DataFiles {
+    /// Of a table that is there.
+    pub(super) fn of(table: &DeltaTable, schema: SchemaRef) -> Result<Self, DeltaTableError> {
+        let snapshot = table.snapshot()?.snapshot();
+        let stats = WriterStatsConfig::from_config(snapshot.table_configuration());
+        let partitions = snapshot.metadata().partition_columns().to_vec();
+        let target = snapshot.table_properties().target_file_size();
+        Ok(Self::new(table, schema, partitions, target, stats))
+    }
+
+    /// Of a table that is still to be made.
+    pub(super) fn of_new(table: &DeltaTable, schema: SchemaRef) -> Self {
+        let stats = WriterStatsConfig::new(Default::default(), None);
+        Self::new(table, schema, Vec::new(), DEFAULT_TARGET_FILE_SIZE, stats)
+    }
+
+    fn new(
+        table: &DeltaTable,
+        schema: SchemaRef,
+        partitions: Vec<String>,
+        target: NonZeroU64,
+        stats: WriterStatsConfig,
+    ) -> Self {
+        let config = WriterConfig::new(
+            Arc::clone(&schema),
+            partitions,
+            Some(writer_properties()),
+            Some(target),
+            Some(ENCODED_ROWS),
+            stats.num_indexed_cols,
+            stats.stats_columns,
+        );
+        Self {
+            store: table.object_store(),
+            schema,
+            config,
+        }
+    }
+
+    /// Writes streams of rows side by side; the files come in the order of the streams.
+    /// Of several errors the first stream's is told, whichever came first, and what was
+    /// written is taken back, as far as that is possible.
+    async fn write(&self, streams: Vec<Rows>) -> Result<Vec<Add>, DeltaTableError> {
+        let until = Until(Arc::new(AtomicUsize::new(usize::MAX)));
+        let writing = streams.into_iter().enumerate().map(|(place, rows)| {
+            let lane = Lane {
+                // 0 is before all of them.
+                place: place + 1,
+                rows,
+                schema: Arc::clone(&self.schema),
+                writer: DeltaWriter::new(Arc::clone(&self.store), self.config.clone()),
+                until: Arc::clone(&until.0),
+            };
+            lane.start()
+        });
+        let writing: Vec<_> = writing.collect();
+        let (mut adds, mut first_error) = (Vec::new(), None);
+        for lane in writing {
+            match lane.await {
+                Ok(Ok(written)) => adds.extend(written),
+                Ok(Err(error)) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(cut_off) => {
+                    let error =
+                        DeltaTableError::generic(format!("a writer was cut off: {cut_off}"));
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            None => Ok(adds),
+            Some(error) => {
+                self.take_back(&adds).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes as [`Self::write`], and waits for what has to be done when all rows are there.
+    pub(super) async fn write_to_the_end(
+        &self,
+        streams: Vec<Rows>,
+        at_end: AtEnd,
+    ) -> Result<Vec<Add>, DeltaTableError> {
+        let adds = self.write(streams).await?;
+        match at_end.await {
+            Ok(()) => Ok(adds),
+            Err(error) => {
+                self.take_back(&adds).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Deletes files that will not be committed.
+    async fn take_back(&self, adds: &[Add]) {
+        let paths: Vec<_> = adds
+            .iter()
+            .map(|add| Ok(Path::from(add.path.as_str())))
+            .collect();
+        let deleted = self
+            .store
+            .delete_stream(futures::stream::iter(paths).boxed());
+        if let Err(error) = deleted.try_collect::<Vec<_>>().await {
+            tracing::debug!(%error, "could not take back a data file");
+        }
+    }
+}
+
+/// The first stream that failed: those behind it need not go on. Dropped, none needs to.
+struct Until(Arc<AtomicUsize>);
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// One stream of rows on its way into files.
+struct Lane {
+    place: usize,
+    rows: Rows,
+    schema: SchemaRef,
+    writer: DeltaWriter,
+    until: Arc<AtomicUsize>,
+}
+
+impl Lane {
+    /// Works on a thread where it may compute.
+    fn start(self) -> JoinHandle<Result<Vec<Add>, DeltaTableError>> {
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || runtime.block_on(self.run()))
+    }
+
+    async fn run(mut self) -> Result<Vec<Add>, DeltaTableError> {
+        match self.write_all().await {
+            Ok(true) => self.writer.close().await,
+            Ok(false) => {
+                self.abort().await;
+                Err(DeltaTableError::generic("the write was given up"))
+            }
+            Err(error) => {
+                self.until.fetch_min(self.place, Ordering::Relaxed);
+                self.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// `false` when nobody wants the rows any more.
+    async fn write_all(&mut self) -> Result<bool, DeltaTableError> {
+        while let Some(batch) = self.rows.try_next().await? {
+            if self.until.load(Ordering::Relaxed) < self.place {
+                return Ok(false);
+            }
+            // Same columns and types; only the metadata of the fields may differ.
+            let batch = batch.with_schema(Arc::clone(&self.schema))?;
+            self.writer.write(&batch).await?;
+        }
+        Ok(true)
+    }
+
+    async fn abort(self) {
+        if let Err(error) = self.writer.abort().await {
+            tracing::debug!(%error, "could not take back a data file");
+        }
+    }
+}
