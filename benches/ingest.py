@@ -67,6 +67,7 @@ import os, sys, time, duckdb
 source, target, _ = sys.argv[1:]
 db = duckdb.connect()
 db.execute(f"SET threads = {os.environ['THREADS']}")
+db.execute("SET enable_progress_bar = false")
 began = time.perf_counter()
 db.execute(f"COPY (FROM read_csv('{source}', store_rejects=true)) TO '{target}' "
            "(FORMAT parquet, COMPRESSION snappy)")
@@ -182,7 +183,7 @@ class Bench:
 
         query = f"SELECT {SUMS} FROM '{target}'"
         names = ["n", "parts", "prices", "last"]
-        answer = dict(zip(names, duckdb.sql(query).fetchone()))
+        answer = dict(zip(names, duckdb.sql(query).fetchall()[0]))
         return float(output), memory, answer
 
 
