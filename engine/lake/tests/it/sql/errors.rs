@@ -129,7 +129,7 @@ async fn what_does_not_fit_together_is_found_while_planning() {
         ),
         (
             "SELECT id FROM silver.wine WHERE ID",
-            "1:34 'ID' cannot create filter with non-boolean predicate 'silver.wine.id' returning Int64",
+            "1:34 'ID' cannot create filter with non-boolean predicate 'silver.wine.id' returning BIGINT",
         ),
         (
             "SELECT row_number() FROM silver.wine",
