@@ -145,11 +145,20 @@ impl Evidence {
         })
     }
 
+    /// What the model says, and where it is calibrated what its trees say as well.
     fn calibration_csv(&self) -> String {
-        self.csv("rows,predicted,actual", |class| {
-            let line =
-                |bin: &ReliabilityBin| format!("{},{},{}", bin.rows, bin.predicted, bin.actual);
-            class.bins.iter().map(line).collect()
+        self.csv("rows,predicted,actual,calibrated", |class| {
+            let lines = |bins: &[ReliabilityBin], calibrated: bool| -> Vec<String> {
+                let line = |bin: &ReliabilityBin| {
+                    let (predicted, actual) = (bin.predicted, bin.actual);
+                    format!("{},{predicted},{actual},{calibrated}", bin.rows)
+                };
+                bins.iter().map(line).collect()
+            };
+            match &class.uncalibrated {
+                None => lines(&class.bins, false),
+                Some(raw) => [lines(&raw.bins, false), lines(&class.bins, true)].concat(),
+            }
         })
     }
 
