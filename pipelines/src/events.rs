@@ -77,6 +77,13 @@ pub enum EventKind {
         /// Rows that broke the rule.
         failed: u64,
     },
+    /// A model is not trained, since the same training was done before.
+    TrainingReused {
+        /// The model asset.
+        asset: String,
+        /// Which training it is, and how it is known to be the same.
+        reason: String,
+    },
     /// A sweep goes on from trials that earlier runs have finished.
     SweepResumed {
         /// The sweep.

@@ -6,6 +6,7 @@ use datafusion::error::DataFusionError;
 use sluice_lake::LakeError;
 use sluice_lake::registry::RegistryError;
 use sluice_lake::state::StateError;
+use sluice_lake::tags::TagError;
 use sluice_pipelines::diagnostic::Diagnostics;
 use sluice_pipelines::run::RunError;
 use sluice_udfs::models::ModelError;
@@ -35,6 +36,9 @@ pub(super) enum CliError {
     /// The model registry cannot be read or written.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A tag cannot be set or removed.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// A model version cannot be loaded.
     #[error("{address} cannot be loaded: {source}")]
     Model {
@@ -83,6 +87,8 @@ impl CliError {
             Self::Wrong(_) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
             Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
+            Self::State(error) if error.is_wrong_request() => Exit::Usage,
+            Self::Tag(_) => Exit::Usage,
             Self::Query(_) | Self::Result(WriteError::Value(_)) => Exit::Failed,
             Self::Result(error) if error.is_closed_pipe() => Exit::Ok,
             Self::Cancelled => Exit::Cancelled,

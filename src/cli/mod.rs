@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod models;
+mod pairs;
 mod plan;
 mod project;
 mod prompt;
@@ -64,9 +65,9 @@ enum Command {
     Run(run::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
-    /// Lists and searches runs, trainings and trials
+    /// Lists, searches, shows, tags and annotates runs, trainings and trials
     Runs(runs::Options),
-    /// Lists, shows, compares, names, retires and deletes registered models
+    /// Lists, shows, compares, names, tags, retires and deletes registered models
     Models(models::Options),
 }
 

@@ -90,6 +90,9 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
         EventKind::StageBlocked { asset, by } => {
             (Tone::Warning, "blocked", format!("{asset}: needs {by}"))
         }
+        EventKind::TrainingReused { asset, reason } => {
+            (Tone::Plain, "reuse", format!("{asset}: {reason}"))
+        }
         EventKind::SweepResumed { asset, done, total } => (
             Tone::Plain,
             "resume",

@@ -65,6 +65,7 @@ pub(crate) struct Summary {
     broken_rules: Vec<String>,
     warnings: Vec<String>,
     leaderboards: Vec<Leaderboard>,
+    reused: Vec<String>,
     reports: Vec<(String, String)>,
     registrations: Vec<(bool, String)>,
     end: Option<End>,
@@ -94,6 +95,9 @@ impl Summary {
                     let rule = line::broken_rule(name, otherwise, *rows, *failed);
                     self.broken_rules.push(format!("{asset}: {rule}"));
                 }
+            }
+            EventKind::TrainingReused { asset, reason } => {
+                self.reused.push(format!("{asset}: {reason}"));
             }
             EventKind::Warning { asset, message } => {
                 self.warnings.push(format!("{asset}: {message}"));
@@ -210,6 +214,7 @@ impl Summary {
                 );
             }
         };
+        section("Not trained again", Tone::Head, self.reused.clone());
         section(
             "Registered",
             Tone::Head,

@@ -89,6 +89,63 @@ fn killed_again_and_again() {
     Outcome::of(&sandbox).assert_same(&expected, &format!("seed {seed}"));
 }
 
+/// Rejected records are committed before the rows that they are missing from. A process that
+/// is killed in between leaves the former alone; the next run makes both good.
+#[test]
+fn killed_between_rejected_records_and_rows() {
+    const ROWS: usize = 100_000;
+    const ATTEMPTS: usize = 20;
+    let mut text = "n,s\n".to_owned();
+    for row in 0..ROWS {
+        text.push_str(&match row % 40_000 {
+            7 => format!("{row}\n"),
+            _ => format!("{row},row {row}\n"),
+        });
+    }
+    let bad = 3;
+    let commit = |sandbox: &Sandbox, table: &str| {
+        let log = format!("lakehouse/bronze/{table}/_delta_log/{:020}.json", 0);
+        sandbox.path().join(log).exists()
+    };
+    let mut hits = 0;
+    for _ in 0..ATTEMPTS {
+        let sandbox = Sandbox::new();
+        sandbox.write(
+            "pipeline.yaml",
+            "pipeline: p\ntables:\n  bronze.t:\n    ingest: {files: in.csv}\n",
+        );
+        sandbox.write("in.csv", &text);
+        let mut child = sandbox
+            .sluice(&["run"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // As fast as can be: the moment is short.
+        while !commit(&sandbox, "t__rejected") && child.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let between = commit(&sandbox, "t__rejected") && !commit(&sandbox, "t");
+        hits += usize::from(between);
+        let ended = sandbox.call(&["run"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.all());
+        let count = |what: &str| sandbox.value(&format!("SELECT count({what}) AS n FROM bronze.t"));
+        assert_eq!(count("DISTINCT n"), ROWS - bad);
+        assert_eq!(count("*"), ROWS - bad);
+        let rejected = "SELECT count(*) AS n FROM bronze.t__rejected";
+        assert_eq!(sandbox.value(rejected), bad);
+        if between {
+            break;
+        }
+    }
+    assert!(
+        hits > 0,
+        "no kill of {ATTEMPTS} came between the two commits"
+    );
+}
+
 #[test]
 fn two_at_once() {
     let (expected, _) = undisturbed();

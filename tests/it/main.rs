@@ -15,6 +15,7 @@ mod reports;
 mod sandbox;
 mod slt;
 mod sweeps;
+mod tags;
 mod tasks;
 mod validation;
 mod wine;

@@ -173,12 +173,7 @@ fn the_model_that_made_a_row_is_known() {
     );
 
     // A lost store is told again.
-    for file in ["state.db", "state.db-wal", "state.db-shm"] {
-        let path = sandbox.path().join("lakehouse").join(file);
-        if path.exists() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    sandbox.lose_state();
     sandbox.run();
     let told: Vec<Value> = sandbox.rows(made_with);
     let versions: Vec<&Value> = told.iter().map(|row| &row["model_version"]).collect();

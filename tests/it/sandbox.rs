@@ -90,6 +90,16 @@ impl Sandbox {
         row.values().next().unwrap().clone()
     }
 
+    /// Loses the state store.
+    pub(crate) fn lose_state(&self) {
+        for file in ["state.db", "state.db-wal", "state.db-shm"] {
+            let path = self.path().join("lakehouse").join(file);
+            if path.exists() {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// Whether the lakehouse has the table.
     pub(crate) fn has_table(&self, layer: &str, table: &str) -> bool {
         self.path()

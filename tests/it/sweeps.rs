@@ -223,3 +223,56 @@ fn what_a_sweep_cannot_do_is_told_where_it_stands() {
         assert!(said.contains("pipeline.yaml:"), "{said}");
     }
 }
+
+/// Two sweeps side by side share the cores: both go on, and each ends as if it were alone.
+#[test]
+fn two_sweeps_side_by_side_share_the_cores() {
+    const TRIALS: usize = 40;
+    let sweep = |name: &str, seed: u64| {
+        format!(
+            "  {name}:\n    sweep:\n      from: gold.apples\n      label: sweet\n      estimator:\n        gradient_boosting:\n          rounds: 60\n          max_depth: {{int: [2, 6]}}\n          learning_rate: {{log: [0.05, 0.5]}}\n      sampler: {{tpe: {{seed: {seed}}}}}\n      trials: {TRIALS}\n      maximize: validation.auc\n"
+        )
+    };
+    let project = |sweeps: &[String]| {
+        let sandbox = Sandbox::apples();
+        let tables = crate::sandbox::apples::PIPELINE;
+        let (tables, _) = tables.split_once("  gold.scored:").unwrap();
+        sandbox.write(
+            "pipeline.yaml",
+            format!("{tables}models:\n{}", sweeps.concat()),
+        );
+        sandbox
+    };
+    let board = |sandbox: &Sandbox, name: &str| {
+        let run =
+            format!("SELECT run_id FROM system.runs WHERE kind = 'sweep' AND run_name = '{name}'");
+        let run = sandbox.value(&run);
+        let folder = sandbox
+            .path()
+            .join("lakehouse/_artifacts")
+            .join(run.as_str().unwrap());
+        fs::read_to_string(folder.join("leaderboard.csv")).unwrap()
+    };
+    let sweeps = [("first", sweep("first", 1)), ("second", sweep("second", 2))];
+    let both = project(&sweeps.clone().map(|(_, text)| text));
+    let events = run(&both, "2");
+    // When one of them is done, the other has got far, too.
+    let mut done = [0_usize; 2];
+    for event in events.iter().filter(|event| event["event"] == "trial") {
+        let which = usize::from(event["asset"] == "second");
+        done[which] += 1;
+        if done[which] == TRIALS {
+            break;
+        }
+    }
+    assert!(
+        done.iter().all(|done| *done >= TRIALS / 4),
+        "{done:?} of {TRIALS} trials"
+    );
+    for (name, text) in sweeps {
+        let alone = project(&[text]);
+        run(&alone, "2");
+        assert_eq!(board(&alone, name), board(&both, name), "{name}");
+    }
+    assert_ne!(board(&both, "first"), board(&both, "second"));
+}

@@ -167,6 +167,7 @@ fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
         | RegistryError::UnknownVersion { .. } => {
             SqlError::new(SqlErrorKind::Planning, error.to_string())
                 .at(place)
+                .caused_by(error)
                 .into()
         }
         other => QueryError::Registry(other),

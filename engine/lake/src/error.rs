@@ -81,7 +81,7 @@ pub enum LakeError {
     },
 
     /// A file or folder of the lakehouse cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}{}", path.display(), unreadable_advice(source))]
     Unreadable {
         /// The folder or file.
         path: PathBuf,
@@ -186,6 +186,18 @@ pub enum LakeError {
         /// What the query or reader said.
         source: Box<DataFusionError>,
     },
+}
+
+fn unreadable_advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotADirectory => {
+            "; a part of this path is a file: choose another lakehouse folder with --lakehouse DIR"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; make it readable, or choose another lakehouse folder with --lakehouse DIR"
+        }
+        _ => "",
+    }
 }
 
 impl LakeError {

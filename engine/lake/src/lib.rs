@@ -21,6 +21,7 @@ pub mod session;
 pub mod sql;
 pub mod state;
 pub mod system;
+pub mod tags;
 
 pub use catalog::{LakeCatalog, Pins};
 pub use error::LakeError;

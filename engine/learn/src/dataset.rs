@@ -6,6 +6,7 @@
 //! partitions nor the order of arrival can change what is learned.
 
 mod builder;
+mod digest;
 mod folds;
 mod label;
 mod order;

@@ -8,6 +8,7 @@ use arrow::datatypes::DataType;
 use crate::dataset::Split;
 use crate::features::Task;
 use crate::nearest::{hint, nearest};
+use crate::sql_type::SqlType;
 
 /// One parameter of an estimator, a sampler or a search space that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +85,8 @@ pub enum LearnError {
     },
     /// A column's type cannot be a feature.
     #[error(
-        "column `{column}` of type {data_type} cannot be a feature: name it in `exclude:` to leave it out{}",
+        "column `{column}` of type {} cannot be a feature: name it in `exclude:` to leave it out{}",
+        SqlType(data_type),
         if *.text { ", or in `categorical:` to learn from its values" } else { ", or turn it into a number or a boolean in the table's SQL" }
     )]
     UnsupportedColumn {
@@ -97,7 +99,8 @@ pub enum LearnError {
     },
     /// `categorical:` names a column whose values are no categories.
     #[error(
-        "`categorical:` names column `{column}` of type {data_type}: only text and integers can be categorical; leave it out of `categorical:`, or cast it to text in the table's SQL"
+        "`categorical:` names column `{column}` of type {}: only text and integers can be categorical; leave it out of `categorical:`, or cast it to text in the table's SQL",
+        SqlType(data_type)
     )]
     NotCategorical {
         /// The column.
@@ -120,7 +123,8 @@ pub enum LearnError {
     MissingSplit,
     /// `_split` is not text.
     #[error(
-        "column `_split` is of type {data_type}: it must be text ('train', 'validation' or 'test')"
+        "column `_split` is of type {}: it must be text ('train', 'validation' or 'test')",
+        SqlType(data_type)
     )]
     SplitType {
         /// Its Arrow type.
@@ -148,7 +152,8 @@ pub enum LearnError {
     },
     /// The label's type does not go with the task.
     #[error(
-        "label `{column}` is of type {data_type}: {}",
+        "label `{column}` is of type {}: {}",
+        SqlType(data_type),
         match .task {
             Task::Binary => "for `task: binary` it is a boolean or a number with two values; write a boolean in the table's SQL, or `task: multiclass`",
             Task::Multiclass => "for `task: multiclass` it is text, a number or a boolean; cast it in the table's SQL",
@@ -164,7 +169,10 @@ pub enum LearnError {
         task: Task,
     },
     /// The weight's type is no number.
-    #[error("`weight:` names column `{column}` of type {data_type}: a weight is a number")]
+    #[error(
+        "`weight:` names column `{column}` of type {}: a weight is a number",
+        SqlType(data_type)
+    )]
     WeightType {
         /// The column.
         column: String,
@@ -360,7 +368,8 @@ pub enum LearnError {
     },
     /// A column of `by:` whose values cannot be compared as text.
     #[error(
-        "`by:` names column `{column}` of type {data_type}: rows are kept together by text, numbers, booleans, dates and times"
+        "`by:` names column `{column}` of type {}: rows are kept together by text, numbers, booleans, dates and times",
+        SqlType(data_type)
     )]
     GroupType {
         /// The column.
@@ -490,6 +499,7 @@ impl fmt::Display for BindError {
             found,
         } in &self.mistyped
         {
+            let found = SqlType(found);
             parts.push(format!("column `{feature}` must be {needs}, not {found}"));
         }
         write!(out, "the model cannot be applied: {}", parts.join("; "))

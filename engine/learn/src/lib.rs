@@ -34,6 +34,7 @@ pub mod judged;
 pub mod metric;
 pub mod model;
 pub mod search;
+pub mod sql_type;
 pub mod sweep;
 pub mod threshold;
 pub mod validate;

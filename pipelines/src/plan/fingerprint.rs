@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The key under which a fingerprint stands in commit metadata.
 pub const METADATA_KEY: &str = "sluice.fingerprint";
 
+/// The key of an asset's outcome with the comment that its table was described by.
+pub(crate) const COMMENT_KEY: &str = "comment";
+
 /// Everything that an asset is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
@@ -44,6 +47,12 @@ impl Fingerprint {
     /// of one training key are the same model.
     pub fn training_key(&self) -> String {
         self.hashed(&[&self.tables, &self.models])
+    }
+
+    /// A short name of what is trained, without its data: one spec and one set of rows give
+    /// one model.
+    pub fn spec_key(&self) -> String {
+        self.hashed(&[])
     }
 
     fn hashed(&self, maps: &[&BTreeMap<String, String>]) -> String {

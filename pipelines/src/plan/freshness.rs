@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::ingest::{self, ReadOptions, SourceFile, Unmatched};
-use sluice_lake::registry::Registry;
+use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::sql::{normalise, normalise_expression};
-use sluice_lake::state::{AssetKey, LedgerFile, State};
+use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
-use super::fingerprint::{Fingerprint, METADATA_KEY, settings};
-use super::training::Trained;
+use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
+use super::training::{Trained, rows_decide};
 use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
 use crate::run::error::{StageError, blocking};
 
@@ -26,6 +26,16 @@ pub(crate) struct Freshness {
     pub(crate) files: Vec<SourceFile>,
     /// The files whose rows the table holds, by path.
     pub(crate) ledger: BTreeMap<String, LedgerFile>,
+    /// The comment that the table was described by, if any was.
+    comment: Option<String>,
+}
+
+impl Freshness {
+    /// The words that a table which is up to date is described by from now on, if they changed.
+    pub(crate) fn new_description<'a>(&self, asset: &'a Asset) -> Option<&'a str> {
+        let changed = asset.table().is_some() && asset.comment != self.comment;
+        changed.then(|| asset.comment.as_deref().unwrap_or_default())
+    }
 }
 
 /// Whether an asset has to be made.
@@ -38,6 +48,15 @@ pub(crate) enum Verdict {
     },
     /// It has to be made. `anew`: what is there does not count.
     Stale { reason: String, anew: bool },
+}
+
+/// What a model's training would come to, in words that follow a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// An earlier training is taken over.
+    Reuses(String),
+    /// It depends on the rows.
+    RowsDecide(String),
 }
 
 impl Verdict {
@@ -76,6 +95,10 @@ impl Lookup<'_> {
             _ => Vec::new(),
         };
         let ledger = self.ledger(asset).await?;
+        let comment = stored
+            .as_ref()
+            .and_then(|stored| stored.outcome.get(COMMENT_KEY)?.as_str())
+            .map(str::to_owned);
         let verdict = match stored {
             None => Verdict::anew("it was never made"),
             Some(stored) => {
@@ -83,35 +106,31 @@ impl Lookup<'_> {
                     .await?
             }
         };
-        let verdict = match verdict {
-            Verdict::Stale { reason, anew } => {
-                let reason = match self.trained(asset, &fingerprint).await? {
-                    Some(trained) => format!("{reason}; {}", trained.why_not_again()),
-                    None => reason,
-                };
-                Verdict::Stale { reason, anew }
-            }
-            fresh => fresh,
-        };
         Ok(Freshness {
             fingerprint,
             verdict,
             files,
             ledger,
+            comment,
         })
     }
 
-    /// The same training, if it was done before.
-    async fn trained(
+    /// What is known of a training that would begin, without a look at its rows.
+    pub(crate) async fn outlook(
         &self,
         asset: &Asset,
         fingerprint: &Fingerprint,
-    ) -> Result<Option<Trained>, StageError> {
+    ) -> Result<Option<Outlook>, StageError> {
         let AssetBody::Model(model) = &asset.body else {
             return Ok(None);
         };
-        let (lakehouse, key) = (self.catalog.lakehouse(), fingerprint.training_key());
-        Trained::find(lakehouse, self.registry, self.state, model, &key).await
+        let (lakehouse, registry) = (self.catalog.lakehouse(), self.registry);
+        let same = TrainedAs::Key(fingerprint.training_key());
+        if let Some(trained) = Trained::find(lakehouse, registry, model, same).await? {
+            return Ok(Some(Outlook::Reuses(trained.why_not_again())));
+        }
+        let decide = rows_decide(lakehouse, registry, model, fingerprint.spec_key());
+        Ok(decide.await?.map(Outlook::RowsDecide))
     }
 
     async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
@@ -153,7 +172,8 @@ impl Lookup<'_> {
             earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
-        if !elsewhere && let Some(reason) = self.lost(asset, stored, version).await? {
+        let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
+        if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
             return Ok(Verdict::anew(reason));
         }
         if fingerprint.key() != stored.key {
@@ -174,16 +194,18 @@ impl Lookup<'_> {
         })
     }
 
-    /// Why what was made is not there any more as it was.
+    /// Why what was made is not there any more as it was. `known`: the version that was made,
+    /// and a later one that only changed what is said about the table, if there is one.
     async fn lost(
         &self,
         asset: &Asset,
         stored: &AssetKey,
-        version: Option<i64>,
+        known: [Option<i64>; 2],
     ) -> Result<Option<String>, StageError> {
+        let [version, _] = known;
         match &asset.body {
-            AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, version).await,
-            AssetBody::Sql(sql) => self.lost_table(&sql.table, version).await,
+            AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, known).await,
+            AssetBody::Sql(sql) => self.lost_table(&sql.table, known).await,
             AssetBody::Model(model) => {
                 let (Some(register), Some(version)) = (&model.register, version) else {
                     return Ok(None);
@@ -209,13 +231,14 @@ impl Lookup<'_> {
     async fn lost_table(
         &self,
         table: &TableName,
-        version: Option<i64>,
+        known: [Option<i64>; 2],
     ) -> Result<Option<String>, StageError> {
+        let [version, _] = known;
         let latest = self.catalog.lakehouse().latest_version(table).await?;
         let latest = latest.map(|latest| i64::try_from(latest).unwrap_or(i64::MAX));
         Ok(match (latest, version) {
             (None, _) => Some("the table is gone".to_owned()),
-            (latest, version) if latest == version => None,
+            (latest, _) if known.contains(&latest) => None,
             (Some(latest), _) => {
                 let made = version.map_or_else(String::new, |made| format!(" (made: {made})"));
                 Some(format!("something else wrote version {latest}{made}"))

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sluice_lake::catalog::{LakeCatalog, Pins};
 
 use super::fingerprint::Fingerprint;
-use super::freshness::{Lookup, Verdict};
+use super::freshness::{Freshness, Lookup, Outlook, Verdict};
 use super::{Asset, AssetBody, Plan};
 use crate::check::{World, error_chain};
 use crate::run::resume;
@@ -80,14 +80,46 @@ fn forgotten(plan: &Plan) -> Vec<Step> {
 
 async fn verdict(lookup: &Lookup<'_>, asset: &Asset) -> (Action, String) {
     match lookup.freshness(asset).await {
-        Ok(freshness) => match freshness.verdict {
-            Verdict::Fresh { reason, .. } => (Action::Skip, reason),
+        Ok(freshness) => match &freshness.verdict {
+            Verdict::Fresh { reason, version } => {
+                // A later version may be there that only changed the description.
+                let version = version.and_then(|version| u64::try_from(version).ok());
+                if let (Some(table), Some(version)) = (asset.table(), version) {
+                    lookup.catalog.pins().set(table, version);
+                }
+                (Action::Skip, skipped(&freshness, asset, reason))
+            }
             Verdict::Stale { reason, .. } => {
-                let resumes = resumes(lookup, asset, &freshness.fingerprint).await;
-                (Action::Run, reason + &resumes.unwrap_or_default())
+                stale(lookup, asset, &freshness.fingerprint, reason.clone()).await
             }
         },
         Err(error) => (Action::Run, error_chain(&error)),
+    }
+}
+
+/// Why a table is not made, and what is done about it all the same.
+fn skipped(freshness: &Freshness, asset: &Asset, reason: &str) -> String {
+    match freshness.new_description(asset) {
+        Some(_) => format!("{reason}; only its comment changes"),
+        None => reason.to_owned(),
+    }
+}
+
+/// What becomes of an asset that is not up to date.
+async fn stale(
+    lookup: &Lookup<'_>,
+    asset: &Asset,
+    fingerprint: &Fingerprint,
+    reason: String,
+) -> (Action, String) {
+    // What cannot be read now is made anew then, or tells why not.
+    match lookup.outlook(asset, fingerprint).await.ok().flatten() {
+        Some(Outlook::Reuses(words)) => (Action::Run, format!("{reason}; {words}")),
+        Some(Outlook::RowsDecide(words)) => (Action::Maybe, format!("{reason}; {words}")),
+        None => {
+            let resumes = resumes(lookup, asset, fingerprint).await;
+            (Action::Run, reason + &resumes.unwrap_or_default())
+        }
     }
 }
 
@@ -96,10 +128,9 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
     let AssetBody::Model(model) = &asset.body else {
         return None;
     };
-    let done = resume::done(lookup.state?, lookup.project?, model, fingerprint);
-    // What cannot be read now is made anew then, or tells why not.
-    let (done, total) = done.await.ok()??;
-    (done > 0).then(|| format!("; {done} of {total} trials are done"))
+    let progress = resume::progress(lookup.state?, lookup.project?, model, fingerprint);
+    let progress = progress.await.ok()??;
+    (progress.done > 0).then(|| format!("; {progress}"))
 }
 
 /// What follows from an input that would itself be made.

@@ -1,20 +1,18 @@
-//! Whether a model was trained before: the same definition, data and seed never train twice,
+//! Whether a model was trained before: the same definition, rows and seed never train twice,
 //! in whatever project of the lakehouse and for whatever asset it was.
+//!
+//! A training is known by its key (the definition, and the versions of the tables) without a
+//! look at the rows; where the version moved, by the digest of what the learner sees.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sluice_lake::Lakehouse;
-use sluice_lake::registry::{ModelVersion, Registry};
-use sluice_lake::state::{RunId, State};
+use sluice_lake::registry::{KeptModel, ModelVersion, Registry, TableVersion, TrainedAs};
+use sluice_lake::state::RunId;
 
 use super::ModelAsset;
 use crate::run::error::StageError;
-
-/// The tag of a training run that holds its training key.
-pub(crate) const TRAINING_TAG: &str = "training.key";
-
-/// The folder of a model that is not registered, among the artifacts of its run.
-pub(crate) const MODEL_FOLDER: &str = "model";
 
 /// A training that was done before.
 #[derive(Debug, Clone)]
@@ -24,28 +22,22 @@ pub(crate) enum Trained {
     /// It is a version of another model, or the asset registers nothing.
     Elsewhere(ModelVersion),
     /// It was kept among the artifacts of its run, and not registered.
-    Unregistered {
-        /// The training's run.
-        run_id: RunId,
-        /// The model's folder.
-        folder: PathBuf,
-    },
+    Unregistered(KeptModel),
 }
 
 impl Trained {
-    /// Looks for a training of this key, the asset's own registered model first.
+    /// Looks for such a training, the asset's own registered model first.
     pub(crate) async fn find(
         lakehouse: &Lakehouse,
         registry: &Registry,
-        state: Option<&State>,
         model: &ModelAsset,
-        key: &str,
+        wanted: TrainedAs,
     ) -> Result<Option<Self>, StageError> {
         let name = model
             .register
             .as_ref()
             .map(|register| register.name.as_str());
-        let mut versions = registry.versions_for_key(key).await?;
+        let mut versions = registry.versions_trained(wanted.clone()).await?;
         if let Some(own) = versions
             .iter()
             .position(|found| Some(found.name.as_str()) == name)
@@ -55,31 +47,42 @@ impl Trained {
         if let Some(other) = versions.pop() {
             return Ok(Some(Self::Elsewhere(other)));
         }
-        let run = match state {
-            Some(state) => state.finished_run_with_tag(TRAINING_TAG, key).await?,
-            None => None,
-        };
-        Ok(run.and_then(|run_id| {
-            let folder = lakehouse.artifacts_path(run_id.as_str()).join(MODEL_FOLDER);
-            folder
-                .is_dir()
-                .then_some(Self::Unregistered { run_id, folder })
-        }))
+        let kept = registry.kept_models(lakehouse, wanted).await?;
+        Ok(kept.into_iter().next_back().map(Self::Unregistered))
     }
 
-    /// Why it is not trained again, in words.
+    /// Why it is not trained again, in words: it has the same key.
     pub(crate) fn why_not_again(&self) -> String {
-        match self {
-            Self::Here(version) => format!(
-                "version {} was trained so, and is only judged again",
-                version.version
+        format!("{} so, and {} again", self.who(), self.what())
+    }
+
+    /// Why it is not trained again, in words: it saw the same rows of `table`, at another
+    /// version than `version`, unless the table was created anew.
+    pub(crate) fn same_rows(&self, table: &str, version: i64) -> String {
+        let before = self.inputs().iter().find(|input| input.name == table);
+        let rows = match before {
+            Some(before) if before.version != version => format!(
+                "the rows of {table} are the same as in version {}",
+                before.version
             ),
-            Self::Elsewhere(version) => {
-                format!("{} was trained so, and is used again", version.uri())
-            }
-            Self::Unregistered { run_id, .. } => {
-                format!("run {run_id} trained it so, and its model is used again")
-            }
+            _ => format!("the rows of {table} are the same as before"),
+        };
+        format!("{rows}: {} on them, and {} again", self.who(), self.what())
+    }
+
+    fn who(&self) -> String {
+        match self {
+            Self::Here(version) => format!("version {} was trained", version.version),
+            Self::Elsewhere(version) => format!("{} was trained", version.uri()),
+            Self::Unregistered(kept) => format!("run {} trained it", kept.run_id),
+        }
+    }
+
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Here(_) => "is only judged",
+            Self::Elsewhere(_) => "is used",
+            Self::Unregistered(_) => "its model is used",
         }
     }
 
@@ -87,7 +90,7 @@ impl Trained {
     pub(crate) fn run_id(&self) -> &RunId {
         match self {
             Self::Here(version) | Self::Elsewhere(version) => &version.run_id,
-            Self::Unregistered { run_id, .. } => run_id,
+            Self::Unregistered(kept) => &kept.run_id,
         }
     }
 
@@ -95,7 +98,53 @@ impl Trained {
     pub(crate) fn folder(&self) -> PathBuf {
         match self {
             Self::Here(version) | Self::Elsewhere(version) => version.path.clone(),
-            Self::Unregistered { folder, .. } => folder.clone(),
+            Self::Unregistered(kept) => kept.path.clone(),
         }
     }
+
+    /// The metrics of the model.
+    pub(crate) fn metrics(&self) -> &BTreeMap<String, f64> {
+        match self {
+            Self::Here(version) | Self::Elsewhere(version) => &version.metrics,
+            Self::Unregistered(kept) => &kept.metrics,
+        }
+    }
+
+    /// The tables that it saw.
+    pub(crate) fn inputs(&self) -> &[TableVersion] {
+        match self {
+            Self::Here(version) | Self::Elsewhere(version) => &version.inputs,
+            Self::Unregistered(kept) => &kept.inputs,
+        }
+    }
+}
+
+/// What the rows decide, in words, where the same was trained on other versions of its table.
+pub(crate) async fn rows_decide(
+    lakehouse: &Lakehouse,
+    registry: &Registry,
+    model: &ModelAsset,
+    spec: String,
+) -> Result<Option<String>, StageError> {
+    let wanted = TrainedAs::Spec(spec);
+    let versions = registry.versions_trained(wanted.clone()).await?;
+    let kept = registry.kept_models(lakehouse, wanted).await?;
+    let table = model.from.to_string();
+    let inputs = versions
+        .iter()
+        .flat_map(|version| &version.inputs)
+        .chain(kept.iter().flat_map(|kept| &kept.inputs));
+    let seen: BTreeSet<i64> = inputs
+        .filter(|input| input.name == table)
+        .map(|input| input.version)
+        .collect();
+    let seen: Vec<String> = seen.iter().map(i64::to_string).collect();
+    let words = match &seen[..] {
+        [] => return Ok(None),
+        [only] => format!("version {only}"),
+        [first @ .., last] => format!("versions {} and {last}", first.join(", ")),
+    };
+    Ok(Some(format!(
+        "its rows are read, and it trains only if they differ from those of {words}"
+    )))
 }

@@ -15,7 +15,7 @@ use sluice_lake::state::{AppliedModel, CommitRecord, FileRecord};
 use super::context::RunContext;
 use super::error::StageError;
 use crate::events::EventKind;
-use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+use crate::plan::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY};
 use crate::plan::{Asset, AssetBody};
 
 /// How often a writing stage says how far it is.
@@ -32,18 +32,9 @@ pub(crate) async fn commit(
     files: Vec<FileRecord>,
 ) -> Result<Written, StageError> {
     let record = CommitRecord {
-        project: run.project.clone(),
-        run_id: run.run_id.clone(),
-        asset: asset.name.clone(),
-        key: fingerprint.key(),
-        semantics: i64::from(asset.semantics()),
         overwrite: mode == WriteMode::Overwrite,
         files,
-        models: applied(asset, fingerprint),
-        outcome: serde_json::Map::from_iter([(
-            METADATA_KEY.to_owned(),
-            serde_json::to_value(fingerprint).unwrap_or_default(),
-        )]),
+        ..record(run, asset, fingerprint)
     };
     let app_id = record.app_id();
     let last = run.world.lakehouse.last_txn(table, &app_id).await?;
@@ -74,6 +65,27 @@ pub(crate) async fn commit(
             run.state.abandon_txn(&app_id, txn).await?;
             Err(error.into())
         }
+    }
+}
+
+/// What a commit says about an asset that is made from `fingerprint`.
+pub(crate) fn record(run: &RunContext, asset: &Asset, fingerprint: &Fingerprint) -> CommitRecord {
+    CommitRecord {
+        project: run.project.clone(),
+        run_id: run.run_id.clone(),
+        asset: asset.name.clone(),
+        key: fingerprint.key(),
+        semantics: i64::from(asset.semantics()),
+        overwrite: false,
+        files: Vec::new(),
+        models: applied(asset, fingerprint),
+        outcome: serde_json::Map::from_iter([
+            (
+                METADATA_KEY.to_owned(),
+                serde_json::to_value(fingerprint).unwrap_or_default(),
+            ),
+            (COMMENT_KEY.to_owned(), asset.comment.clone().into()),
+        ]),
     }
 }
 

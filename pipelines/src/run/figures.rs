@@ -13,7 +13,7 @@ use super::context::now_ms;
 use crate::plan::ModelAsset;
 
 /// What the names of metrics of single folds start with.
-pub(crate) const FOLDS_PREFIX: &str = "folds.";
+const FOLDS_PREFIX: &str = "folds.";
 
 /// The figures of a fit.
 pub(crate) struct Figures {

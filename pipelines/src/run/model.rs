@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sluice_lake::registry::{
-    ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TableVersion,
+    ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TrainedAs,
 };
 use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
+use sluice_lake::tags::NOTE_TAG;
 use sluice_learn::features::LabelType;
 use sluice_learn::metric::Metric;
 use sluice_learn::validate::{self, FinishedFit};
@@ -18,21 +19,21 @@ use super::error::{StageError, blocking};
 use super::evidence::Evidence;
 use super::page::{About, AsFitted, Judged, REPORT_FILE, Report, conclude};
 use super::promote::{Decision, decide};
+use super::rows::{self, Identity, Rows};
 use super::search::search;
-use super::{data, figures, resume, reuse, track};
+use super::{figures, resume, reuse, track};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
-use crate::plan::training::{MODEL_FOLDER, TRAINING_TAG, Trained};
+use crate::plan::training::Trained;
 use crate::plan::{Asset, Fit, ModelAsset};
-
-/// The tag that MLflow shows as a run's description.
-const NOTE_TAG: &str = "mlflow.note.content";
 
 /// What came of a model stage.
 pub(crate) struct Made {
     pub(crate) version: Option<i64>,
     pub(crate) metrics: BTreeMap<String, f64>,
+    /// Why nothing was trained, if so.
+    pub(crate) note: Option<String>,
 }
 
 /// Makes a model asset: fits it, unless the very same training was done before, then decides
@@ -43,21 +44,24 @@ pub(crate) async fn make(
     model: &ModelAsset,
     fingerprint: &Fingerprint,
 ) -> Result<Made, StageError> {
-    let training = fingerprint.training_key();
     // Of two assets with the same training one trains, and the other waits for it.
-    let turn = run.turns.take(&training).await;
-    let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
-    let trained = Trained::find(lakehouse, registry, Some(&run.state), model, &training).await?;
-    let adopted = matches!(trained, Some(Trained::Here(_)));
-    let (run_id, version, metrics, report) = match trained {
-        Some(trained) => reuse::take(run, asset, model, trained, &training).await?,
-        None => fit_and_register(run, asset, model, fingerprint).await?,
-    };
+    let turn = run.turns.take(&fingerprint.training_key()).await;
+    let learned = learn(run, asset, model, fingerprint).await?;
     drop(turn);
+    let Learned {
+        registered: (run_id, version, metrics, report),
+        reused,
+    } = learned;
+    if let Some(reason) = &reused {
+        run.emit(EventKind::TrainingReused {
+            asset: asset.name.clone(),
+            reason: reason.clone(),
+        });
+    }
     let decision = match &version {
         Some(version) => {
             let known = run.state.asset_key(&run.project, &asset.name).await?;
-            let known_before = adopted && known.is_none();
+            let known_before = reused.is_some() && known.is_none();
             Some(promote(run, asset, model, version, &metrics, known_before).await?)
         }
         None => None,
@@ -91,6 +95,50 @@ pub(crate) async fn make(
     Ok(Made {
         version: number,
         metrics,
+        note: reused,
+    })
+}
+
+/// A model; if it is an earlier training's, why it is the same, in words.
+struct Learned {
+    registered: Registered,
+    reused: Option<String>,
+}
+
+/// Takes over the same training if it was done before, else trains.
+async fn learn(
+    run: &RunContext,
+    asset: &Asset,
+    model: &ModelAsset,
+    fingerprint: &Fingerprint,
+) -> Result<Learned, StageError> {
+    let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
+    let by_key = TrainedAs::Key(fingerprint.training_key());
+    if let Some(trained) = Trained::find(lakehouse, registry, model, by_key).await? {
+        let identity = Identity::new(fingerprint, reuse::digest(model, &trained));
+        return Ok(Learned {
+            registered: reuse::take(run, asset, model, &trained, &identity).await?,
+            reused: Some(trained.why_not_again()),
+        });
+    }
+    // Before the rows are read, so that fits which begin together share from the start.
+    let seat = run.budget.join();
+    let rows = rows::read(run, asset, model).await?;
+    let identity = Identity::new(fingerprint, Some(rows.digest.clone()));
+    let by_rows = TrainedAs::Rows {
+        spec: identity.spec.clone(),
+        digest: rows.digest.clone(),
+    };
+    if let Some(trained) = Trained::find(lakehouse, registry, model, by_rows).await? {
+        let reason = trained.same_rows(&model.from.to_string(), rows::table_version(run, model));
+        return Ok(Learned {
+            registered: reuse::take(run, asset, model, &trained, &identity).await?,
+            reused: Some(reason),
+        });
+    }
+    Ok(Learned {
+        registered: fit_and_register(run, asset, model, fingerprint, rows, seat).await?,
+        reused: None,
     })
 }
 
@@ -109,17 +157,15 @@ async fn fit_and_register(
     asset: &Asset,
     model: &ModelAsset,
     fingerprint: &Fingerprint,
+    rows: Rows,
+    seat: Seat,
 ) -> Result<Registered, StageError> {
     let kind = match model.fit {
         Fit::Train(_) => RunKind::Train,
         Fit::Sweep(_) => RunKind::Sweep,
     };
     let run_id = track::start(run, asset, kind).await?;
-    let outcome = fit_in(run, asset, model, fingerprint, &run_id).await;
-    if outcome.is_ok() {
-        let training = fingerprint.training_key();
-        run.state.set_tag(&run_id, TRAINING_TAG, &training).await?;
-    }
+    let outcome = fit_in(run, asset, model, fingerprint, (rows, seat), &run_id).await;
     let (status, error) = match &outcome {
         Ok(_) => (RunStatus::Finished, None),
         Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
@@ -137,17 +183,16 @@ async fn fit_in(
     asset: &Asset,
     model: &ModelAsset,
     fingerprint: &Fingerprint,
+    (rows, seat): (Rows, Seat),
     run_id: &RunId,
 ) -> Result<(Option<ModelVersion>, BTreeMap<String, f64>, Box<Report>), StageError> {
-    // Before the rows are read, so that fits which begin together share from the start.
-    let seat = run.budget.join();
+    let Rows { splits, digest } = rows;
     run.state
-        .log_datasets(run_id, &[track::dataset(run, model)])
+        .log_datasets(run_id, &[rows::dataset(run, model, &digest)])
         .await?;
     if let Some(comment) = &asset.comment {
         run.state.set_tag(run_id, NOTE_TAG, comment).await?;
     }
-    let splits = Arc::new(data::splits(run, asset, model, seed(model)).await?);
     let (fit, watched, searched) = match &model.fit {
         Fit::Train(spec) => (
             train(run, asset, (spec, model), &splits, seat, run_id).await?,
@@ -155,8 +200,8 @@ async fn fit_in(
             None,
         ),
         Fit::Sweep(spec) => {
-            let key = resume::key(model, fingerprint);
-            let found = search(run, asset, spec, &key, &splits, seat, run_id).await?;
+            let identity = resume::Identity::new(model, fingerprint, &digest);
+            let found = search(run, asset, spec, &identity, &splits, seat, run_id).await?;
             (found.0, spec.objective().metric.name, Some(found.1))
         }
     };
@@ -193,22 +238,13 @@ async fn fit_in(
         run,
         asset,
         model,
-        &fingerprint.training_key(),
+        &Identity::new(fingerprint, Some(digest)),
         run_id,
         fit.fitted,
         &figures,
     )
     .await?;
     Ok((version, figures, report))
-}
-
-/// The seed of the estimator, which also orders the rows.
-pub(crate) fn seed(model: &ModelAsset) -> u64 {
-    let params = match &model.fit {
-        Fit::Train(spec) => spec.params(),
-        Fit::Sweep(spec) => &spec.space().fixed,
-    };
-    params.get("seed").and_then(Value::as_u64).unwrap_or(0)
 }
 
 async fn train(
@@ -263,33 +299,26 @@ async fn register(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
-    key: &str,
+    identity: &Identity,
     run_id: &RunId,
     fitted: Fitted,
     figures: &BTreeMap<String, f64>,
 ) -> Result<Option<ModelVersion>, StageError> {
-    let Some(register) = &model.register else {
-        let folder = run
-            .world
-            .lakehouse
-            .artifacts_path(run_id.as_str())
-            .join(MODEL_FOLDER);
-        blocking(move || {
-            std::fs::create_dir_all(&folder).map_err(|source| StageError::Write {
-                path: folder.display().to_string(),
-                source,
-            })?;
-            Ok(fitted.model.save(&folder)?)
-        })
-        .await?;
-        return Ok(None);
-    };
     let registry = &run.world.registry;
-    let staging = registry.stage(register.name.as_str(), run_id).await?;
+    let staging = match &model.register {
+        Some(register) => registry.stage(register.name.as_str(), run_id).await?,
+        None => registry.stage_unregistered(&asset.name, run_id).await?,
+    };
     let folder = staging.path().to_owned();
     let signature = signature(&fitted.model);
     blocking(move || Ok(fitted.model.save(&folder)?)).await?;
-    let new = new_version(run, asset, model, key, signature, figures);
+    let new = new_version(run, asset, model, identity, signature, figures);
+    if model.register.is_none() {
+        registry
+            .keep_model(&run.world.lakehouse, staging, new)
+            .await?;
+        return Ok(None);
+    }
     Ok(Some(registry.create_version(staging, new).await?))
 }
 
@@ -298,22 +327,19 @@ pub(crate) fn new_version(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
-    key: &str,
+    identity: &Identity,
     signature: Signature,
     figures: &BTreeMap<String, f64>,
 ) -> NewVersion {
-    let dataset = track::dataset(run, model);
     NewVersion {
         project: run.project.clone(),
         asset: asset.name.clone(),
-        key: key.to_owned(),
+        key: identity.key.clone(),
+        spec: identity.spec.clone(),
         format: ModelFormat::XgboostJson,
         signature,
         metrics: figures.clone(),
-        inputs: vec![TableVersion {
-            name: dataset.name,
-            version: dataset.version,
-        }],
+        inputs: vec![rows::input(run, model, identity.digest.clone())],
     }
 }
 

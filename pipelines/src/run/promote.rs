@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::{Expr, lit};
-use sluice_lake::registry::{AliasChange, ModelVersion, MoveAlias, RegistryError};
+use sluice_lake::registry::{
+    AliasChange, AliasDecision, ModelVersion, MoveAlias, RegistryError, moment_text,
+};
 use sluice_learn::judged::Judged;
 use sluice_learn::metric::METRICS;
 use sluice_learn::{LearnError, Model};
 
-use super::context::RunContext;
+use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
 use super::split::SPLIT_COLUMN;
 use crate::plan::{Asset, ModelAsset};
@@ -46,8 +48,9 @@ impl Decision {
     }
 }
 
-/// Decides about the alias of a model asset, and moves it. `known_before`: the version comes
-/// from a run that the state store has forgotten, so that the decision may have been made.
+/// Decides about the alias of a model asset, moves it, and keeps the decision beside the
+/// version. `known_before`: the version comes from a run that the state store has forgotten,
+/// so that the decision may have been made.
 pub(crate) async fn decide(
     run: &RunContext,
     asset: &Asset,
@@ -87,6 +90,10 @@ pub(crate) async fn decide(
         )));
     }
     let when = register.and_then(|register| register.when.as_ref());
+    if known_before && let Some(reason) = refused(run, asset, version, alias.as_str(), when).await?
+    {
+        return Ok(Decision::stays(reason));
+    }
     let (moves, reason, figures) = match when {
         None => (true, "no condition".to_owned(), BTreeMap::new()),
         Some(when) => judge(run, model, when, champion.as_ref(), metrics).await?,
@@ -100,7 +107,19 @@ pub(crate) async fn decide(
         version: champion.version,
         figures,
     });
+    let before = champion.map(|champion| champion.version).or(gone);
+    let mut kept = AliasDecision {
+        alias: alias.to_string(),
+        moved: false,
+        reason: reason.clone(),
+        when: when.map(|when| when.text.value.clone()),
+        champion: before,
+        asset: asset.name.clone(),
+        run_id: run.run_id.clone(),
+        timestamp_ms: now_ms(),
+    };
     if !moves {
+        registry.keep_decision(version, kept).await?;
         return Ok(Decision {
             champion: scored,
             ..Decision::stays(reason)
@@ -111,16 +130,45 @@ pub(crate) async fn decide(
             name: version.name.clone(),
             alias: alias.to_string(),
             version: version.version,
-            expected: Some(champion.map(|champion| champion.version).or(gone)),
+            expected: Some(before),
             run_id: run.run_id.clone(),
             reason: format!("{}: {reason}", asset.name),
         })
         .await?;
+    kept.moved = matches!(change, AliasChange::Moved(_));
+    let moved = kept.moved;
+    registry.keep_decision(version, kept).await?;
     Ok(Decision {
-        moved: matches!(change, AliasChange::Moved(_)),
+        moved,
         reason,
         champion: scored,
     })
+}
+
+/// Why an alias did not move to a version, if that was decided for this asset by the same
+/// condition: each version is judged once.
+async fn refused(
+    run: &RunContext,
+    asset: &Asset,
+    version: &ModelVersion,
+    alias: &str,
+    when: Option<&When>,
+) -> Result<Option<String>, StageError> {
+    let decisions = run.world.registry.decisions(version).await?;
+    let when = when.map(|when| when.text.value.as_str());
+    let same = decisions.into_iter().find(|decision| {
+        decision.alias == alias
+            && decision.asset == asset.name
+            && decision.when.as_deref() == when
+            && !decision.moved
+    });
+    Ok(same.map(|decision| {
+        format!(
+            "{} (decided at {})",
+            decision.reason,
+            moment_text(decision.timestamp_ms)
+        )
+    }))
 }
 
 /// Whether an alias has ever named a version.
@@ -132,7 +180,7 @@ async fn was_named(
     let history = run.world.registry.alias_history(&version.name).await?;
     Ok(history
         .iter()
-        .any(|moved| moved.alias == alias && moved.version == version.version))
+        .any(|moved| moved.alias == alias && moved.version == Some(version.version)))
 }
 
 /// Whether the alias moves, why, and the champion's figures if it was scored.

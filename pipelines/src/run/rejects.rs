@@ -15,8 +15,9 @@ use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, stream};
-use sluice_lake::delta::{CommitInfo, WriteMode};
+use sluice_lake::delta::{CommitInfo, WriteMode, Written};
 use sluice_lake::ingest::{FILE_COLUMN, Rejects, RejectsSeen, rejects_schema};
+use sluice_lake::state::SideRecord;
 use sluice_lake::{LakeError, Lakehouse, TableName};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::task::AbortOnDropHandle;
@@ -42,12 +43,12 @@ pub(crate) struct Collecting {
     rejects: Rejects,
     /// Set when all rows are there.
     complete: Arc<AtomicBool>,
-    writer: AbortOnDropHandle<Result<Option<u64>, LakeError>>,
-    version: Committed,
+    writer: AbortOnDropHandle<Result<Option<Written>, LakeError>>,
+    written: Committed,
 }
 
-/// The version that was committed, if one was.
-type Committed = Arc<Mutex<Option<u64>>>;
+/// What was committed, if anything was.
+type Committed = Arc<Mutex<Option<Written>>>;
 
 /// The way for bad records, once there is one.
 #[derive(Debug, Default)]
@@ -84,7 +85,7 @@ impl Collecting {
     pub(crate) async fn begin(
         run: &RunContext,
         asset: &Asset,
-        ingest: &TableName,
+        (ingest, key): (&TableName, &str),
         replaces: Replaces,
         offered: Arc<Offer>,
     ) -> Result<Self, StageError> {
@@ -96,10 +97,13 @@ impl Collecting {
             app_id,
             // Writing the same again replaces the same: no intent has to be kept.
             txn_version: last.unwrap_or(0) + 1,
-            metadata: serde_json::Map::from_iter([
-                ("run_id".to_owned(), run.run_id.as_str().into()),
-                ("rejected_of".to_owned(), asset.name.clone().into()),
-            ]),
+            metadata: SideRecord {
+                project: run.project.clone(),
+                run_id: run.run_id.clone(),
+                rejected_of: asset.name.clone(),
+                key: key.to_owned(),
+            }
+            .to_metadata(),
             description: Some(format!(
                 "Records of the files of {} that could not be taken, with the reason.",
                 asset.name
@@ -123,7 +127,7 @@ impl Collecting {
             rejects,
             complete,
             writer: AbortOnDropHandle::new(tokio::spawn(write)),
-            version: Arc::default(),
+            written: Arc::default(),
         })
     }
 
@@ -132,7 +136,7 @@ impl Collecting {
         Outcome {
             table: self.table.clone(),
             rejects: self.rejects.seen(),
-            version: Arc::clone(&self.version),
+            written: Arc::clone(&self.written),
         }
     }
 
@@ -145,8 +149,8 @@ impl Collecting {
             Ok(written) => written,
             Err(cut_off) => return Err(DataFusionError::External(Box::new(cut_off))),
         };
-        let version = written.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        let written = written.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = written;
         Ok(())
     }
 }
@@ -155,19 +159,26 @@ impl Collecting {
 pub(crate) struct Outcome {
     table: TableName,
     rejects: Arc<RejectsSeen>,
-    version: Committed,
+    written: Committed,
 }
 
 impl Outcome {
     /// Tells it, and lets the rest of the run see it.
-    pub(crate) fn tell(&self, run: &RunContext, asset: &Asset) {
-        let version = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(version) = version {
-            run.catalog.pins().set(&self.table, version);
+    pub(crate) async fn tell(&self, run: &RunContext, asset: &Asset) -> Result<(), StageError> {
+        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(written) = written {
+            run.catalog.pins().set(&self.table, written.version);
+            let state = &run.state;
+            state
+                .reconcile_side_table(&run.world.lakehouse, &self.table)
+                .await?;
+            state
+                .count_side_table(&self.table, written.version, written.rows)
+                .await?;
         }
         let rows = self.rejects.rows();
         if rows == 0 {
-            return;
+            return Ok(());
         }
         let counted = match rows {
             1 => "1 record was".to_owned(),
@@ -181,10 +192,11 @@ impl Outcome {
                 self.table
             ),
         );
+        Ok(())
     }
 }
 
-/// Writes the records that come; gives the version that this made, if one was needed.
+/// Writes the records that come; gives what this made, if anything was needed.
 async fn write(
     lakehouse: Lakehouse,
     table: TableName,
@@ -192,7 +204,7 @@ async fn write(
     mut records: Receiver<RecordBatch>,
     complete: Arc<AtomicBool>,
     commit: CommitInfo,
-) -> Result<Option<u64>, LakeError> {
+) -> Result<Option<Written>, LakeError> {
     let first = records.recv().await;
     if first.is_none()
         && (!complete.load(Ordering::Acquire) || !holds_any(&lakehouse, &table, &replaces).await?)
@@ -216,8 +228,7 @@ async fn write(
         Replaces::Everything => WriteMode::Overwrite,
         Replaces::Files(files) => WriteMode::ReplaceFiles(files),
     };
-    let written = lakehouse.write(&table, mode, rows, commit).await?;
-    Ok(Some(written.version))
+    lakehouse.write(&table, mode, rows, commit).await.map(Some)
 }
 
 /// Whether the table holds a record that has to go.

@@ -1,12 +1,13 @@
 //! What earlier runs of a sweep left for the next one.
 //!
 //! A sweep's run and its trials' runs carry the tag [`KEY_TAG`]: the identity of the search,
-//! which is the asset's fingerprint without what only says how long to search and where the
-//! winner goes. Runs with one key try the same points in the same order, so whatever of them
+//! which is the asset's definition without what only says how long to search and where the
+//! winner goes, and the digest of the rows. Runs with one key try the same points in the same order, so whatever of them
 //! was finished, in whichever of them, need not be made again. Each attempt is a run of its
 //! own; a trial stays below the attempt that made it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,6 +22,10 @@ use crate::plan::{Asset, Fit, ModelAsset};
 
 /// The tag with the identity of a search.
 pub(crate) const KEY_TAG: &str = "sweep.key";
+/// The tag of a sweep's run with the identity of the search without its rows.
+const SPEC_TAG: &str = "sweep.spec";
+/// The tag of a sweep's run with the table that it read, as its identity and version.
+const TABLE_TAG: &str = "sweep.table";
 /// The tag of a sweep's run with the identity of the search whose best points it began with.
 pub(crate) const WARM_TAG: &str = "sweep.warm_start";
 /// The tag of a trial's run with its number, from 1.
@@ -47,8 +52,41 @@ pub(crate) struct Resumed {
     pub(crate) warm_key: Option<String>,
 }
 
-/// The identity of a search.
-pub(crate) fn key(model: &ModelAsset, fingerprint: &Fingerprint) -> String {
+/// What identifies a search.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// What is searched, in which rows.
+    pub(crate) key: String,
+    /// What is searched.
+    pub(crate) spec: String,
+    /// The table that the rows come from, as its identity and version.
+    pub(crate) table: String,
+}
+
+impl Identity {
+    /// The search that a fingerprint describes, in rows with this digest.
+    pub(crate) fn new(model: &ModelAsset, fingerprint: &Fingerprint, digest: &str) -> Self {
+        let spec = spec_key(model, fingerprint);
+        let key = blake3::hash(format!("{spec} {digest}").as_bytes());
+        Self {
+            key: key.to_hex()[..32].to_owned(),
+            spec,
+            table: table(model, fingerprint),
+        }
+    }
+
+    /// The tags by which later runs find it.
+    pub(crate) fn tags(&self) -> [(String, String); 3] {
+        [
+            (KEY_TAG.to_owned(), self.key.clone()),
+            (SPEC_TAG.to_owned(), self.spec.clone()),
+            (TABLE_TAG.to_owned(), self.table.clone()),
+        ]
+    }
+}
+
+/// The identity of a search without its rows.
+fn spec_key(model: &ModelAsset, fingerprint: &Fingerprint) -> String {
     let mut definition = model.definition.clone();
     if let Some(definition) = definition.as_object_mut() {
         definition.remove("register");
@@ -64,22 +102,72 @@ pub(crate) fn key(model: &ModelAsset, fingerprint: &Fingerprint) -> String {
         definition: definition.to_hex().to_string(),
         ..fingerprint.clone()
     }
-    .key()
+    .spec_key()
 }
 
-/// How many trials of a sweep are done, of how many; `None` for what is no sweep.
-pub(crate) async fn done(
+fn table(model: &ModelAsset, fingerprint: &Fingerprint) -> String {
+    let tables = &fingerprint.tables;
+    let table = tables.get(&model.from.to_string());
+    table.cloned().unwrap_or_default()
+}
+
+/// How far earlier runs got with a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) done: usize,
+    total: usize,
+    /// The version of the table whose rows were searched, if it is not the present one.
+    version: Option<String>,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} of {} trials are done", self.done, self.total)?;
+        match &self.version {
+            Some(version) => write!(out, ", if its rows are still those of version {version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How far earlier runs got with a sweep; `None` for what is no sweep, or was not begun. The
+/// rows are not read: an attempt on the present version of the table is the one to go on
+/// from, else the latest one may be.
+pub(crate) async fn progress(
     state: &State,
     project: &str,
     model: &ModelAsset,
     fingerprint: &Fingerprint,
-) -> Result<Option<(usize, usize)>, StageError> {
+) -> Result<Option<Progress>, StageError> {
     let Fit::Sweep(spec) = &model.fit else {
         return Ok(None);
     };
-    let stored = trials(state, project, &key(model, fingerprint), spec).await?;
-    let done = stored.range(..=spec.trials()).count();
-    Ok(Some((done, spec.trials())))
+    let (present, wanted) = (table(model, fingerprint), spec_key(model, fingerprint));
+    let runs = state.tagged_runs(project, RunKind::Sweep, SPEC_TAG, &wanted);
+    let mut latest = None;
+    for run in runs.await?.iter().rev() {
+        let mut tags = state.tags(&run.run_id).await?;
+        let (Some(key), Some(seen)) = (tags.remove(KEY_TAG), tags.remove(TABLE_TAG)) else {
+            continue;
+        };
+        let is_present = seen == present;
+        if is_present || latest.is_none() {
+            latest = Some((key, seen));
+        }
+        if is_present {
+            break;
+        }
+    }
+    let Some((key, seen)) = latest else {
+        return Ok(None);
+    };
+    let stored = trials(state, project, &key, spec).await?;
+    let version = (seen != present).then(|| seen.rsplit('@').next().unwrap_or(&seen).to_owned());
+    Ok(Some(Progress {
+        done: stored.range(..=spec.trials()).count(),
+        total: spec.trials(),
+        version,
+    }))
 }
 
 /// What there is for a sweep with this key.

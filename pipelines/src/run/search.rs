@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use super::context::{RunContext, now_ms};
 use super::error::StageError;
 use super::page::Search;
-use super::resume::{self, KEY_TAG, WARM_TAG};
+use super::resume::{self, WARM_TAG};
 use super::track;
 use crate::events::{EventKind, LeaderboardRow};
 use crate::plan::Asset;
@@ -33,17 +33,18 @@ pub(crate) async fn search(
     run: &RunContext,
     asset: &Asset,
     spec: &SweepSpec,
-    key: &str,
+    identity: &resume::Identity,
     splits: &Arc<Splits>,
     seat: Seat,
     run_id: &RunId,
 ) -> Result<(FinishedFit, Search), StageError> {
+    let key = &identity.key;
     let resumed = resume::find(&run.state, &run.project, asset, spec, key).await?;
     let mut tags = vec![
         ("estimator".to_owned(), spec.estimator().to_owned()),
         ("objective".to_owned(), spec.objective().name()),
-        (KEY_TAG.to_owned(), key.to_owned()),
     ];
+    tags.extend(identity.tags());
     tags.extend(resumed.warm_key.map(|key| (WARM_TAG.to_owned(), key)));
     run.state.set_tags(run_id, &tags).await?;
     let done = resumed.before.trials.range(..=spec.trials()).count();

@@ -13,17 +13,19 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{files, model, report, table};
+use super::{describe, file_rows, files, model, rejects, report, table};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
-use crate::plan::{Asset, AssetBody};
+use crate::plan::{Asset, AssetBody, IngestAsset};
 
 /// What a stage came to.
 struct Made {
     rows: Option<u64>,
     version: Option<i64>,
     metrics: BTreeMap<String, f64>,
+    /// What became clear only while it was made, and belongs to the reason.
+    note: Option<String>,
 }
 
 /// Makes an asset, or finds it up to date.
@@ -52,11 +54,19 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         state: Some(&run.state),
         project: Some(&run.project),
     };
+    if let AssetBody::Ingest(ingest) = &asset.body {
+        settle(run, ingest).await?;
+    }
     let freshness = lookup.freshness(asset).await?;
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {
         pin(run, asset, *version);
+        let described = describe::describe(run, asset, &freshness, *version).await?;
+        let reason = match described {
+            true => format!("{reason}; its comment is new"),
+            false => reason.clone(),
+        };
         let stage = new_stage(asset, Some(key));
         let end = StoredEnd {
             reason: Some(reason.clone()),
@@ -68,7 +78,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
             .await?;
         run.emit(EventKind::StageSkipped {
             asset: asset.name.clone(),
-            reason: reason.clone(),
+            reason,
         });
         tally.add(Ended::Skipped);
         return Ok(());
@@ -85,6 +95,10 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         kind: asset.kind(),
     });
     let made = make(run, asset, freshness).await?;
+    let reason = match (reason, made.note) {
+        (Some(reason), Some(note)) => Some(format!("{reason}; {note}")),
+        (reason, note) => reason.or(note),
+    };
     let end = StoredEnd {
         reason,
         rows: made.rows.and_then(|rows| i64::try_from(rows).ok()),
@@ -104,6 +118,15 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     });
     tally.add(Ended::Made);
     Ok(())
+}
+
+/// Tells the store what it does not know of an ingest, besides what its commits say: it was
+/// lost, or a process ended before it could tell.
+async fn settle(run: &RunContext, ingest: &IngestAsset) -> Result<(), StageError> {
+    let (lakehouse, state) = (&run.world.lakehouse, &run.state);
+    file_rows::recount(lakehouse, state, &run.project, &ingest.table).await?;
+    let rejected = rejects::table_of(&ingest.table)?;
+    Ok(state.reconcile_side_table(lakehouse, &rejected).await?)
 }
 
 /// Remembers the files that had to be read, so that they need not be the next time.
@@ -156,6 +179,7 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                 rows: None,
                 version: made.version,
                 metrics: made.metrics,
+                note: made.note,
             });
         }
         AssetBody::Report(page) => {
@@ -164,6 +188,7 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                 rows: None,
                 version: None,
                 metrics: BTreeMap::new(),
+                note: None,
             });
         }
     };
@@ -171,6 +196,7 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
         rows: Some(written.rows),
         version: i64::try_from(written.version).ok(),
         metrics: BTreeMap::new(),
+        note: None,
     })
 }
 

@@ -16,6 +16,7 @@ use sluice_lake::state::FileRecord;
 use super::commit::commit;
 use super::context::RunContext;
 use super::error::StageError;
+use super::file_rows::FileRows;
 use super::rejects::{Collecting, Offer, Replaces};
 use super::rules::{check_unique, flag_column, forbidden, report_rules};
 use super::split::Splitter;
@@ -93,17 +94,25 @@ pub(crate) async fn write(
     let washer = Arc::new(Washer::new(&input, row_rules, split));
     let collecting = match output.rejects {
         Some((replaces, offer)) => {
-            Some(Collecting::begin(run, asset, output.table, replaces, offer).await?)
+            let key = fingerprint.key();
+            Some(Collecting::begin(run, asset, (output.table, &key), replaces, offer).await?)
         }
         None => None,
     };
     let rejected = collecting.as_ref().map(Collecting::outcome);
+    let file_rows = FileRows::default();
+    let files: Vec<String> = output.files.iter().map(|file| file.path.clone()).collect();
     let parts = streams(flagged, output.in_parts).await?.into_iter();
     let parts = parts.enumerate();
     let judge = Arc::clone(&washer);
     let rows = RowParts {
         schema: washer.schema(),
-        parts: parts.map(|(part, rows)| washer.wash(part, rows)).collect(),
+        parts: parts
+            .map(|(part, rows)| match files.is_empty() {
+                true => washer.wash(part, rows),
+                false => file_rows.watch(washer.wash(part, rows)),
+            })
+            .collect(),
         at_end: Box::pin(async move {
             judge.verdict()?;
             match collecting {
@@ -126,8 +135,14 @@ pub(crate) async fn write(
     match written {
         Ok(written) => {
             outcome?;
+            if !files.is_empty() {
+                let counted = file_rows.of(files.iter().map(String::as_str));
+                run.state
+                    .count_rows(&run.project, &asset.name, &counted)
+                    .await?;
+            }
             if let Some(rejected) = rejected {
-                rejected.tell(run, asset);
+                rejected.tell(run, asset).await?;
             }
             Ok(written)
         }

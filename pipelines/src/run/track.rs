@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use sluice_lake::state::{
-    Artifact, DatasetUse, FinishedRun, Metric, NewRun, RunId, RunKind, RunStatus,
-};
+use sluice_lake::state::{Artifact, FinishedRun, Metric, NewRun, RunId, RunKind, RunStatus};
 use sluice_learn::Fitted;
 use sluice_learn::search::param_text;
 use sluice_learn::sweep::{ParameterImportance, Trial};
@@ -15,10 +13,10 @@ use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
 use super::figures;
 use super::resume::{BEST_ITERATION_TAG, ITERATIONS_TAG, KEY_TAG, NUMBER_TAG, STATE_TAG};
-use crate::plan::{Asset, ModelAsset};
+use crate::plan::Asset;
 
 /// What the names of metrics after each round start with.
-pub(crate) const ROUNDS_PREFIX: &str = "rounds.";
+const ROUNDS_PREFIX: &str = "rounds.";
 
 /// Starts the run of a model asset, below the run of the project.
 pub(crate) async fn start(
@@ -34,16 +32,6 @@ pub(crate) async fn start(
         parent: Some(run.run_id.clone()),
     };
     Ok(run.state.start_run(new).await?)
-}
-
-/// The table that a model learns from, at the version that this run sees.
-pub(crate) fn dataset(run: &RunContext, model: &ModelAsset) -> DatasetUse {
-    let version = run.catalog.pins().get(&model.from).unwrap_or(0);
-    DatasetUse {
-        name: model.from.to_string(),
-        version: i64::try_from(version).unwrap_or(i64::MAX),
-        context: "training".to_owned(),
-    }
 }
 
 /// Parameters as the store keeps them: texts without quotes.

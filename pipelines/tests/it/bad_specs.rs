@@ -1,10 +1,12 @@
 //! Every file in `specs/` is wrong; its snapshot is all that is said about it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sluice_pipelines::diagnostic::Diagnostics;
 use sluice_pipelines::project::{Project, find_project};
 use sluice_pipelines::spec::{self, Environment, Overrides};
+
+use crate::written::{pipelines, snapshot_settings};
 
 const FOLDER: &str = "tests/it/specs";
 
@@ -23,32 +25,10 @@ fn load(file: &Path) -> Diagnostics {
     }
 }
 
-fn fixtures() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(FOLDER)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
-        .collect();
-    files.sort();
-    files
-}
-
-fn settings() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("specs");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings
-}
-
 #[test]
 fn say_what_is_wrong_and_where() {
-    settings().bind(|| {
-        for file in fixtures() {
-            let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+    snapshot_settings("specs").bind(|| {
+        for (name, file) in pipelines(FOLDER) {
             insta::assert_snapshot!(name, load(&file).plain());
         }
     });
@@ -57,7 +37,7 @@ fn say_what_is_wrong_and_where() {
 /// Each error of the fixtures points somewhere and each rendering is complete.
 #[test]
 fn point_somewhere_in_both_renderings() {
-    for file in fixtures() {
+    for (_, file) in pipelines(FOLDER) {
         let diagnostics = load(&file);
         assert!(diagnostics.has_errors());
         for diagnostic in &diagnostics {
@@ -79,7 +59,7 @@ fn point_somewhere_in_both_renderings() {
 #[test]
 fn are_drawn_for_terminals() {
     let drawn = load(Path::new("tests/it/specs/sql_variables.yaml")).graphical(80, false);
-    settings().bind(|| insta::assert_snapshot!("graphical", drawn));
+    snapshot_settings("specs").bind(|| insta::assert_snapshot!("graphical", drawn));
 }
 
 #[test]
@@ -97,7 +77,7 @@ fn flags_are_checked_too() {
     let source = sluice_pipelines::source::SourceFile::new("pipeline.yaml", text);
     let project = Project::from_file("pipeline.yaml");
     let diagnostics = spec::load_source(&project, source, &overrides).unwrap_err();
-    settings().bind(|| insta::assert_snapshot!("flags", diagnostics.plain()));
+    snapshot_settings("specs").bind(|| insta::assert_snapshot!("flags", diagnostics.plain()));
 }
 
 #[cfg(unix)]

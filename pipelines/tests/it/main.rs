@@ -10,3 +10,4 @@ mod run;
 mod sandbox;
 mod schema;
 mod sql_places;
+mod written;

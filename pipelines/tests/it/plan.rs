@@ -60,7 +60,7 @@ async fn sql_that_only_looks_different_is_unchanged() {
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0
     skip  silver.wine: query and inputs are unchanged since version 0
-    skip  gold.wine: query and inputs are unchanged since version 0
+    skip  gold.wine: query and inputs are unchanged since version 0; only its comment changes
     ");
     // Another query is another query, even if it means the same.
     sandbox.edit(

@@ -341,6 +341,9 @@ fn told(event: &EventKind) -> Option<String> {
             let moved = if *moved { "moved" } else { "stays" };
             format!("{asset}: {model} {version}, {alias} {moved}: {reason}")
         }
+        EventKind::TrainingReused { asset, reason } => {
+            format!("{asset}: not trained: {}", without_runs(reason))
+        }
         EventKind::Warning { asset, message } => format!("{asset}: warning: {message}"),
         EventKind::StageSkipped { asset, reason } => format!("{asset}: skipped: {reason}"),
         EventKind::StageFinished {
@@ -357,6 +360,13 @@ fn told(event: &EventKind) -> Option<String> {
         EventKind::StageBlocked { asset, by } => format!("{asset}: blocked by {by}"),
         _ => return None,
     })
+}
+
+/// A text without the identifiers of runs, which are never the same.
+fn without_runs(text: &str) -> String {
+    let is_id = |word: &&str| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit());
+    let id = text.split(' ').find(is_id);
+    id.map_or_else(|| text.to_owned(), |id| text.replace(id, "[run]"))
 }
 
 /// The bytes of a file of a model's version.

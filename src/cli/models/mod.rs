@@ -1,16 +1,19 @@
 //! `sluice models`: the registry from the command line.
 
+mod label;
 mod view;
 
 use std::path::PathBuf;
 
 use sluice_lake::Lakehouse;
 use sluice_lake::registry::{
-    AliasChange, ModelUri, ModelVersion, MoveAlias, Registry, RegistryError,
+    AliasChange, ModelUri, ModelVersion, MoveAlias, RegisteredModel, Registry, RegistryError,
+    RemoveAlias,
 };
 use sluice_lake::state::{RunId, State};
 
 use super::error::CliError;
+use super::pairs::{NoteChange, TagChange};
 use super::project::lakehouse_path;
 use super::{Global, print};
 use crate::exit::Exit;
@@ -48,14 +51,32 @@ enum Action {
         #[arg(long)]
         all: bool,
     },
-    /// Moves an alias to a version
+    /// Moves an alias to a version, or removes it
     Alias {
         model: String,
         alias: String,
-        version: i64,
+        #[arg(required_unless_present = "remove")]
+        version: Option<i64>,
+        /// Removes the alias; its history stays
+        #[arg(long, conflicts_with = "version")]
+        remove: bool,
         /// Why, for the history
         #[arg(long, default_value = "")]
         reason: String,
+    },
+    /// Sets, takes away or shows the tags of a model or a version
+    Tag {
+        /// NAME, NAME@ALIAS or NAME/VERSION
+        model: String,
+        #[command(flatten)]
+        change: TagChange,
+    },
+    /// Sets, takes away or shows the description of a model or a version
+    Note {
+        /// NAME, NAME@ALIAS or NAME/VERSION
+        model: String,
+        #[command(flatten)]
+        change: NoteChange,
     },
     /// Retires a version: it stays, and no alias moves to it
     Retire {
@@ -98,31 +119,14 @@ pub(super) async fn models(options: &Options, global: &Global) -> Result<Exit, C
             model,
             alias,
             version,
+            remove: _,
             reason,
-        } => {
-            let (registry, state) = writing(&lakehouse, model, *version).await?;
-            let request = MoveAlias {
-                name: model.clone(),
-                alias: alias.clone(),
-                version: *version,
-                expected: None,
-                run_id: RunId::from(BY_HAND),
-                reason: reason.clone(),
-            };
-            let change = registry.set_alias(request).await;
-            state.close().await;
-            print(&match change? {
-                AliasChange::Unchanged => {
-                    format!("{model}@{alias} named version {version} already\n")
-                }
-                AliasChange::Moved(change) => match change.previous {
-                    Some(previous) => {
-                        format!("{model}@{alias} names version {version} (was {previous})\n")
-                    }
-                    None => format!("{model}@{alias} names version {version}\n"),
-                },
-            })?;
-        }
+        } => match version {
+            Some(version) => move_alias(&lakehouse, (model, alias), *version, reason).await?,
+            None => remove_alias(&lakehouse, (model, alias), reason).await?,
+        },
+        Action::Tag { model, change } => label::tag(&lakehouse, model, change, format).await?,
+        Action::Note { model, change } => label::note(&lakehouse, model, change).await?,
         Action::Retire {
             model,
             version,
@@ -149,6 +153,56 @@ pub(super) async fn models(options: &Options, global: &Global) -> Result<Exit, C
     Ok(Exit::Ok)
 }
 
+async fn move_alias(
+    lakehouse: &Lakehouse,
+    (model, alias): (&str, &str),
+    version: i64,
+    reason: &str,
+) -> Result<(), CliError> {
+    let (registry, state) = writing(lakehouse, model, version).await?;
+    let request = MoveAlias {
+        name: model.to_owned(),
+        alias: alias.to_owned(),
+        version,
+        expected: None,
+        run_id: RunId::from(BY_HAND),
+        reason: reason.to_owned(),
+    };
+    let change = registry.set_alias(request).await;
+    state.close().await;
+    print(&match change? {
+        AliasChange::Unchanged => format!("{model}@{alias} named version {version} already\n"),
+        AliasChange::Moved(change) => match change.previous {
+            Some(previous) => {
+                format!("{model}@{alias} names version {version} (was {previous})\n")
+            }
+            None => format!("{model}@{alias} names version {version}\n"),
+        },
+    })
+}
+
+async fn remove_alias(
+    lakehouse: &Lakehouse,
+    (model, alias): (&str, &str),
+    reason: &str,
+) -> Result<(), CliError> {
+    // What is not there is told before a store is made for it.
+    resolve(&reading(lakehouse).await?.0, &format!("{model}@{alias}")).await?;
+    let state = State::open(lakehouse.state_path()).await?;
+    let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
+    let request = RemoveAlias {
+        name: model.to_owned(),
+        alias: alias.to_owned(),
+        run_id: RunId::from(BY_HAND),
+        reason: reason.to_owned(),
+    };
+    let removal = registry.remove_alias(request).await;
+    state.close().await;
+    let previous = removal?.previous;
+    let named = previous.map_or_else(String::new, |version| format!(" (named version {version})"));
+    print(&format!("{model}@{alias} is removed{named}\n"))
+}
+
 async fn show(lakehouse: &Lakehouse, model: &str, format: Format) -> Result<(), CliError> {
     let (registry, state) = reading(lakehouse).await?;
     let text = model.strip_prefix("models:/").unwrap_or(model);
@@ -156,12 +210,18 @@ async fn show(lakehouse: &Lakehouse, model: &str, format: Format) -> Result<(), 
         let version = resolve(&registry, model).await?;
         return view::version(&registry, state.as_ref(), &version, format).await;
     }
+    let found = registered(&registry, text).await?;
+    view::versions(&registry, &found, format).await
+}
+
+/// The registered model of a name.
+async fn registered(registry: &Registry, name: &str) -> Result<RegisteredModel, CliError> {
     let models = registry.list().await?;
-    match models.iter().find(|known| known.name == text) {
-        Some(found) => view::versions(&registry, found, format).await,
+    match models.into_iter().find(|known| known.name == name) {
+        Some(found) => Ok(found),
         // It tells what there is instead.
         None => {
-            let unknown = registry.resolve(&ModelUri::number(text, 1)).await;
+            let unknown = registry.resolve(&ModelUri::number(name, 1)).await;
             Err(unknown.map_or_else(CliError::from, |version| {
                 RegistryError::Damaged {
                     path: version.path,

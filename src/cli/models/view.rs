@@ -1,16 +1,15 @@
 //! What the registry holds, as rows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
-use sluice_lake::registry::{ModelVersion, RegisteredModel, Registry, moment_text};
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
+use sluice_lake::registry::{Labels, ModelVersion, RegisteredModel, Registry, moment_text};
 use sluice_lake::state::State;
 
 use crate::cli::error::CliError;
-use crate::render::screen::Screen;
-use crate::results::{self, Format, WriteError};
+use crate::cli::pairs::{write_columns, write_fields};
+use crate::results::Format;
 
 /// One line a model.
 pub(super) async fn list(registry: &Registry, format: Format) -> Result<(), CliError> {
@@ -20,10 +19,14 @@ pub(super) async fn list(registry: &Registry, format: Format) -> Result<(), CliE
         let versions = registry.versions(&model.name).await?;
         created.push(versions.last().map(|version| version.creation_time_ms));
     }
+    let mut labels = Vec::with_capacity(models.len());
+    for model in &models {
+        labels.push(registry.labels(&model.name, None).await?);
+    }
     let names = models.iter().map(|model| Some(model.name.clone()));
     let aliases = models.iter().map(|model| Some(aliases(model)));
     let count = |model: &RegisteredModel| i64::try_from(model.versions.len()).unwrap_or(i64::MAX);
-    let columns = vec![
+    let mut columns = vec![
         ("name", texts(names)),
         (
             "versions",
@@ -36,7 +39,21 @@ pub(super) async fn list(registry: &Registry, format: Format) -> Result<(), CliE
         ("aliases", texts(aliases)),
         ("latest_created", times(created)),
     ];
-    write(columns, format)
+    columns.extend(label_columns(&labels));
+    write_columns(columns, format)
+}
+
+/// What people say, in two columns.
+fn label_columns(labels: &[Labels]) -> [(&'static str, ArrayRef); 2] {
+    let descriptions = labels.iter().map(|labels| labels.description.clone());
+    let tags = labels.iter().map(|labels| {
+        let pairs = labels
+            .tags
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        Some(pairs.collect::<Vec<_>>().join(", "))
+    });
+    [("description", texts(descriptions)), ("tags", texts(tags))]
 }
 
 fn aliases(model: &RegisteredModel) -> String {
@@ -54,8 +71,12 @@ pub(super) async fn versions(
     format: Format,
 ) -> Result<(), CliError> {
     let versions = registry.versions(&model.name).await?;
+    let mut labels = Vec::with_capacity(versions.len());
+    for version in &versions {
+        labels.push(registry.labels(&model.name, Some(version.version)).await?);
+    }
     let all = || versions.iter();
-    let columns = vec![
+    let mut columns = vec![
         (
             "version",
             numbers(all().map(|version| Some(version.version))),
@@ -86,7 +107,8 @@ pub(super) async fn versions(
             texts(all().map(|version| Some(version.run_id.to_string()))),
         ),
     ];
-    write(columns, format)
+    columns.extend(label_columns(&labels));
+    write_columns(columns, format)
 }
 
 fn naming(model: &RegisteredModel, version: &ModelVersion) -> String {
@@ -135,6 +157,23 @@ pub(super) async fn version(
         rows.push(("retired".to_owned(), moment_text(retired.timestamp_ms)));
         rows.push(("retired.reason".to_owned(), retired.reason.clone()));
     }
+    let labels = registry
+        .labels(&version.name, Some(version.version))
+        .await?;
+    if let Some(description) = labels.description {
+        rows.push(("description".to_owned(), description));
+    }
+    let tags = labels.tags.into_iter();
+    rows.extend(tags.map(|(key, value)| (format!("tags.{key}"), value)));
+    for decision in registry.decisions(version).await? {
+        let what = if decision.moved {
+            "moved to it"
+        } else {
+            "stayed"
+        };
+        let value = format!("{what}: {}", decision.reason);
+        rows.push((format!("decision.@{}", decision.alias), value));
+    }
     if let Some(state) = state {
         let tables = state
             .tables_made_with(&version.name, version.version)
@@ -142,9 +181,7 @@ pub(super) async fn version(
         rows.push(("made the rows of".to_owned(), tables.join(", ")));
     }
     rows.extend(figures(state, version).await?);
-    let fields = texts(rows.iter().map(|(field, _)| Some(field.clone())));
-    let values = texts(rows.iter().map(|(_, value)| Some(value.clone())));
-    write(vec![("field", fields), ("value", values)], format)
+    write_fields(&rows, format)
 }
 
 /// Versions side by side: a line a field, a column a version.
@@ -195,7 +232,7 @@ pub(super) async fn compare(
         let values = fields.iter().map(|field| side.get(*field).cloned());
         columns.push((title.as_str(), texts(values)));
     }
-    write(columns, format)
+    write_columns(columns, format)
 }
 
 /// Parameters and metrics of a version.
@@ -227,15 +264,4 @@ fn numbers(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 
 fn times(values: Vec<Option<i64>>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::from(values).with_timezone("UTC"))
-}
-
-fn write(columns: Vec<(&str, ArrayRef)>, format: Format) -> Result<(), CliError> {
-    let columns = columns
-        .into_iter()
-        .map(|(name, values)| (name, values, true));
-    let rows = RecordBatch::try_from_iter_with_nullable(columns).map_err(WriteError::Value)?;
-    let out = io::BufWriter::new(io::stdout().lock());
-    let mut writer = results::writer(format, &rows.schema(), Screen::stdout(), out)?;
-    writer.batch(&rows)?;
-    Ok(writer.finish()?)
 }

@@ -1,7 +1,10 @@
-//! `sluice runs`: lists and searches runs, trainings and trials, in MLflow's filter language.
+//! `sluice runs`: lists and searches runs, trainings and trials, in MLflow's filter language;
+//! shows one, and puts tags and notes on it.
 
 mod filter;
+mod label;
 mod query;
+mod show;
 mod token;
 
 use std::collections::BTreeSet;
@@ -13,12 +16,14 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt as _;
+use sluice_lake::Lakehouse;
 use sluice_lake::nearest::nearest;
 use sluice_pipelines::diagnostic::{Diagnostic, Diagnostics};
 use sluice_pipelines::source::{SourceFile, Span};
 
 use super::Global;
 use super::error::CliError;
+use super::pairs::{NoteChange, TagChange};
 use super::project::lakehouse_path;
 use super::session::Session;
 use super::sql::answer;
@@ -42,7 +47,7 @@ A filter is written as in MLflow:
   start_time > '2026-03-01' AND params.seed IS NOT NULL")]
 pub(super) struct Options {
     /// The project whose lakehouse is asked; the nearest one upward by default
-    #[arg(short, long, value_name = "PROJECT")]
+    #[arg(short, long, value_name = "PROJECT", global = true)]
     project: Option<PathBuf>,
     /// Which runs: comparisons of metrics., params., tags. and attributes. with AND and OR
     #[arg(long = "where", value_name = "FILTER")]
@@ -54,8 +59,35 @@ pub(super) struct Options {
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// How rows are written
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
     format: Format,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// What is done with one run, named by its identifier or an unambiguous beginning of it;
+/// without an action runs are listed.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Shows all that is known of a run: parameters, metrics, tags, data, artifacts, children
+    Show {
+        /// The run's identifier, or the beginning of it
+        run: String,
+    },
+    /// Sets, takes away or shows the tags of a run
+    Tag {
+        /// The run's identifier, or the beginning of it
+        run: String,
+        #[command(flatten)]
+        change: TagChange,
+    },
+    /// Sets, takes away or shows the note of a run
+    Note {
+        /// The run's identifier, or the beginning of it
+        run: String,
+        #[command(flatten)]
+        change: NoteChange,
+    },
 }
 
 /// Lists the runs that a filter keeps; each metric, parameter and tag that it names is a
@@ -66,6 +98,9 @@ pub(super) struct Options {
 /// read.
 pub(super) async fn runs(options: &Options, global: &Global) -> Result<Exit, CliError> {
     let root = lakehouse_path(options.project.as_deref(), global)?;
+    if let Some(action) = &options.action {
+        return one(action, options, Lakehouse::open(&root)?).await;
+    }
     let mut search = Search {
         limit: options.limit,
         ..Search::default()
@@ -92,6 +127,28 @@ pub(super) async fn runs(options: &Options, global: &Global) -> Result<Exit, Cli
     let text = options.filter.as_deref().unwrap_or_default();
     let sql = search.sql().map_err(|error| wrong(WHERE, text, error))?;
     answer(&session, &sql, options.format).await?;
+    Ok(Exit::Ok)
+}
+
+/// Does something with one run.
+async fn one(action: &Action, options: &Options, lakehouse: Lakehouse) -> Result<Exit, CliError> {
+    let searches = [
+        (WHERE, options.filter.is_some()),
+        (ORDER_BY, options.order_by.is_some()),
+        ("--limit", options.limit.is_some()),
+    ];
+    if let Some((name, _)) = searches.iter().find(|(_, given)| *given) {
+        let message = format!("`{name}` goes with the list of runs, not with one run");
+        let help = "leave it out, or leave out `show`, `tag` or `note`";
+        let diagnostic = Diagnostic::error("usage", message).maybe_help(Some(help.to_owned()));
+        return Err(CliError::Wrong(Diagnostics::from(diagnostic)));
+    }
+    let (state, format) = (lakehouse.state_path(), options.format);
+    match action {
+        Action::Show { run } => show::show(&lakehouse, run, format).await?,
+        Action::Tag { run, change } => label::tag(&state, run, change, format).await?,
+        Action::Note { run, change } => label::note(&state, run, change).await?,
+    }
     Ok(Exit::Ok)
 }
 

@@ -16,6 +16,7 @@ use sluice_lake::sql::{
     function_calls, string_value, visit_calls_mut,
 };
 use sluice_learn::features::Feature;
+use sluice_learn::sql_type::SqlType;
 
 use super::Answer;
 use super::address::{ModelAddress, as_of_argument, moment};
@@ -311,8 +312,9 @@ impl Call<'_> {
             Some(found) if !feature.accepts(found) => Err(SqlError::new(
                 SqlErrorKind::Planning,
                 format!(
-                    "column `{}` is {found}, but `{}` needs {} there",
+                    "column `{}` is {}, but `{}` needs {} there",
                     feature.name,
+                    SqlType(found),
                     self.address,
                     feature.needs()
                 ),

@@ -16,6 +16,8 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use sluice_learn::sql_type::SqlType;
+
 use super::answer::no_classes;
 use super::{Answer, ModelSet, Predictor};
 
@@ -114,7 +116,7 @@ impl ScalarUDFImpl for Predict {
                 return plan_err!(
                     "column {} is {}, but the model {address} wants {}",
                     feature.name,
-                    field.data_type(),
+                    SqlType(field.data_type()),
                     feature.needs()
                 );
             }

@@ -243,7 +243,7 @@ pub(super) struct MarkedCommit {
 }
 
 impl MarkedCommit {
-    fn new(info: CommitInfo) -> Self {
+    pub(super) fn new(info: CommitInfo) -> Self {
         Self {
             info,
             write_id: uuid::Uuid::now_v7().simple().to_string(),

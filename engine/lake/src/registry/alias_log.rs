@@ -8,7 +8,7 @@ use crate::state::RunId;
 
 use super::{RegistryError, durable};
 
-/// A move of an alias from one version to another.
+/// A move of an alias from one version to another, or its removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasMove {
     /// Counts the moves of all aliases of the model, from 1.
@@ -18,8 +18,8 @@ pub struct AliasMove {
     pub name: String,
     /// The alias.
     pub alias: String,
-    /// The version that it names from now on.
-    pub version: i64,
+    /// The version that it names from now on; none when it was removed.
+    pub version: Option<i64>,
     /// The version that it named before.
     pub previous: Option<i64>,
     /// Milliseconds since 1970 UTC.
@@ -72,10 +72,14 @@ pub(super) fn remove_unfinished(model: &Path) -> Result<(), RegistryError> {
     Ok(())
 }
 
-/// The version that each alias names after these moves.
+/// The version that each alias names after these moves; those that were removed are not there.
 pub(super) fn current(moves: &[AliasMove]) -> BTreeMap<String, i64> {
-    moves
-        .iter()
-        .map(|found| (found.alias.clone(), found.version))
-        .collect()
+    let mut aliases = BTreeMap::new();
+    for found in moves {
+        match found.version {
+            Some(version) => aliases.insert(found.alias.clone(), version),
+            None => aliases.remove(&found.alias),
+        };
+    }
+    aliases
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::state::StateError;
+use crate::{state::StateError, tags::TagError};
 
 use super::uri::moment_text;
 
@@ -69,8 +69,8 @@ pub enum RegistryError {
 
     /// An alias that named no version yet at the moment that was asked for.
     #[error(
-        "the alias `{alias}` of `{name}` named no version at {}; its first move was at {}",
-        moment_text(*time_ms), moment_text(*first_ms)
+        "the alias `{alias}` of `{name}` named no version at {}; {}",
+        moment_text(*time_ms), never_or_removed(*first_ms, *removed_ms)
     )]
     NoVersionThen {
         /// The model.
@@ -81,6 +81,8 @@ pub enum RegistryError {
         time_ms: i64,
         /// When the alias was set first, in milliseconds since 1970 UTC.
         first_ms: i64,
+        /// When it had been removed by then, in milliseconds since 1970 UTC.
+        removed_ms: Option<i64>,
     },
 
     /// A moment that is still to come: what an alias will name then is not known.
@@ -148,6 +150,26 @@ pub enum RegistryError {
         advice: &'static str,
     },
 
+    /// An alias that a table's query names and that was to go.
+    #[error(
+        "the alias `{alias}` of `{name}` cannot be removed: {} models:/{name}@{alias}; let the query name a version (models:/{name}/{version}) or another alias and run it first",
+        who_applies(tables)
+    )]
+    AliasInUse {
+        /// The model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The version that it names.
+        version: i64,
+        /// The tables whose present rows were made by that name.
+        tables: Vec<String>,
+    },
+
+    /// A tag that cannot be set or removed.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+
     /// A file of the model that the trainer did not write.
     #[error("cannot register `{name}`: the file {} is missing", path.display())]
     MissingFile {
@@ -212,6 +234,8 @@ impl RegistryError {
                 | Self::Future { .. }
                 | Self::Retired { .. }
                 | Self::InUse { .. }
+                | Self::AliasInUse { .. }
+                | Self::Tag(_)
         )
     }
 
@@ -260,6 +284,22 @@ fn versions_text(known: &[i64]) -> String {
             format!("; its versions are {more}{}", tail.join(", "))
         }
     }
+}
+
+fn never_or_removed(first_ms: i64, removed_ms: Option<i64>) -> String {
+    match removed_ms {
+        Some(removed_ms) => format!("it was removed at {}", moment_text(removed_ms)),
+        None => format!("its first move was at {}", moment_text(first_ms)),
+    }
+}
+
+fn who_applies(tables: &[String]) -> String {
+    let verb = if tables.len() == 1 {
+        "applies"
+    } else {
+        "apply"
+    };
+    format!("{} {verb}", tables.join(" and "))
 }
 
 fn or_none(version: Option<i64>) -> String {

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! _models/<name>/<version>/   MLmodel, model.json, features.json, metrics.json, metadata.json
-//! _models/<name>/aliases/     a file for each move of an alias
+//!                             and, where there are any, retired.json, labels.json, decisions/
+//! _models/<name>/labels.json  the model's description and tags
+//! _models/<name>/aliases/     a file for each move or removal of an alias
 //! _models/<name>/deleted/     a file for each version that was deleted
 //! _models/.staging/           versions that are being written
 //! ```
@@ -24,6 +26,8 @@ pub(super) const METRICS_FILE: &str = "metrics.json";
 pub(super) const MLMODEL_FILE: &str = "MLmodel";
 /// Stands in a version's folder once the version is retired.
 pub(super) const RETIRED_FILE: &str = "retired.json";
+/// Stands in the folder of a model or a version that has a description or tags.
+pub(super) const LABELS_FILE: &str = "labels.json";
 pub(super) const STAGING_FOLDER: &str = ".staging";
 
 /// What a version's folder says about the version.
@@ -34,6 +38,8 @@ pub(super) struct Metadata {
     pub(super) project: String,
     pub(super) asset: String,
     pub(super) key: String,
+    #[serde(default)]
+    pub(super) spec: String,
     pub(super) creation_time_ms: i64,
     pub(super) inputs: Vec<TableVersion>,
 }
@@ -138,6 +144,14 @@ impl Staging {
         self.published = true;
         Ok(number)
     }
+
+    /// Gives the folder a name outside of the registry; `false` when it is taken.
+    pub(super) fn publish_as(mut self, folder: &Path) -> Result<bool, RegistryError> {
+        let parent = folder.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(durable::failed("create", parent))?;
+        self.published = durable::publish_folder(&self.path, folder)?;
+        Ok(self.published)
+    }
 }
 
 impl Drop for Staging {
@@ -152,7 +166,13 @@ impl Drop for Staging {
 pub(super) fn copy_model(from: &Path, to: &Path) -> Result<(), RegistryError> {
     for path in durable::read_folder(from)? {
         let name = path.file_name().unwrap_or_default();
-        let own = [MLMODEL_FILE, METADATA_FILE, METRICS_FILE, RETIRED_FILE];
+        let own = [
+            MLMODEL_FILE,
+            METADATA_FILE,
+            METRICS_FILE,
+            RETIRED_FILE,
+            LABELS_FILE,
+        ];
         if !path.is_file() || own.iter().any(|file| name == *file) {
             continue;
         }

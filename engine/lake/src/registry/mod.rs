@@ -7,23 +7,33 @@
 //! between the two or after a lost store.
 
 mod alias_log;
+mod decision;
 mod durable;
 mod error;
 mod folder;
+mod labels;
 mod mlmodel;
 mod reconcile;
 mod retire;
 mod signature;
+mod trained;
+mod unalias;
+mod unregistered;
 mod uri;
 mod write;
 
 pub use alias_log::AliasMove;
+pub use decision::AliasDecision;
 pub use error::RegistryError;
 pub use folder::Staging;
+pub use labels::{LabelChange, Labels};
 pub use mlmodel::ModelFormat;
 pub use reconcile::Reconciled;
 pub use retire::Retirement;
 pub use signature::{ColumnType, Signature, SignatureColumn};
+pub use trained::TrainedAs;
+pub use unalias::RemoveAlias;
+pub use unregistered::{KeptModel, MODEL_FOLDER};
 pub use uri::{ModelUri, VersionSpec, check_name, moment_text};
 pub use write::{AliasChange, MoveAlias, NewVersion};
 
@@ -47,6 +57,9 @@ pub struct TableVersion {
     pub name: String,
     /// Its Delta version.
     pub version: i64,
+    /// What identifies the rows that the learner saw of it, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// A version of a model.
@@ -64,6 +77,8 @@ pub struct ModelVersion {
     pub asset: String,
     /// The training's key: the same key was trained the same way on the same data.
     pub key: String,
+    /// What was trained, without its data: the same spec and the same rows give the same model.
+    pub spec: String,
     /// Milliseconds since 1970 UTC.
     pub creation_time_ms: i64,
     /// The tables that it saw.
@@ -167,28 +182,6 @@ impl Registry {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// The versions of all models that were trained with this key: by model, then lowest
-    /// first. After a crash there may be one that nothing in the state store tells of.
-    pub async fn versions_for_key(&self, key: &str) -> Result<Vec<ModelVersion>, RegistryError> {
-        let key = key.to_owned();
-        self.blocking(move |root| {
-            let mut versions = Vec::new();
-            for name in folder::model_names(root)? {
-                for number in folder::version_numbers(&root.join(&name))? {
-                    match version_at(root, &name, number) {
-                        Ok(version) if version.key == key => versions.push(version),
-                        Ok(_) => {}
-                        // Some other version; it is told of when it is asked for.
-                        Err(error) if error.is_damage() => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-            Ok(versions)
-        })
-        .await
     }
 
     /// All models, by name.
@@ -299,12 +292,14 @@ fn named_then(model: &Path, name: &str, alias: String, time_ms: i64) -> Result<i
         return named_by(model, &name, alias);
     };
     let then = moves.rfind(|found| found.timestamp_ms <= time_ms);
-    then.map(|found| found.version)
+    let removed_ms = then.map(|found| found.timestamp_ms);
+    then.and_then(|found| found.version)
         .ok_or(RegistryError::NoVersionThen {
             name,
             alias,
             time_ms,
             first_ms,
+            removed_ms,
         })
 }
 
@@ -326,6 +321,7 @@ fn version_at(root: &Path, name: &str, version: i64) -> Result<ModelVersion, Reg
         project: metadata.project,
         asset: metadata.asset,
         key: metadata.key,
+        spec: metadata.spec,
         creation_time_ms: metadata.creation_time_ms,
         inputs: metadata.inputs,
         metrics: metrics

@@ -10,12 +10,12 @@ use std::{
 
 use crate::state::{
     RunId, RunStatus, State, WriteTx,
-    registered::{MoveRow, VersionRow},
+    registered::{LabelsRow, MoveRow, VersionRow},
 };
 
 use super::{
     AliasMove, ModelVersion, Registry, RegistryError, alias_log, durable, folder,
-    folder::STAGING_FOLDER, version_at,
+    folder::STAGING_FOLDER, labels, version_at,
 };
 
 /// A staging folder of a run that the store does not know is left alone for so
@@ -82,6 +82,9 @@ impl Registry {
                 .put_move(tx.connection(), &move_row(alias_move))
                 .await?;
         }
+        for labels in &news.labels {
+            state.put_labels(tx.connection(), labels).await?;
+        }
         Ok(Reconciled {
             versions: news.versions.len(),
             moves: news.moves.len(),
@@ -115,6 +118,8 @@ impl Registry {
 struct News {
     versions: Vec<ModelVersion>,
     moves: Vec<AliasMove>,
+    /// All that there are: they are few, and a change leaves no number to tell it by.
+    labels: Vec<LabelsRow>,
     damaged: Vec<PathBuf>,
 }
 
@@ -128,11 +133,14 @@ fn news(root: &Path, name: &str, versions: &[i64], moves: &[i64]) -> Result<News
     let mut news = News {
         versions: Vec::new(),
         moves: alias_log::read_moves(&model)?,
+        labels: Vec::new(),
         damaged: Vec::new(),
     };
+    news.labels.extend(labels::row(&model, name, None)?);
     news.moves
         .retain(|alias_move| !moves.contains(&alias_move.number));
     for number in folder::version_numbers(&model)? {
+        news.labels.extend(labels::row(&model, name, Some(number))?);
         if versions.contains(&number) {
             continue;
         }

@@ -115,7 +115,7 @@ impl Registry {
     }
 
     /// Checks that there is a model of this name.
-    async fn known(&self, name: &str) -> Result<(), RegistryError> {
+    pub(super) async fn known(&self, name: &str) -> Result<(), RegistryError> {
         check_name("model", name)?;
         let name = name.to_owned();
         self.blocking(move |root| {

@@ -26,6 +26,8 @@ pub struct NewVersion {
     pub asset: String,
     /// The training's key: hash of what is trained, on which data, from which seed.
     pub key: String,
+    /// What is trained, without its data.
+    pub spec: String,
     /// How the model is stored.
     pub format: ModelFormat,
     /// What goes in and what comes out.
@@ -151,7 +153,7 @@ impl Registry {
 }
 
 /// Adds what the registry writes to what the trainer left, and syncs all of it.
-fn complete(staging: &Staging, new: &NewVersion) -> Result<(), RegistryError> {
+pub(super) fn complete(staging: &Staging, new: &NewVersion) -> Result<(), RegistryError> {
     let folder = staging.path();
     for file in new.format.required_files() {
         let path = folder.join(file);
@@ -182,6 +184,7 @@ fn complete(staging: &Staging, new: &NewVersion) -> Result<(), RegistryError> {
         project: new.project.clone(),
         asset: new.asset.clone(),
         key: new.key.clone(),
+        spec: new.spec.clone(),
         creation_time_ms,
         inputs: new.inputs.clone(),
     };
@@ -196,7 +199,7 @@ fn complete(staging: &Staging, new: &NewVersion) -> Result<(), RegistryError> {
 fn highest_known(model: &Path) -> Result<i64, RegistryError> {
     let folders = folder::version_numbers(model)?;
     let moves = alias_log::read_moves(model)?;
-    let named = moves.iter().map(|alias_move| alias_move.version);
+    let named = moves.iter().filter_map(|alias_move| alias_move.version);
     let deleted = retire::deleted_numbers(model)?;
     let numbers = folders.into_iter().chain(named).chain(deleted);
     Ok(numbers.max().unwrap_or(0))
@@ -237,7 +240,7 @@ fn append_move(
         number: known_moves.max(last) + 1,
         name: request.name,
         alias: request.alias,
-        version: request.version,
+        version: Some(request.version),
         previous,
         timestamp_ms: now_ms(),
         run_id: request.run_id,

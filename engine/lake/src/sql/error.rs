@@ -1,9 +1,9 @@
 //! What is wrong with a piece of SQL, and where.
 
+use std::error::Error;
 use std::ops::Range;
 
 use datafusion::common::Span as PlannerSpan;
-use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 /// A place in a SQL text.
@@ -105,9 +105,9 @@ pub struct SqlError {
     pub span: Option<SqlSpan>,
     /// What to do about it, such as the nearest valid name.
     pub help: Option<String>,
-    /// The planner's own error, where there is one.
+    /// The error of the planner, or of the registry, where there is one.
     #[source]
-    pub source: Option<Box<DataFusionError>>,
+    pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl SqlError {
@@ -136,9 +136,9 @@ impl SqlError {
         self
     }
 
-    /// The same error with the planner's error as its source.
+    /// The same error with another as its source.
     #[must_use]
-    pub fn caused_by(mut self, source: DataFusionError) -> Self {
+    pub fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
     }

@@ -41,7 +41,8 @@ pub fn plain_words(message: &str) -> String {
     if let Some((_, reason)) = text.split_once("user-defined coercion failed with: ") {
         text = reason.to_owned();
     }
-    let text = lower_first(plain_literals(text.trim()).trim_end_matches('.'));
+    let text = plain_types(&plain_literals(text.trim()));
+    let text = lower_first(text.trim_end_matches('.'));
     if unsupported && !text.contains("not ") && !text.starts_with("unsupported") {
         return format!("not supported: {text}");
     }
@@ -70,6 +71,38 @@ fn plain_literals(text: &str) -> String {
                 rest = chars.as_str();
             }
         }
+    }
+    plain
+}
+
+/// The engine's names of types as SQL has them: `Float64` as `DOUBLE`.
+fn plain_types(text: &str) -> String {
+    const NAMES: [(&str, &str); 9] = [
+        ("Utf8", "VARCHAR"),
+        ("Utf8View", "VARCHAR"),
+        ("LargeUtf8", "VARCHAR"),
+        ("Float64", "DOUBLE"),
+        ("Float32", "REAL"),
+        ("Int64", "BIGINT"),
+        ("Int32", "INTEGER"),
+        ("Int16", "SMALLINT"),
+        ("Date32", "DATE"),
+    ];
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length);
+        // A name that is quoted is the user's.
+        let quoted = plain.ends_with(['`', '\'', '"', '.']);
+        match NAMES.iter().find(|(name, _)| *name == word && !quoted) {
+            Some((_, name)) => plain.push_str(name),
+            None => plain.push_str(word),
+        }
+        let mut chars = after.chars();
+        plain.extend(chars.next());
+        rest = chars.as_str();
     }
     plain
 }
@@ -124,6 +157,10 @@ mod tests {
             (
                 "HAVING clause references: t.id > Int64(1) AND t.b = Utf8(\"x\")",
                 "HAVING clause references: t.id > 1 AND t.b = 'x'",
+            ),
+            (
+                "Cannot cast List(Int64) 'Utf8' and t.Utf8 to Utf8View, Float64",
+                "cannot cast List(BIGINT) 'Utf8' and t.Utf8 to VARCHAR, DOUBLE",
             ),
         ] {
             assert_eq!(plain_words(message), expected);

@@ -17,6 +17,13 @@ pub struct FileRecord {
     pub bytes: u64,
 }
 
+/// The key of [`CommitRecord::outcome`] that a commit has which changed only what is said about
+/// the table: the version whose rows it left as they are.
+pub const DESCRIBES_KEY: &str = "describes";
+
+/// The key of an asset's outcome with the latest version that is known to have its rows.
+pub const LATEST_KEY: &str = "latest";
+
 /// A model that made rows of a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedModel {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::migrate::MigrateError;
 
-use crate::error::LakeError;
+use crate::{error::LakeError, tags::TagError};
 
 use super::RunId;
 
@@ -88,6 +88,32 @@ pub enum StateError {
         run: RunId,
     },
 
+    /// No run whose identifier begins so.
+    #[error("there is no run `{text}` in the state store {}: {reason}", path.display())]
+    NoSuchRun {
+        /// The database file.
+        path: PathBuf,
+        /// What was written.
+        text: String,
+        /// What would be right.
+        reason: &'static str,
+    },
+
+    /// Several runs whose identifiers begin so.
+    #[error("`{text}` begins the identifiers of {count} runs: {}; write more of it", listed(some, *count))]
+    SeveralRuns {
+        /// What was written.
+        text: String,
+        /// How many they are.
+        count: usize,
+        /// The first of them.
+        some: Vec<String>,
+    },
+
+    /// A tag that cannot be set or removed.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+
     /// A stage that its run did not start.
     #[error("the run {run} has started no stage `{asset}`")]
     UnknownStage {
@@ -144,6 +170,19 @@ impl StateError {
             _ => false,
         }
     }
+
+    /// Whether what was asked for is wrong, rather than the store or its surroundings.
+    pub fn is_wrong_request(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSuchRun { .. } | Self::SeveralRuns { .. } | Self::Tag(_)
+        )
+    }
+}
+
+fn listed(some: &[String], count: usize) -> String {
+    let more = if some.len() < count { ", ..." } else { "" };
+    format!("{}{more}", some.join(", "))
 }
 
 /// Whether another process held the database for longer than the time-out.

@@ -13,12 +13,17 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
         "table versions",
         include_str!("../../migrations/0002_table_versions.sql"),
+    ),
+    (
+        3,
+        "tracking",
+        include_str!("../../migrations/0003_tracking.sql"),
     ),
     (
         4,

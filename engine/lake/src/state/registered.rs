@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sqlx::SqliteConnection;
 
-use super::{State, StateError};
+use super::{State, StateError, now_ms};
 
 /// A version's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,11 +28,20 @@ pub(crate) struct MoveRow {
     pub(crate) name: String,
     pub(crate) number: i64,
     pub(crate) alias: String,
-    pub(crate) version: i64,
+    pub(crate) version: Option<i64>,
     pub(crate) previous: Option<i64>,
     pub(crate) timestamp_ms: i64,
     pub(crate) run_id: String,
     pub(crate) reason: String,
+}
+
+/// What people say about a model, or about one of its versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LabelsRow {
+    pub(crate) name: String,
+    pub(crate) version: Option<i64>,
+    pub(crate) description: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 impl State {
@@ -172,7 +181,8 @@ impl State {
         row: &MoveRow,
     ) -> Result<(), StateError> {
         let action = "record the move of an alias";
-        self.put_model(connection, &row.name, row.version, row.timestamp_ms)
+        let version = row.version.unwrap_or(0);
+        self.put_model(connection, &row.name, version, row.timestamp_ms)
             .await?;
         sqlx::query(
             "INSERT INTO alias_history (name, move, alias, version, previous, timestamp, run_id, \
@@ -189,17 +199,71 @@ impl State {
         .execute(&mut *connection)
         .await
         .map_err(self.failed(action))?;
+        for sql in [
+            "DELETE FROM aliases WHERE name = $1 AND alias = $2",
+            "INSERT INTO aliases (name, alias, version) SELECT name, alias, version FROM \
+             (SELECT name, alias, version FROM alias_history \
+             WHERE name = $1 AND alias = $2 ORDER BY move DESC LIMIT 1) AS latest \
+             WHERE version IS NOT NULL",
+        ] {
+            sqlx::query(sql)
+                .bind(&row.name)
+                .bind(&row.alias)
+                .execute(&mut *connection)
+                .await
+                .map_err(self.failed(action))?;
+        }
+        Ok(())
+    }
+
+    /// Records what people say about a model or one of its versions, in place of what was
+    /// said before.
+    pub(crate) async fn put_labels(
+        &self,
+        connection: &mut SqliteConnection,
+        row: &LabelsRow,
+    ) -> Result<(), StateError> {
+        let action = "record the tags of a model";
+        let (describe, forget, tag) = match row.version {
+            None => (
+                "UPDATE registered_models SET description = $1 WHERE name = $2",
+                "DELETE FROM model_tags WHERE name = $1",
+                "INSERT INTO model_tags (name, key, value) VALUES ($1, $2, $3)",
+            ),
+            Some(_) => (
+                "UPDATE model_versions SET description = $1 WHERE name = $2 AND version = $3",
+                "DELETE FROM model_version_tags WHERE name = $1 AND version = $2",
+                "INSERT INTO model_version_tags (name, key, value, version) \
+                 VALUES ($1, $2, $3, $4)",
+            ),
+        };
+        // All versions of a model may be deleted, and its row lost with the store.
         sqlx::query(
-            "INSERT INTO aliases (name, alias, version) \
-             SELECT name, alias, version FROM alias_history \
-             WHERE name = $1 AND alias = $2 ORDER BY move DESC LIMIT 1 \
-             ON CONFLICT (name, alias) DO UPDATE SET version = excluded.version",
+            "INSERT INTO registered_models (name, creation_time, last_updated_time, last_version) \
+             VALUES ($1, $2, $2, 0) ON CONFLICT DO NOTHING",
         )
         .bind(&row.name)
-        .bind(&row.alias)
-        .execute(connection)
+        .bind(now_ms())
+        .execute(&mut *connection)
         .await
         .map_err(self.failed(action))?;
+        let mut all = vec![
+            sqlx::query(describe).bind(&row.description).bind(&row.name),
+            sqlx::query(forget).bind(&row.name),
+        ];
+        for (key, value) in &row.tags {
+            all.push(sqlx::query(tag).bind(&row.name).bind(key).bind(value));
+        }
+        for query in all {
+            let query = match row.version {
+                None => query,
+                Some(version) => query.bind(version),
+            };
+            query
+                .execute(&mut *connection)
+                .await
+                .map_err(self.failed(action))?;
+        }
         Ok(())
     }
 }

@@ -24,6 +24,20 @@ impl State {
         .map_err(self.failed("look for the tables that a model made"))
     }
 
+    /// The tables whose present rows were made by an address such as
+    /// `models:/wine_quality@production`, by name.
+    pub async fn tables_applying(&self, address: &str) -> Result<Vec<String>, StateError> {
+        sqlx::query_scalar(
+            "SELECT DISTINCT used.table_name FROM table_models AS used \
+             WHERE address = $1 AND version = (SELECT MAX(version) FROM table_versions AS made \
+              WHERE made.table_name = used.table_name) ORDER BY used.table_name",
+        )
+        .bind(address)
+        .fetch_all(self.pool())
+        .await
+        .map_err(self.failed("look for the tables that apply a model"))
+    }
+
     /// Records what a commit made.
     pub(super) async fn write_table_version(
         &self,

@@ -34,6 +34,9 @@ pub struct DatasetUse {
     pub version: i64,
     /// What it was read for, such as `training`.
     pub context: String,
+    /// What identifies the rows that were read, where it is known: two data sets of one digest
+    /// hold the same rows.
+    pub digest: Option<String>,
 }
 
 /// A file that a run left in the lakehouse.
@@ -179,13 +182,15 @@ impl State {
         let mut tx = self.begin(action).await?;
         for dataset in datasets {
             sqlx::query(
-                "INSERT INTO datasets (run_id, name, version, context) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO datasets (run_id, name, version, context, digest) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (run_id, name, version, context) \
+                 DO UPDATE SET digest = excluded.digest",
             )
             .bind(run.as_str())
             .bind(&dataset.name)
             .bind(dataset.version)
             .bind(&dataset.context)
+            .bind(&dataset.digest)
             .execute(tx.connection())
             .await
             .map_err(self.failed_of_run(action, run))?;
@@ -219,25 +224,6 @@ impl State {
             .map_err(self.failed_of_run(action, run))?;
         }
         self.commit(tx, action).await
-    }
-
-    /// The latest run that ended well and has a tag of this value.
-    pub async fn finished_run_with_tag(
-        &self,
-        key: &str,
-        value: &str,
-    ) -> Result<Option<RunId>, StateError> {
-        let run: Option<String> = sqlx::query_scalar(
-            "SELECT tags.run_id FROM tags JOIN runs ON runs.run_id = tags.run_id \
-             WHERE key = $1 AND value = $2 AND status = 'FINISHED' \
-             ORDER BY tags.run_id DESC LIMIT 1",
-        )
-        .bind(key)
-        .bind(value)
-        .fetch_optional(self.pool())
-        .await
-        .map_err(self.failed("look for a run by its tag"))?;
-        Ok(run.map(RunId::from))
     }
 
     /// Records runs that have ended, with all they logged, as one transaction:

@@ -7,7 +7,9 @@
 
 use sqlx::SqliteConnection;
 
-use super::{AssetKey, CommitRecord, State, StateError, now_ms, runs::stored_word};
+use super::{
+    AssetKey, CommitRecord, DESCRIBES_KEY, LATEST_KEY, State, StateError, now_ms, runs::stored_word,
+};
 
 stored_word! {
     /// How a transaction stands.
@@ -169,10 +171,19 @@ impl State {
             .await
             .map_err(self.failed("confirm a transaction"))?;
         self.apply_files(connection, record, table_version).await?;
-        self.write_table_version(connection, record, table_version, time_ms)
-            .await?;
         let mut outcome = record.outcome.clone();
-        outcome.insert("version".to_owned(), table_version.into());
+        match outcome.remove(DESCRIBES_KEY) {
+            // What was made is an earlier version; this one has the same rows.
+            Some(made) => {
+                outcome.insert("version".to_owned(), made);
+                outcome.insert(LATEST_KEY.to_owned(), table_version.into());
+            }
+            None => {
+                self.write_table_version(connection, record, table_version, time_ms)
+                    .await?;
+                outcome.insert("version".to_owned(), table_version.into());
+            }
+        }
         let key = AssetKey {
             key: record.key.clone(),
             semantics: record.semantics,

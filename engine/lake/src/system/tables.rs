@@ -104,7 +104,7 @@ pub(super) static TABLES: &[Table] = &[
         columns: &[
             text("name"),
             text("alias"),
-            int("version"),
+            maybe(int("version")),
             maybe(int("previous")),
             time("timestamp"),
             text("run_id"),
@@ -133,6 +133,7 @@ pub(super) static TABLES: &[Table] = &[
             text("name"),
             int("version"),
             text("context"),
+            maybe(text("digest")),
         ],
         key: &["run_id", "name", "version", "context"],
     },
@@ -183,6 +184,18 @@ pub(super) static TABLES: &[Table] = &[
         key: &["run_id", "key", "step", "timestamp"],
     },
     Table {
+        name: "model_tags",
+        stored: "model_tags",
+        columns: &[text("name"), text("key"), text("value")],
+        key: &["name", "key"],
+    },
+    Table {
+        name: "model_version_tags",
+        stored: "model_version_tags",
+        columns: &[text("name"), int("version"), text("key"), text("value")],
+        key: &["name", "version", "key"],
+    },
+    Table {
         name: "model_versions",
         stored: "model_versions",
         columns: &[
@@ -196,6 +209,7 @@ pub(super) static TABLES: &[Table] = &[
             text("asset"),
             text("key"),
             text("metrics"),
+            maybe(text("description")),
         ],
         key: &["name", "version"],
     },
@@ -207,6 +221,7 @@ pub(super) static TABLES: &[Table] = &[
             time("creation_time"),
             time("last_updated_time"),
             int("last_version"),
+            maybe(text("description")),
         ],
         key: &["name"],
     },

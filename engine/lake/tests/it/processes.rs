@@ -8,7 +8,7 @@ use std::{
 
 use sluice_lake::{
     Lakehouse,
-    registry::{ModelUri, Registry},
+    registry::{LabelChange, ModelUri, Registry, TrainedAs},
     state::{Metric, RunId, RunKind, RunStatus, State},
 };
 use tempfile::TempDir;
@@ -105,11 +105,7 @@ async fn check(folder: &Path, workers: i64) {
     let numbers: Vec<i64> = moves.iter().map(|alias_move| alias_move.number).collect();
     assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
     for pair in moves.windows(2) {
-        assert_eq!(
-            pair[1].previous,
-            Some(pair[0].version),
-            "moves follow each other"
-        );
+        assert_eq!(pair[1].previous, pair[0].version, "moves follow each other");
     }
     // The store knows all of it already.
     let told = registry.reconcile().await.unwrap();
@@ -250,10 +246,12 @@ fn futures_can_be_spawned() {
     fn of_registry<'a>(registry: &'a Registry, uri: &'a ModelUri, run: &'a RunId) {
         sendable(registry.resolve(uri));
         sendable(registry.champion("m", "a"));
-        sendable(registry.versions_for_key("k"));
+        sendable(registry.versions_trained(TrainedAs::Key("k".to_owned())));
         sendable(registry.list());
         sendable(registry.versions("m"));
         sendable(registry.alias_history("m"));
+        sendable(registry.labels("m", None));
+        sendable(registry.label("m", None, LabelChange::default()));
         sendable(registry.stage("m", run));
         sendable(registry.reconcile());
         sendable(train(registry, "m", "k"));

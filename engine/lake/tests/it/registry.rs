@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use sluice_lake::{
     registry::{
         AliasChange, ColumnType, ModelFormat, ModelUri, ModelVersion, MoveAlias, NewVersion,
-        Registry, RegistryError, Signature, SignatureColumn, Staging, TableVersion,
+        Registry, RegistryError, Signature, SignatureColumn, Staging, TableVersion, TrainedAs,
     },
     state::{RunId, RunKind, RunStatus, State, now_ms},
 };
@@ -28,6 +28,7 @@ pub(crate) fn new_version(key: &str) -> NewVersion {
         project: PROJECT.to_owned(),
         asset: "wine_search".to_owned(),
         key: key.to_owned(),
+        spec: "forest".to_owned(),
         format: ModelFormat::XgboostJson,
         signature: Signature {
             inputs: vec![
@@ -44,6 +45,7 @@ pub(crate) fn new_version(key: &str) -> NewVersion {
         inputs: vec![TableVersion {
             name: "gold.wine".to_owned(),
             version: 3,
+            digest: Some(format!("rows of {key}")),
         }],
     }
 }
@@ -221,7 +223,10 @@ async fn aliases_move_with_a_history() {
         .iter()
         .map(|m| (m.number, m.version, m.previous, m.reason.as_str()))
         .collect();
-    assert_eq!(seen, [(1, 1, None, "to 1"), (2, 2, Some(1), "to 2")]);
+    assert_eq!(
+        seen,
+        [(1, Some(1), None, "to 1"), (2, Some(2), Some(1), "to 2")]
+    );
     let files = entries(&folder.path().join("_models/wine_quality/aliases"));
     assert_eq!(
         files,
@@ -341,9 +346,19 @@ async fn a_version_that_was_made_before_the_crash_is_found_by_its_key() {
     let first = train(&registry, "wine_quality", "k1").await;
     train(&registry, "wine_quality", "k2").await;
     let other = train(&registry, "grape_quality", "k1").await;
-    let find = async |key: &str| registry.versions_for_key(key).await.unwrap();
-    assert_eq!(find("k1").await, [other, first]);
-    assert_eq!(find("k9").await, []);
+    let find = async |wanted| registry.versions_trained(wanted).await.unwrap();
+    let key = |key: &str| TrainedAs::Key(key.to_owned());
+    assert_eq!(find(key("k1")).await, [other.clone(), first.clone()]);
+    assert_eq!(find(key("k9")).await, []);
+    // So is one that saw the same rows.
+    let rows = |spec: &str, digest: &str| TrainedAs::Rows {
+        spec: spec.to_owned(),
+        digest: digest.to_owned(),
+    };
+    assert_eq!(find(rows("forest", "rows of k1")).await, [other, first]);
+    assert_eq!(find(rows("boosting", "rows of k1")).await, []);
+    assert_eq!(find(rows("forest", "rows of k9")).await, []);
+    assert_eq!(find(TrainedAs::Spec("forest".to_owned())).await.len(), 3);
 }
 
 #[tokio::test]
@@ -436,7 +451,7 @@ async fn a_damaged_version_is_named_and_stops_nothing_else() {
     assert_eq!(entries(&model.join("aliases")), [] as [&str; 0]);
     let next = train(&registry, "wine_quality", "k3").await;
     assert_eq!(next.version, 3, "the number 2 is taken");
-    let found = registry.versions_for_key("k3");
+    let found = registry.versions_trained(TrainedAs::Key("k3".to_owned()));
     assert_eq!(found.await.unwrap(), [next]);
 }
 

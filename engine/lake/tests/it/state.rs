@@ -435,6 +435,7 @@ async fn datasets_artifacts_and_expectations_may_be_recorded_again() {
         name: "gold.wine".to_owned(),
         version: 3,
         context: "training".to_owned(),
+        digest: Some("0f".to_owned()),
     };
     let artifact = Artifact {
         path: "leaderboard.csv".to_owned(),

@@ -8,7 +8,7 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
 };
 use sluice_lake::{
-    registry::Registry,
+    registry::{LabelChange, Registry},
     state::{
         AppliedModel, Artifact, DatasetUse, ExpectationResult, Metric, NewStage, RunId, RunKind,
         StageEnd, StageStatus, State,
@@ -74,6 +74,7 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         name: "gold.wine".to_owned(),
         version: 3,
         context: "training".to_owned(),
+        digest: Some("0f".to_owned()),
     };
     state.log_datasets(&run, &[dataset]).await.unwrap();
     let artifact = Artifact {
@@ -115,6 +116,16 @@ async fn fill(folder: &Path, state: &State) -> RunId {
     let registry = Registry::new(folder.join("_models"), Some(state.clone()));
     train(&registry, "wine_quality", "k1").await;
     move_alias(&registry, "wine_quality", 1).await.unwrap();
+    for version in [None, Some(1)] {
+        let change = LabelChange {
+            set: vec![("team".to_owned(), "wine".to_owned())],
+            ..LabelChange::default()
+        };
+        registry
+            .label("wine_quality", version, change)
+            .await
+            .unwrap();
+    }
     run
 }
 
@@ -127,7 +138,7 @@ async fn every_table_has_the_same_columns_with_and_without_a_store() {
     let full = session(Some(state.clone()));
     let schema = SystemSchema::new(Some(state)).unwrap();
     let names = schema.table_names();
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
     for name in names {
         let sql = format!("SELECT * FROM system.{name}");
         let some = full.sql(&sql).await.unwrap();

@@ -14,6 +14,7 @@ use super::{Dataset, DatasetSpec, FoldSpec, Split, Splits, Straddling};
 use crate::error::LearnError;
 use crate::features::{FeaturePlan, category_texts, numbers};
 use crate::nearest::nearest;
+use crate::sql_type::SqlType;
 
 /// Takes a table's batches in any order and builds its splits.
 #[derive(Debug)]
@@ -399,6 +400,6 @@ fn checked_column<'b>(
     if *column.data_type() == selected.data_type {
         Ok(column)
     } else {
-        Err(changed(format!("type {}", column.data_type())))
+        Err(changed(format!("type {}", SqlType(column.data_type()))))
     }
 }

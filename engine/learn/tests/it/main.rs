@@ -14,6 +14,7 @@ mod deep_fixtures;
 mod deep_gradients;
 mod deep_tokenizer;
 mod deep_trainer;
+mod digest;
 mod estimators;
 mod folds;
 mod metrics;

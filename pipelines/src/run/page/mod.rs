@@ -33,8 +33,8 @@ pub(crate) use trials::Search;
 use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
 use super::evidence::Evidence;
-use super::model::seed;
 use super::promote::{Decision, Scored};
+use super::rows::{seed, table_version};
 use super::track;
 use crate::events::EventKind;
 use crate::plan::{Asset, Fit, ModelAsset};
@@ -80,7 +80,6 @@ impl About {
             (Fit::Sweep(spec), None) => (spec.estimator(), &spec.space().fixed),
         };
         let plan = splits.train.plan();
-        let dataset = track::dataset(run, model);
         Self {
             asset: asset.name.clone(),
             comment: asset.comment.clone(),
@@ -94,7 +93,7 @@ impl About {
             classes: plan.label.classes.iter().map(ToString::to_string).collect(),
             features: plan.features.len(),
             weight: model.data.weight.clone(),
-            table: (dataset.name, dataset.version),
+            table: (model.from.to_string(), table_version(run, model)),
             seed: seed(model),
             straddling: splits.straddling,
         }

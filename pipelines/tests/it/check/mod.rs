@@ -10,28 +10,9 @@ use sluice_pipelines::check::{World, also_wrong, check};
 use sluice_pipelines::project::Project;
 use sluice_pipelines::spec::{Overrides, load};
 
+use crate::written::{pipelines, snapshot_settings};
+
 const FOLDER: &str = "tests/it/check/cases";
-
-fn cases() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(FOLDER)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
-        .collect();
-    files.sort();
-    files
-}
-
-fn settings() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("cases");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings
-}
 
 /// All that is wrong with a pipeline, over an empty lakehouse, which stays empty.
 async fn wrong(file: PathBuf) -> String {
@@ -61,9 +42,8 @@ async fn wrong(file: PathBuf) -> String {
 
 #[tokio::test]
 async fn says_what_is_wrong_and_where() {
-    let settings = settings();
-    for file in cases() {
-        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+    let settings = snapshot_settings("cases");
+    for (name, file) in pipelines(FOLDER) {
         let said = wrong(file).await;
         settings.bind(|| insta::assert_snapshot!(name, said));
     }

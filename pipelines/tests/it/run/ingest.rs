@@ -46,9 +46,9 @@ async fn only_new_and_changed_files_are_read_and_replaced_in_one_commit() {
     +-------------+------------+-------+------+---------+
     | table_name  | path       | bytes | rows | version |
     +-------------+------------+-------+------+---------+
-    | bronze.wine | data/a.csv | 16    |      | 0       |
-    | bronze.wine | data/b.csv | 17    |      | 1       |
-    | bronze.wine | data/c.csv | 12    |      | 1       |
+    | bronze.wine | data/a.csv | 16    | 2    | 0       |
+    | bronze.wine | data/b.csv | 17    | 2    | 1       |
+    | bronze.wine | data/c.csv | 12    | 1    | 1       |
     +-------------+------------+-------+------+---------+
     "
     );
@@ -294,4 +294,103 @@ async fn headers_become_names_and_are_kept() {
     let table = sandbox.lakehouse().load(&name, None).await.unwrap();
     let field = table.schema.field_with_name("fixed_acidity").unwrap();
     assert_eq!(field.metadata()["sluice.original_name"], "Fixed Acidity");
+}
+
+/// The versions of both tables are told, and are told again without the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_records_have_versions_too() {
+    let sandbox = Sandbox::new(FILES);
+    sandbox.write("data/a.csv", "id,name\n1,x\n2\n");
+    sandbox.write("data/b.csv", "id,name\n3\n");
+    sandbox.run_well().await;
+    sandbox.write("data/c.csv", "id,name\n4\n5,y\n6\n");
+    sandbox.run_well().await;
+    let versions = "SELECT table_name, version, t.rows, r.kind, length(key) AS key \
+        FROM system.table_versions AS t LEFT JOIN system.runs AS r USING (run_id) \
+        ORDER BY table_name, version";
+    insta::assert_snapshot!(sandbox.query(versions).await, @r"
+    +-----------------------+---------+------+------+-----+
+    | table_name            | version | rows | kind | key |
+    +-----------------------+---------+------+------+-----+
+    | bronze.wine           | 0       | 1    | run  | 32  |
+    | bronze.wine           | 1       | 1    | run  | 32  |
+    | bronze.wine__rejected | 0       | 2    | run  | 32  |
+    | bronze.wine__rejected | 1       | 2    | run  | 32  |
+    +-----------------------+---------+------+------+-----+
+    ");
+    let files = "SELECT path, rows FROM system.files ORDER BY path";
+    let before = sandbox.query(files).await;
+    insta::assert_snapshot!(before, @r"
+    +------------+------+
+    | path       | rows |
+    +------------+------+
+    | data/a.csv | 1    |
+    | data/b.csv | 0    |
+    | data/c.csv | 1    |
+    +------------+------+
+    ");
+    sandbox.lose_state();
+    sandbox.run_well().await;
+    assert_eq!(sandbox.query(files).await, before);
+    let told = "SELECT count(*) FROM system.table_versions WHERE table_name LIKE '%rejected'";
+    assert_eq!(sandbox.value(told).await, "2");
+}
+
+/// A comment is the table's description; when only it changes, nothing is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_comment_leaves_the_rows_alone() {
+    let table = |comment: &str| {
+        format!(
+            "{FILES}  gold.wine:\n    comment: {comment}\n    sql: SELECT id FROM bronze.wine\n  gold.sum:\n    sql: SELECT sum(id) AS n FROM gold.wine\n"
+        )
+    };
+    let sandbox = Sandbox::new(&table("The ids."));
+    sandbox.write("data/a.csv", "id,name\n1,x\n");
+    sandbox.run_well().await;
+    let description = |version: u64| {
+        let log = format!("lakehouse/gold/wine/_delta_log/{version:020}.json");
+        let log = std::fs::read_to_string(sandbox.path(&log)).unwrap();
+        let find = |line: &str| {
+            let action: serde_json::Value = serde_json::from_str(line).unwrap();
+            action["metaData"]["description"]
+                .as_str()
+                .map(str::to_owned)
+        };
+        log.lines().find_map(find)
+    };
+    assert_eq!(description(0).as_deref(), Some("The ids."));
+    sandbox.pipeline(&table("All ids."));
+    insta::assert_snapshot!(sandbox.plan().await, @r"
+    skip  bronze.wine: its file is unchanged since version 0
+    skip  gold.wine: query and inputs are unchanged since version 0; only its comment changes
+    skip  gold.sum: query and inputs are unchanged since version 0
+    ");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.wine: skipped: its file is unchanged since version 0
+    gold.sum: skipped: query and inputs are unchanged since version 0
+    gold.wine: skipped: query and inputs are unchanged since version 0; its comment is new
+    Finished: 0 made, 3 skipped, 0 failed
+    ");
+    assert_eq!(description(1).as_deref(), Some("All ids."));
+    let unchanged = "\
+skip  bronze.wine: its file is unchanged since version 0
+skip  gold.wine: query and inputs are unchanged since version 0
+skip  gold.sum: query and inputs are unchanged since version 0
+";
+    assert_eq!(sandbox.plan().await, unchanged);
+    // What was only said of a table is known again without the store.
+    sandbox.lose_state();
+    let told = sandbox.run_well().await;
+    assert_eq!(told.summary.made, 0, "{}", told.told());
+    assert_eq!(sandbox.plan().await, unchanged);
+    assert_eq!(sandbox.version("gold.wine").await, Some(1));
+    // A comment that is taken away leaves none.
+    sandbox.edit("    comment: All ids.\n", "");
+    sandbox.run_well().await;
+    assert_eq!(description(2).as_deref(), Some(""));
+    assert_eq!(sandbox.plan().await, unchanged);
+    // The rows change as they did before.
+    sandbox.write("data/b.csv", "id,name\n2,x\n");
+    assert_eq!(sandbox.run_well().await.summary.made, 3);
+    assert_eq!(sandbox.value("SELECT n FROM gold.sum").await, "3");
 }

@@ -9,4 +9,5 @@ mod rejected;
 mod remembered;
 mod reports;
 mod rules;
+mod same_rows;
 mod wine;

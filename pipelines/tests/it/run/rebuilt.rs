@@ -56,10 +56,12 @@ async fn nothing_is_made_twice_and_no_number_is_used_again() {
     insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
     bronze.wine: skipped: its 2 files are unchanged since version 0
     forest: made: version 2
+    forest: not trained: version 2 was trained so, and is only judged again
     forest: wine 2, production stays: production names this version already
     gold.scored: skipped: query and inputs are unchanged since version 1
     gold.wine: skipped: query and inputs are unchanged since version 0
     loose: made: version none
+    loose: not trained: models:/wine/1 was trained so, and is used again
     p: warning: the history of 2 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
     Finished: 2 made, 3 skipped, 0 failed
     ");
@@ -83,13 +85,13 @@ async fn nothing_is_made_twice_and_no_number_is_used_again() {
     +------+------------+---------+----------+----------------------+
     "
     );
-    insta::assert_snapshot!(sandbox.query("SELECT path, version FROM system.files ORDER BY path").await, @r"
-    +------------+---------+
-    | path       | version |
-    +------------+---------+
-    | data/a.csv | 0       |
-    | data/b.csv | 0       |
-    +------------+---------+
+    insta::assert_snapshot!(sandbox.query("SELECT path, rows, version FROM system.files ORDER BY path").await, @r"
+    +------------+------+---------+
+    | path       | rows | version |
+    +------------+------+---------+
+    | data/a.csv | 60   | 0       |
+    | data/b.csv | 40   | 0       |
+    +------------+------+---------+
     ");
 
     // The latest version is thrown away, the store is lost: its number is not used again.
@@ -102,6 +104,7 @@ async fn nothing_is_made_twice_and_no_number_is_used_again() {
     gold.scored: made: 100 rows, version 2
     gold.wine: skipped: query and inputs are unchanged since version 0
     loose: made: version none
+    loose: not trained: models:/wine/1 was trained so, and is used again
     p: warning: the history of 2 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
     Finished: 3 made, 2 skipped, 0 failed
     ");
@@ -140,10 +143,12 @@ async fn a_store_from_a_backup_learns_what_it_missed() {
     insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
     bronze.wine: skipped: its 2 files are unchanged since version 1
     forest: made: version 2
+    forest: not trained: version 2 was trained so, and is only judged again
     forest: wine 2, production stays: production names this version already
     gold.scored: skipped: query and inputs are unchanged since version 1
     gold.wine: skipped: query and inputs are unchanged since version 1
     loose: made: version none
+    loose: not trained: models:/wine/2 was trained so, and is used again
     p: warning: the history of 1 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
     Finished: 2 made, 3 skipped, 0 failed
     ");

@@ -116,7 +116,7 @@ async fn what_does_not_fit_together_is_found_while_planning() {
         ),
         (
             "SELECT 1 FROM silver.wine WHERE is_red + 1 > 2",
-            "1:1 'SELECT' cannot coerce arithmetic expression Boolean + Int64 to valid types",
+            "1:1 'SELECT' cannot coerce arithmetic expression Boolean + BIGINT to valid types",
         ),
         (
             "SELECT winery, ph FROM silver.wine GROUP BY winery",
@@ -129,7 +129,7 @@ async fn what_does_not_fit_together_is_found_while_planning() {
         ),
         (
             "SELECT id FROM silver.wine WHERE ID",
-            "1:34 'ID' cannot create filter with non-boolean predicate 'silver.wine.id' returning Int64",
+            "1:34 'ID' cannot create filter with non-boolean predicate 'silver.wine.id' returning BIGINT",
         ),
         (
             "SELECT row_number() FROM silver.wine",
