@@ -254,7 +254,10 @@ pub enum LearnError {
         value: String,
     },
     /// A batch does not have the columns that the builder was made for.
-    #[error("column `{column}` of type {expected} was announced, but a batch has {found}")]
+    #[error(
+        "column `{column}` of type {} was announced, but a batch has {found}",
+        SqlType(expected)
+    )]
     SchemaChanged {
         /// The column.
         column: String,

@@ -231,11 +231,11 @@ fn everything_wrong_with_the_columns_is_said_at_once() {
     let messages = refusals(&batch.schema(), &spec).join("\n");
     for part in [
         "did you mean `alcohol`?",
-        "label `good` is of type Utf8",
+        "label `good` is of type VARCHAR",
         "no column `_split`",
-        "`note` of type Utf8 cannot be a feature: name it in `exclude:`",
+        "`note` of type VARCHAR cannot be a feature: name it in `exclude:`",
         "or in `categorical:`",
-        "`bottled` of type Date32: only text and integers",
+        "`bottled` of type DATE: only text and integers",
     ] {
         assert!(messages.contains(part), "{part:?} is not in:\n{messages}");
     }
@@ -349,7 +349,7 @@ fn a_batch_of_another_schema_is_refused() {
     ]);
     let message = builder.push(&other).unwrap_err().to_string();
     assert!(
-        message.contains("column `a` of type Float64 was announced, but a batch has type Boolean"),
+        message.contains("column `a` of type DOUBLE was announced, but a batch has type BOOLEAN"),
         "{message}"
     );
 }

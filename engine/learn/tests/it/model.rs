@@ -228,8 +228,8 @@ fn columns_bind_by_name_and_every_misfit_is_named() {
     let message = plan.bind(&misfits).unwrap_err().to_string();
     for part in [
         "column `colour` is missing (did you mean `color`?)",
-        "column `number` must be a number, not Utf8",
-        "column `flag` must be a boolean, not Int64",
+        "column `number` must be a number, not VARCHAR",
+        "column `flag` must be a boolean, not BIGINT",
     ] {
         assert!(message.contains(part), "{part:?} is not in {message:?}");
     }
