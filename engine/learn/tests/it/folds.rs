@@ -18,6 +18,7 @@ use sluice_learn::threshold::{BestThreshold, ThresholdSpec, threshold_metric};
 use sluice_learn::validate::{self, FinishedFit};
 use sluice_learn::{
     DatasetBuilder, DatasetSpec, EstimatorSpec, Finish, FitOptions, FoldSpec, LearnError, Splits,
+    Task,
 };
 
 use crate::sweep::{boosting, request, seat};
@@ -448,6 +449,66 @@ fn calibration_and_threshold_are_settled_on_out_of_fold_predictions() {
     assert!(own.get("brier").unwrap() < 0.5 * mean.get("brier").unwrap());
     let calibrated = model.settled().calibrated(cross.out_of_fold.clone());
     assert!(calibrated.contains(&model.settled().threshold.unwrap()));
+}
+
+#[test]
+fn numbers_and_several_classes_have_folds_too() {
+    let batch = crate::tasks::fruit();
+    let built = |label: &str, task: Option<Task>| {
+        let others = ["kind", "price", "stock"].into_iter();
+        let spec = DatasetSpec {
+            label: label.to_owned(),
+            exclude: others
+                .filter(|column| *column != label)
+                .map(str::to_owned)
+                .collect(),
+            task,
+            ..spec(4, &[], 0)
+        };
+        let mut builder = DatasetBuilder::new(&batch.schema(), &spec).unwrap();
+        builder.push(&batch).unwrap();
+        builder.build(0).unwrap()
+    };
+    let fit = |splits: &Splits, finish: &Finish, watched: &str| {
+        let given = params(json!({"rounds": 60, "early_stopping_rounds": 5, "max_depth": 3}));
+        let options = FitOptions {
+            threads: threads(2),
+            cancel: &AtomicBool::new(false),
+            metric: Metric::find(watched).unwrap(),
+            on_round: None,
+        };
+        let spec = EstimatorSpec::parse("gradient_boosting", &given).unwrap();
+        validate::fit(&spec, splits, finish, &options).unwrap()
+    };
+
+    let prices = built("price", Some(Task::Regression));
+    let folds = prices.folds.as_ref().unwrap().of_rows();
+    let sizes = (0..4).map(|fold| folds.iter().filter(|of| **of == fold).count());
+    assert_eq!(sizes.collect::<Vec<_>>(), [120; 4]);
+    let cross = fit(&prices, &Finish::default(), "rmse")
+        .cross_validation
+        .unwrap();
+    assert!(cross.mean().get("r2").unwrap() > 0.98);
+    assert!(cross.mean().confusion.is_none());
+
+    let kinds = built("kind", None);
+    let calibrated = Finish {
+        calibrate: Some(CalibrationMethod::Isotonic),
+        threshold: None,
+    };
+    let fit = fit(&kinds, &calibrated, "log_loss");
+    let mean = fit.cross_validation.as_ref().unwrap().mean();
+    assert!(mean.get("accuracy").unwrap() > 0.95);
+    assert!(mean.get("brier").unwrap() <= mean.get("brier_uncalibrated").unwrap());
+    let said = fit.fitted.model.predict(&kinds.test).unwrap();
+    assert_ne!(
+        said,
+        fit.fitted.model.predict_uncalibrated(&kinds.test).unwrap()
+    );
+    assert!(
+        said.chunks(3)
+            .all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12)
+    );
 }
 
 #[test]
