@@ -1,6 +1,7 @@
 //! Whether an asset is up to date, and why not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use sluice_lake::TableName;
@@ -12,7 +13,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::training::{Trained, rows_decide};
-use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
+use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, TokenizerSource};
 use crate::run::error::{StageError, blocking};
 
 /// What is known of an asset before it is made.
@@ -214,6 +215,7 @@ impl Lookup<'_> {
                 let there = versions.iter().any(|known| known.version == version);
                 Ok((!there).then(|| format!("version {version} is gone from the registry")))
             }
+            AssetBody::Tokenizer(_) => self.lost_tokenizer(&asset.name, version).await,
             AssetBody::Report(report) => {
                 let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
                 let lakehouse = self.catalog.lakehouse().clone();
@@ -226,6 +228,26 @@ impl Lookup<'_> {
                 })
             }
         }
+    }
+
+    /// Why what goes by a tokenizer's bare name is not the version that was made.
+    async fn lost_tokenizer(
+        &self,
+        name: &str,
+        version: Option<i64>,
+    ) -> Result<Option<String>, StageError> {
+        let versions = self.registry.versions(name).await?;
+        let (last, made) = (
+            versions.last().map(|last| last.version),
+            version.unwrap_or(0),
+        );
+        Ok(match last {
+            Some(last) if last == made => None,
+            Some(last) if last > made => Some(format!(
+                "something else registered version {last} (made: {made})"
+            )),
+            _ => Some(format!("version {made} is gone from the registry")),
+        })
     }
 
     async fn lost_table(
@@ -263,6 +285,19 @@ impl Lookup<'_> {
                     self.put_model(&mut fingerprint, applied).await?;
                 }
             }
+            AssetBody::Tokenizer(tokenizer) => match &tokenizer.source {
+                TokenizerSource::File { path } => {
+                    fingerprint.definition = file_hash(path).await?;
+                    let short = fingerprint.definition.get(..SHOWN_DIGITS);
+                    fingerprint.settings = settings(&json!({"content": short}));
+                }
+                TokenizerSource::Train {
+                    from, definition, ..
+                } => {
+                    self.put_table(&mut fingerprint, from).await?;
+                    fingerprint.settings = settings(definition);
+                }
+            },
             AssetBody::Model(model) => {
                 self.put_table(&mut fingerprint, &model.from).await?;
                 fingerprint.settings = settings(&model.definition);
@@ -344,6 +379,10 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Tokenizer(tokenizer), _) if tokenizer.table().is_none() => {
+            format!("its file is unchanged{at}")
+        }
+        (AssetBody::Tokenizer(_), _) => format!("definition and data are unchanged{at}"),
         (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
         (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
     }
@@ -379,12 +418,33 @@ fn definition(asset: &Asset) -> String {
             "sql": normalise(&sql.statement),
             "rows": rows(&sql.rows),
         }),
+        AssetBody::Tokenizer(tokenizer) => match &tokenizer.source {
+            // What is in the file is read when it is compared.
+            TokenizerSource::File { .. } => Value::Null,
+            TokenizerSource::Train { definition, .. } => definition.clone(),
+        },
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
     };
     blake3::hash(text.to_string().as_bytes())
         .to_hex()
         .to_string()
+}
+
+/// Digits of a hash that people are shown.
+const SHOWN_DIGITS: usize = 12;
+
+/// The BLAKE3 of a file's content.
+async fn file_hash(path: &Path) -> Result<String, StageError> {
+    let path = path.to_owned();
+    blocking(move || match std::fs::read(&path) {
+        Ok(bytes) => Ok(blake3::hash(&bytes).to_hex().to_string()),
+        Err(source) => Err(StageError::Read {
+            path: path.display().to_string(),
+            source,
+        }),
+    })
+    .await
 }
 
 /// The options that decide what rows a file gives: not whether the table may follow when

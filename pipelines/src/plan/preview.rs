@@ -17,7 +17,7 @@ use crate::run::resume;
 pub struct Step {
     /// The asset.
     pub asset: String,
-    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report.
+    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report.
     pub kind: &'static str,
     /// Run or skip.
     pub action: Action,
@@ -170,6 +170,12 @@ fn reads(asset: &Asset) -> BTreeSet<String> {
             .iter()
             .map(|table| table.to_string().to_lowercase())
             .collect(),
+        AssetBody::Tokenizer(tokenizer) => {
+            let table = tokenizer.table().into_iter();
+            table
+                .map(|table| table.to_string().to_lowercase())
+                .collect()
+        }
         AssetBody::Model(model) => BTreeSet::from([model.from.to_string().to_lowercase()]),
         AssetBody::Report(report) => BTreeSet::from([report.of.to_string().to_lowercase()]),
     }

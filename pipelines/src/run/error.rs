@@ -86,6 +86,14 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_udfs::models::ModelError,
     },
+    #[error("cannot read {path}")]
+    Read {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Tokenizer(#[from] sluice_learn::deep::DeepError),
     #[error("cannot write {path}")]
     Write {
         path: String,
