@@ -85,7 +85,6 @@ pub(crate) struct Checker<'a> {
     /// Inputs of the models that only the registry has, by address as written.
     pub(crate) stored_models: HashMap<String, Interface>,
     /// The files of the tokenizers that only the registry has, by reference as written.
-    #[expect(dead_code, reason = "what names tokenizers follows")]
     pub(crate) stored_tokenizers: HashMap<String, PathBuf>,
 }
 

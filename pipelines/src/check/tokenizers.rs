@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use arrow::datatypes::DataType;
 use serde_json::json;
+use sluice_lake::hub;
 use sluice_lake::registry::{ModelFormat, ModelUri, RegistryError, TOKENIZER_FILE};
 use sluice_learn::deep::tokenizer::TextTokenizer;
 use sluice_learn::sql_type::SqlType;
@@ -19,9 +20,6 @@ use crate::spec::{TokenizerBody, TokenizerSpec, TokenizerTraining};
 
 /// The estimator whose models bring a tokenizer.
 const TEXT_ESTIMATOR: &str = "bert";
-
-/// What an address at the hub of Hugging Face begins with.
-const HUB: &str = "hf:";
 
 /// Checks a tokenizer. `None` if it, or the table that it is trained on, is broken.
 pub(crate) async fn check(
@@ -86,28 +84,24 @@ async fn is_free(checker: &mut Checker<'_>, declaration: Declaration<'_>) -> boo
 
 /// A tokenizer that somebody else made.
 async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<TokenizerSource> {
-    let found = match from.strip_prefix(HUB) {
-        Some(_) => {
-            let diagnostic = Diagnostic::error(
-                "not_supported",
-                format!("`{from}`: tokenizers of the hub cannot be named here yet"),
-            );
-            Err(diagnostic.help("give the folder that it was downloaded to"))
+    let (project, written) = (checker.spec.project.clone(), from.value.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let path = if hub::is_reference(&written) {
+            let pulled = hub::resolve(&written);
+            let pulled =
+                pulled.map_err(|error| Diagnostic::error("not_at_hand", error_chain(&error)))?;
+            tokenizer_file(pulled.folder, &written)?
+        } else {
+            tokenizer_file(project.resolve(&written), &written)?
+        };
+        match TextTokenizer::read(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(Diagnostic::error("bad_tokenizer", error_chain(&error))),
         }
-        None => tokenizer_file(checker.spec.project.resolve(from), from),
-    };
-    let read = match found {
-        Ok(path) => {
-            let file = path.clone();
-            let read = tokio::task::spawn_blocking(move || TextTokenizer::read(&file)).await;
-            match read {
-                Ok(Ok(_)) => Ok(path),
-                Ok(Err(error)) => Err(Diagnostic::error("bad_tokenizer", error_chain(&error))),
-                Err(error) => Err(Diagnostic::error("bad_tokenizer", error_chain(&error))),
-            }
-        }
-        Err(diagnostic) => Err(diagnostic),
-    };
+    });
+    let read = read
+        .await
+        .unwrap_or_else(|lost| Err(Diagnostic::error("bad_tokenizer", error_chain(&lost))));
     match read {
         Ok(path) => Some(TokenizerSource::File { path }),
         Err(diagnostic) => {
@@ -136,7 +130,7 @@ fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Diagnostic> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let is_file = extension.chars().any(|c| c.is_ascii_alphabetic());
     if written.matches('/').count() == 1 && !written.starts_with('.') && !is_file {
-        help = format!("{help}; a tokenizer of the hub of Hugging Face is `{HUB}{written}`");
+        help = format!("{help}; a tokenizer of the hub of Hugging Face is `hf:{written}`");
     }
     Err(Diagnostic::error("missing_file", message).help(help))
 }

@@ -20,6 +20,8 @@ pub enum ModelFormat {
     XgboostJson,
     /// No model but a tokenizer: Hugging Face's `tokenizer.json`.
     Tokenizer,
+    /// A text model in a folder of Hugging Face's: what `transformers` loads.
+    HuggingFace,
 }
 
 impl ModelFormat {
@@ -28,6 +30,12 @@ impl ModelFormat {
         match self {
             Self::XgboostJson => &["model.json", "features.json"],
             Self::Tokenizer => &[TOKENIZER_FILE],
+            Self::HuggingFace => &[
+                "config.json",
+                "model.safetensors",
+                "tokenizer.json",
+                "features.json",
+            ],
         }
     }
 
@@ -52,6 +60,19 @@ impl ModelFormat {
                 "  sluice:\n\
                  \x20   sluice_version: SLUICE_VERSION\n\
                  \x20   tokenizer: tokenizer.json\n"
+            }
+            Self::HuggingFace => {
+                "  sluice:\n\
+                 \x20   config: config.json\n\
+                 \x20   features: features.json\n\
+                 \x20   model: model.safetensors\n\
+                 \x20   sluice_version: SLUICE_VERSION\n\
+                 \x20   tokenizer: tokenizer.json\n\
+                 \x20 transformers:\n\
+                 \x20   code: null\n\
+                 \x20   framework: pt\n\
+                 \x20   model_binary: .\n\
+                 \x20   task: text-classification\n"
             }
         }
     }
