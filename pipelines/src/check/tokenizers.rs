@@ -14,6 +14,7 @@ use super::tables::{Known, find_column, load_stored};
 use super::world::error_chain;
 use super::{Checker, Declaration, Declared};
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::tokenizer::content_hash;
 use crate::plan::{Applied, AssetBody, TokenizerAsset, TokenizerSource};
 use crate::source::{Location, Spanned};
 use crate::spec::{TokenizerBody, TokenizerSpec, TokenizerTraining};
@@ -30,7 +31,7 @@ pub(crate) async fn check(
     found: &Found,
 ) -> Option<AssetBody> {
     let free = is_free(checker, declaration).await;
-    let source = match &tokenizer.body {
+    let asset = match &tokenizer.body {
         TokenizerBody::From(from) => file(checker, from).await,
         TokenizerBody::Train(train) => {
             if found.broken || !load_stored(checker, known, found, declaration.span).await {
@@ -39,8 +40,8 @@ pub(crate) async fn check(
             training(checker, known, train, found)
         }
     };
-    let source = source.filter(|_| free)?;
-    Some(AssetBody::Tokenizer(Box::new(TokenizerAsset { source })))
+    let asset = asset.filter(|_| free)?;
+    Some(AssetBody::Tokenizer(Box::new(asset)))
 }
 
 /// Whether the tokenizer can be registered under its name: nothing else is.
@@ -83,7 +84,7 @@ async fn is_free(checker: &mut Checker<'_>, declaration: Declaration<'_>) -> boo
 }
 
 /// A tokenizer that somebody else made.
-async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<TokenizerSource> {
+async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<TokenizerAsset> {
     let (project, written) = (checker.spec.project.clone(), from.value.clone());
     let read = tokio::task::spawn_blocking(move || {
         let path = if hub::is_reference(&written) {
@@ -95,7 +96,7 @@ async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<Token
             tokenizer_file(project.resolve(&written), &written)?
         };
         match TextTokenizer::read(&path) {
-            Ok(_) => Ok(path),
+            Ok(tokenizer) => Ok((path, content_hash(tokenizer.json()))),
             Err(error) => Err(Diagnostic::error("bad_tokenizer", error_chain(&error))),
         }
     });
@@ -103,7 +104,10 @@ async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<Token
         .await
         .unwrap_or_else(|lost| Err(Diagnostic::error("bad_tokenizer", error_chain(&lost))));
     match read {
-        Ok(path) => Some(TokenizerSource::File { path }),
+        Ok((path, content)) => Some(TokenizerAsset {
+            definition: json!({"content": content}),
+            source: TokenizerSource::File { path, content },
+        }),
         Err(diagnostic) => {
             checker.error(diagnostic, from.span);
             None
@@ -141,7 +145,7 @@ fn training(
     known: &Known,
     train: &TokenizerTraining,
     found: &Found,
-) -> Option<TokenizerSource> {
+) -> Option<TokenizerAsset> {
     let from = found.reads.first()?;
     let schema = known.tables.get(from)?.clone();
     let column = find_column(checker, &schema, &train.column, from)?;
@@ -184,15 +188,17 @@ fn training(
         settings["lowercase"] = training.lowercase.into();
         settings["limit_alphabet"] = training.limit_alphabet.into();
     }
-    Some(TokenizerSource::Train {
-        from: from.clone(),
+    Some(TokenizerAsset {
         definition: json!({
             "from": from.to_string().to_lowercase(),
             "column": column.to_lowercase(),
             training.kind.as_str(): settings,
         }),
-        column,
-        training,
+        source: TokenizerSource::Train {
+            from: from.clone(),
+            column,
+            training,
+        },
     })
 }
 

@@ -1,7 +1,6 @@
 //! Whether an asset is up to date, and why not.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use sluice_lake::TableName;
@@ -13,7 +12,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::training::{Trained, rows_decide};
-use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, TokenizerSource};
+use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
 use crate::run::error::{StageError, blocking};
 
 /// What is known of an asset before it is made.
@@ -36,6 +35,13 @@ impl Freshness {
     pub(crate) fn new_description<'a>(&self, asset: &'a Asset) -> Option<&'a str> {
         let changed = asset.table().is_some() && asset.comment != self.comment;
         changed.then(|| asset.comment.as_deref().unwrap_or_default())
+    }
+}
+
+impl Freshness {
+    /// It has to be made anew, since somebody asked for it.
+    pub(crate) fn refresh(&mut self) {
+        self.verdict = Verdict::anew("--full-refresh");
     }
 }
 
@@ -168,9 +174,7 @@ impl Lookup<'_> {
         {
             return Ok(Verdict::anew(format!("it always runs: {why}")));
         }
-        let earlier = stored.outcome.get(METADATA_KEY);
-        let earlier: Option<Fingerprint> =
-            earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
+        let earlier = stored_fingerprint(stored);
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
@@ -269,12 +273,7 @@ impl Lookup<'_> {
     }
 
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
-        let mut fingerprint = Fingerprint {
-            kind: asset.kind().to_owned(),
-            semantics: asset.semantics(),
-            definition: definition(asset),
-            ..Fingerprint::default()
-        };
+        let mut fingerprint = Fingerprint::of_definition(asset);
         match &asset.body {
             AssetBody::Ingest(_) => {}
             AssetBody::Sql(sql) => {
@@ -285,28 +284,13 @@ impl Lookup<'_> {
                     self.put_model(&mut fingerprint, applied).await?;
                 }
             }
-            AssetBody::Tokenizer(tokenizer) => match &tokenizer.source {
-                TokenizerSource::File { path } => {
-                    fingerprint.definition = file_hash(path).await?;
-                    let short = fingerprint.definition.get(..SHOWN_DIGITS);
-                    fingerprint.settings = settings(&json!({"content": short}));
-                }
-                TokenizerSource::Train {
-                    from, definition, ..
-                } => {
+            AssetBody::Tokenizer(tokenizer) => {
+                if let Some(from) = tokenizer.table() {
                     self.put_table(&mut fingerprint, from).await?;
-                    fingerprint.settings = settings(definition);
                 }
-            },
-            AssetBody::Model(model) => {
-                self.put_table(&mut fingerprint, &model.from).await?;
-                fingerprint.settings = settings(&model.definition);
-                fingerprint.decided = settings(&decided(asset));
             }
-            AssetBody::Report(report) => {
-                self.put_table(&mut fingerprint, &report.of).await?;
-                fingerprint.settings = settings(&report.settings());
-            }
+            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
+            AssetBody::Report(report) => self.put_table(&mut fingerprint, &report.of).await?,
         }
         Ok(fingerprint)
     }
@@ -388,6 +372,32 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
     }
 }
 
+/// What an asset was made from, as its record says.
+pub(crate) fn stored_fingerprint(stored: &AssetKey) -> Option<Fingerprint> {
+    let earlier = stored.outcome.get(METADATA_KEY)?;
+    serde_json::from_value(earlier.clone()).ok()
+}
+
+impl Fingerprint {
+    /// What an asset's definition says, without its inputs.
+    pub(crate) fn of_definition(asset: &Asset) -> Self {
+        let (own, decisions) = match &asset.body {
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
+            AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
+            AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
+            AssetBody::Report(report) => (report.settings(), json!({})),
+        };
+        Self {
+            kind: asset.kind().to_owned(),
+            semantics: asset.semantics(),
+            definition: definition(asset),
+            settings: settings(&own),
+            decided: settings(&decisions),
+            ..Self::default()
+        }
+    }
+}
+
 /// Where a report's outcome has the BLAKE3 of its page.
 pub(crate) const PAGE_HASH: &str = "page_hash";
 
@@ -418,33 +428,13 @@ fn definition(asset: &Asset) -> String {
             "sql": normalise(&sql.statement),
             "rows": rows(&sql.rows),
         }),
-        AssetBody::Tokenizer(tokenizer) => match &tokenizer.source {
-            // What is in the file is read when it is compared.
-            TokenizerSource::File { .. } => Value::Null,
-            TokenizerSource::Train { definition, .. } => definition.clone(),
-        },
+        AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
     };
     blake3::hash(text.to_string().as_bytes())
         .to_hex()
         .to_string()
-}
-
-/// Digits of a hash that people are shown.
-const SHOWN_DIGITS: usize = 12;
-
-/// The BLAKE3 of a file's content.
-async fn file_hash(path: &Path) -> Result<String, StageError> {
-    let path = path.to_owned();
-    blocking(move || match std::fs::read(&path) {
-        Ok(bytes) => Ok(blake3::hash(&bytes).to_hex().to_string()),
-        Err(source) => Err(StageError::Read {
-            path: path.display().to_string(),
-            source,
-        }),
-    })
-    .await
 }
 
 /// The options that decide what rows a file gives: not whether the table may follow when

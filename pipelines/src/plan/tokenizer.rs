@@ -11,6 +11,9 @@ use sluice_learn::deep::tokenizer::TokenizerSpec;
 pub struct TokenizerAsset {
     /// Where it comes from.
     pub source: TokenizerSource,
+    /// The definition as JSON: of a file its content, of a training all that it depends on
+    /// besides the texts.
+    pub definition: serde_json::Value,
 }
 
 /// Where a tokenizer comes from.
@@ -20,6 +23,8 @@ pub enum TokenizerSource {
     File {
         /// The `tokenizer.json`.
         path: PathBuf,
+        /// The hash of its content when the project was checked: see [`content_hash`].
+        content: String,
     },
     /// Texts that it is trained on.
     Train {
@@ -29,9 +34,15 @@ pub enum TokenizerSource {
         column: String,
         /// How it is trained.
         training: TokenizerSpec,
-        /// The definition as JSON: what identifies the training, besides the texts.
-        definition: serde_json::Value,
     },
+}
+
+/// Digits of a content's hash.
+const DIGITS: usize = 16;
+
+/// What identifies the content of a `tokenizer.json`: short, since people are shown it.
+pub(crate) fn content_hash(json: &str) -> String {
+    blake3::hash(json.as_bytes()).to_hex()[..DIGITS].to_owned()
 }
 
 impl TokenizerAsset {

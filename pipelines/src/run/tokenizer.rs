@@ -26,6 +26,7 @@ use super::error::{StageError, blocking};
 use super::split::SPLIT_COLUMN;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+use crate::plan::tokenizer::content_hash;
 use crate::plan::{Asset, TokenizerAsset, TokenizerSource};
 
 /// Batches that may wait for the trainer.
@@ -56,12 +57,16 @@ pub(crate) async fn make(
 ) -> Result<Made, StageError> {
     let last = run.world.registry.versions(&asset.name).await?.pop();
     let same_key = |last: &ModelVersion| last.key == fingerprint.training_key();
+    let anew_asked = run.plan.is_refreshed(&asset.name);
     let (version, note) = match last {
-        Some(last) if same_key(&last) => {
+        Some(last) if same_key(&last) && !anew_asked => {
             let note = format!("version {} is made of the same", last.version);
             (last.version, Some(note))
         }
-        last => anew(run, asset, tokenizer, fingerprint, last).await?,
+        last => {
+            let last = last.filter(|_| !anew_asked);
+            anew(run, asset, tokenizer, fingerprint, last).await?
+        }
     };
     if let Some(reason) = &note {
         run.emit(EventKind::TrainingReused {
@@ -82,9 +87,12 @@ async fn anew(
     last: Option<ModelVersion>,
 ) -> Result<(i64, Option<String>), StageError> {
     let ready = match &tokenizer.source {
-        TokenizerSource::File { path } => {
-            let path = path.clone();
-            let tokenizer = blocking(move || Ok(TextTokenizer::read(&path)?)).await?;
+        TokenizerSource::File { path, content } => {
+            let file = path.clone();
+            let tokenizer = blocking(move || Ok(TextTokenizer::read(&file)?)).await?;
+            if content_hash(tokenizer.json()) != *content {
+                return Err(StageError::FileChanged(path.display().to_string()));
+            }
             Ready {
                 tokenizer,
                 inputs: Vec::new(),

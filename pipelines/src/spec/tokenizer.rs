@@ -3,6 +3,7 @@
 use sluice_learn::deep::tokenizer::{TokenizerKind, TokenizerSpec as Training};
 
 use super::decode::{Check, Context, Fields, choice, record};
+use super::name::{Name, TagNames};
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
 
@@ -11,6 +12,8 @@ record! {
     pub struct TokenizerSpec as "a tokenizer" {
         /// What the tokenizer is for, for people.
         "comment" comment: Option<Spanned<String>>,
+        /// Words by which commands can select it, as `tag:nightly`.
+        "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen.
         "after" after: Vec<Spanned<String>>,
         /// Where it comes from: exactly one of these keys.
