@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::plan::origins::{Origins, SourceColumn};
-use crate::plan::{Asset, AssetBody, Plan, RowPlan};
+use crate::plan::{Asset, AssetBody, Plan, RowPlan, TokenizerSource};
 
 /// A column that says what each row is for, written by `split:`.
 const SPLIT_COLUMN: &str = "_split";
@@ -83,6 +83,16 @@ fn direct(asset: &Asset) -> Vec<(String, Origins)> {
             })
             .collect()
         }
+        AssetBody::Tokenizer(tokenizer) => match &tokenizer.source {
+            TokenizerSource::Train { from, column, .. } => {
+                let source = SourceColumn {
+                    table: from.to_string(),
+                    column: column.clone(),
+                };
+                vec![(column.clone(), Origins::of_column(source))]
+            }
+            TokenizerSource::File { .. } => Vec::new(),
+        },
         AssetBody::Report(_) => Vec::new(),
     }
 }
