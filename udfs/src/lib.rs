@@ -6,6 +6,7 @@
 
 pub mod models;
 pub mod session;
+pub mod text;
 
 use std::sync::Arc;
 
@@ -22,5 +23,8 @@ const FUNCTIONS: &[fn(&Arc<ModelSet>) -> ScalarUDF] =
 pub fn register(ctx: &SessionContext, models: &Arc<ModelSet>) {
     for function in FUNCTIONS {
         ctx.register_udf(function(models));
+    }
+    for function in text::FUNCTIONS {
+        ctx.register_udf(text::function::udf(function, models));
     }
 }

@@ -18,6 +18,7 @@ use sluice_lake::system::SystemSchema;
 use crate::models::{
     BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind, model_addresses,
 };
+use crate::text::Tokenizers;
 
 /// Why a statement cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,7 @@ impl LakeSession {
         versions: &BTreeMap<String, i64>,
     ) -> Result<LogicalPlan, QueryError> {
         sql::read_only(&statement)?;
+        self.tokenizers(versions).settle(&mut statement).await?;
         let addresses = model_addresses(&statement)?;
         if !addresses.is_empty() {
             let mut bound = BTreeMap::new();
@@ -113,6 +115,16 @@ impl LakeSession {
             bind(&mut statement, &schemas, &bound)?;
         }
         Ok(sql::plan(&self.ctx, statement).await?)
+    }
+
+    /// Where tokenizers come from; `versions` has the numbers of those that are settled, by the
+    /// reference as it is written.
+    pub fn tokenizers<'a>(&'a self, versions: &'a BTreeMap<String, i64>) -> Tokenizers<'a> {
+        Tokenizers {
+            registry: &self.registry,
+            set: self.models.tokenizers(),
+            versions,
+        }
     }
 
     /// The version that is settled, else the one that the address names; loaded once for all
@@ -156,11 +168,13 @@ impl LakeSession {
 
 /// What is asked for and is not there is the query's fault and points at it; the rest is the
 /// registry's.
-fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
+pub(crate) fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
     match error {
         RegistryError::InvalidUri { .. }
         | RegistryError::InvalidName { .. }
         | RegistryError::UnknownModel { .. }
+        | RegistryError::UnknownTokenizer { .. }
+        | RegistryError::NoTokenizer { .. }
         | RegistryError::UnknownAlias { .. }
         | RegistryError::NoVersionThen { .. }
         | RegistryError::Future { .. }

@@ -8,8 +8,9 @@ use sluice_lake::TableName;
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
 use sluice_udfs::models::{ModelAddress, model_addresses};
+use sluice_udfs::text;
 
-use super::{Checker, Declared, sql_errors};
+use super::{Checker, Declared, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
@@ -43,6 +44,8 @@ pub(crate) struct Found {
     pub(crate) system: Vec<String>,
     /// Models that it applies.
     pub(crate) applies: Vec<Applied>,
+    /// Tokenizers that it names.
+    pub(crate) tokenizers: Vec<Applied>,
     /// Whether something in it is wrong already.
     pub(crate) broken: bool,
     /// Whether its `after:` names what there is not, so that an edge is missing.
@@ -59,6 +62,7 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 if let Some(sql) = table.sql() {
                     of_query(checker, sql, &mut found).await;
                 }
+                tokenizers::of_rules(checker, table, &mut found).await;
                 after(checker, &table.after, &mut found);
             }
             Declared::Tokenizer(tokenizer) => {
@@ -112,6 +116,7 @@ async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
             found.broken = true;
         }
     }
+    tokenizers::of_calls(checker, text::references(&statement), sql, found).await;
     found.statement = Some(statement);
 }
 

@@ -26,7 +26,7 @@ use super::edges::{Found, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
 use super::world::error_chain;
-use super::{Checker, Declaration, sql_errors};
+use super::{Checker, Declaration, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
@@ -119,7 +119,13 @@ pub(crate) async fn check(
         TableBody::Sql(sql) => check_query(checker, known, sql, &name, found).await?,
         TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
     };
-    let rows = check_rows(checker, known, table, &name, &schema)?;
+    let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
+    let tokenizers = tokenizers.await;
+    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers)?;
+    let rows = RowPlan {
+        tokenizers: found.tokenizers.clone(),
+        ..rows
+    };
     let schema = match &rows.split {
         Some(_) => Arc::new(Splitter::schema(&schema)),
         None => schema,
@@ -170,7 +176,9 @@ async fn check_query(
 ) -> Option<(AssetBody, SchemaRef)> {
     let statement = found.statement.clone()?;
     let models = bound_models(checker, known, &found.applies)?;
-    let planned = plan_query(known, statement.clone(), &models).await;
+    let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
+    let tokenizers = tokenizers.await;
+    let planned = plan_query(known, statement.clone(), &models, &tokenizers).await;
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
@@ -212,7 +220,9 @@ async fn plan_query(
     known: &Known,
     mut statement: Statement,
     models: &BTreeMap<String, BoundModel>,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Result<LogicalPlan, SqlError> {
+    sluice_udfs::text::bind(&mut statement, tokenizers)?;
     if !models.is_empty() {
         let schemas = sql::table_schemas(&known.ctx, &statement).await?;
         bind(&mut statement, &schemas, models)?;
@@ -317,12 +327,13 @@ fn check_rows(
     table: &TableSpec,
     name: &TableName,
     schema: &SchemaRef,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Option<RowPlan> {
     let before = checker.diagnostics.len();
     let mut rows = RowPlan::default();
     for (rule, expectation) in &table.expect {
         match &expectation.rule {
-            Rule::That(text) => match row_rule(known, text, name, schema) {
+            Rule::That(text) => match row_rule(known, text, name, schema, tokenizers) {
                 Ok(that) => rows.rules.push(RowExpectation {
                     name: rule.value.clone(),
                     that,
@@ -378,6 +389,7 @@ fn row_rule(
     text: &SqlText,
     name: &TableName,
     schema: &SchemaRef,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Result<sql::Expression, Box<Diagnostic>> {
     let shown = |error: SqlError| Box::new(sql_errors::diagnostic(&error, text));
     let that = parse_expression(&text.text).map_err(shown)?;
@@ -389,8 +401,10 @@ fn row_rule(
                 .at_location(text.to_source(0..text.text.trim_end().len())),
         ));
     }
+    let mut settled = that.clone();
+    sluice_udfs::text::bind_expression(&mut settled, tokenizers).map_err(shown)?;
     let planned =
-        sql::plan_expression(&known.ctx, &that, &name.to_string(), schema).map_err(shown)?;
+        sql::plan_expression(&known.ctx, &settled, &name.to_string(), schema).map_err(shown)?;
     let columns =
         datafusion::common::DFSchema::try_from_qualified_schema(name.to_string().as_str(), schema);
     let data_type = columns.and_then(|columns| planned.get_type(&columns));

@@ -292,6 +292,12 @@ impl Lookup<'_> {
             AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
             AssetBody::Report(report) => self.put_table(&mut fingerprint, &report.of).await?,
         }
+        for tokenizer in asset.tokenizers() {
+            let version = self.registry.resolve_tokenizer(&tokenizer.uri).await?;
+            let number = version.version.to_string();
+            let models = &mut fingerprint.models;
+            models.insert(tokenizer.written.clone(), number);
+        }
         Ok(fingerprint)
     }
 

@@ -94,7 +94,8 @@ impl Reader<'_> {
                     arg: FunctionArgExpr::Expr(expr),
                     ..
                 } => {
-                    let twice = |(other, _): &&(&str, &Expr)| other.eq_ignore_ascii_case(&name.value);
+                    let twice =
+                        |(other, _): &&(&str, &Expr)| other.eq_ignore_ascii_case(&name.value);
                     if named.iter().find(twice).is_some() {
                         let message = format!("`{}` is given twice", name.value);
                         return Err(self.error(message, expr));
@@ -121,9 +122,14 @@ impl Reader<'_> {
         // that is text as well.
         let texts = given
             .clone()
-            .take_while(|expr| !matches!(Literal::of(expr), Some(Literal::Count(_) | Literal::Flag(_))))
+            .take_while(|expr| {
+                !matches!(
+                    Literal::of(expr),
+                    Some(Literal::Count(_) | Literal::Flag(_))
+                )
+            })
             .count();
-        let positional = texts.saturating_sub(usize::from(!has(TOKENIZER)));
+        let positional = texts.saturating_sub(usize::from(!has(TOKENIZER))).max(1);
         let most = function.inputs.len();
         for name in &function.inputs[..positional.min(most)] {
             if let Some(expr) = given.next_if(|_| !has(name)) {
@@ -153,7 +159,11 @@ impl Reader<'_> {
         for (name, expr) in named {
             if name.eq_ignore_ascii_case(TOKENIZER) {
                 tokenizer = Some(expr);
-            } else if !function.inputs.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            } else if !function
+                .inputs
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(name))
+            {
                 let parameter = self.parameter(name, expr)?;
                 self.set(&mut options, parameter, expr)?;
             }

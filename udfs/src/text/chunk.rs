@@ -155,7 +155,10 @@ mod tests {
                     for (at, (from, to)) in all.iter().enumerate() {
                         let last = at + 1 == all.len();
                         assert!(to - from == size || (last && to - from <= size && from < to));
-                        assert!(*from <= covered && *to > covered, "{tokens} {size} {stride}");
+                        assert!(
+                            *from <= covered && *to > covered,
+                            "{tokens} {size} {stride}"
+                        );
                         if at > 0 {
                             assert_eq!(all[at - 1].1 - from, stride);
                         }
@@ -175,6 +178,9 @@ mod tests {
             assert_eq!(characters.before(byte), count);
         }
         assert_eq!(characters.before(2), 1);
-        assert_eq!((floor(text, 1), ceil(text, 1), ceil(text, 99)), (0, 2, text.len()));
+        assert_eq!(
+            (floor(text, 1), ceil(text, 1), ceil(text, 99)),
+            (0, 2, text.len())
+        );
     }
 }

@@ -33,6 +33,11 @@ impl Length {
             pair,
         }
     }
+
+    /// Whether nothing is cut or filled up.
+    pub(super) fn is_none(&self) -> bool {
+        self.max_length.is_none() && self.truncation.is_none() && self.padding.is_none()
+    }
 }
 
 /// The tokenizer with these lengths.
@@ -116,7 +121,9 @@ fn padding(
         fixed.or_else(|| own.truncation.as_ref().map(|own| own.max_length))
     });
     let Some(size) = size else {
-        return Err("the tokenizer's file names no length to pad to: give `max_length`, too".into());
+        return Err(
+            "the tokenizer's file names no length to pad to: give `max_length`, too".into(),
+        );
     };
     let strategy = PaddingStrategy::Fixed(size);
     if let Some(own) = &own.padding {

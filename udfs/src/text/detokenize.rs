@@ -62,7 +62,8 @@ fn apply(
         }
         ids.clear();
         for &number in &numbers.values()[of_row] {
-            let id = u32::try_from(number).map_err(|_| format!("{number} is no number of a token"))?;
+            let id =
+                u32::try_from(number).map_err(|_| format!("{number} is no number of a token"))?;
             ids.push(id);
         }
         texts.append_value(tokenizer.decode(&ids, skip)?);

@@ -116,7 +116,10 @@ impl ScalarUDFImpl for Settled {
         let Some(inputs) = args.arg_fields.len().checked_sub(2).filter(|&n| n > 0) else {
             return self.not_here();
         };
-        let last = [args.scalar_arguments[inputs], args.scalar_arguments[inputs + 1]];
+        let last = [
+            args.scalar_arguments[inputs],
+            args.scalar_arguments[inputs + 1],
+        ];
         let (address, options) = self.settled(last)?;
         for field in &args.arg_fields[..inputs] {
             if let Err(words) = (self.function.takes)(field.data_type()) {

@@ -64,8 +64,15 @@ impl LoadedTokenizer {
     ///
     /// # Errors
     /// Lengths that it cannot have, in words.
-    pub(super) fn with_lengths(&self, options: &Options, pair: bool) -> Result<Arc<Tokenizer>, TextError> {
+    pub(super) fn with_lengths(
+        &self,
+        options: &Options,
+        pair: bool,
+    ) -> Result<Arc<Tokenizer>, TextError> {
         let length = Length::asked(options, pair);
+        if length.is_none() {
+            return Ok(Arc::clone(self.tokenizer.inner()));
+        }
         let lengths = self.lengths.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(ready) = lengths.get(&length) {
             return Ok(Arc::clone(ready));

@@ -2,7 +2,7 @@
 //!
 //! Each function is a [`TextFunction`] in a file of its own and a line in [`FUNCTIONS`].
 //! [`references`](bind::references) tells which tokenizers a statement names;
-//! [`bind`](bind::bind) settles its calls before planning: the tokenizer's name becomes the
+//! [`Tokenizers`] loads them and settles its calls before planning: the tokenizer's name becomes the
 //! address of one version, whose [`LoadedTokenizer`] lies in a [`TokenizerSet`], and what was
 //! said by name becomes [`Options`]. [`function`] executes the calls.
 
@@ -18,6 +18,7 @@ mod loaded;
 mod normalize;
 mod options;
 mod parameter;
+mod settle;
 mod strings;
 mod token_count;
 mod tokenize;
@@ -25,6 +26,7 @@ mod tokenize;
 pub use bind::{TokenizerUse, bind, bind_expression, references, references_in_expression};
 pub use loaded::{LoadedTokenizer, TokenizerSet};
 pub use options::{Options, Padding, Truncation};
+pub use settle::Tokenizers;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Function, ObjectNamePart, VisitMut, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, ObjectNamePart, VisitMut, visit_expressions_mut,
+};
 
 use super::error::SqlError;
 use super::statement::{Expression, Statement};

@@ -85,7 +85,7 @@ impl TextTokenizer {
     }
 
     /// The tokenizer of the library, which neither cuts nor pads.
-    pub fn inner(&self) -> &Tokenizer {
+    pub fn inner(&self) -> &Arc<Tokenizer> {
         &self.inner
     }
 
