@@ -10,6 +10,7 @@ mod hub;
 mod interrupted;
 mod journey;
 mod layering;
+mod lineage;
 mod outcome;
 mod registry;
 mod reports;
