@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod hub;
 mod interrupted;
 mod journey;
 mod layering;
