@@ -15,7 +15,7 @@ use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
 use crate::source::{Location, Spanned};
 use crate::spec::decode::list;
-use crate::spec::{ModelSpec, Register, SqlText};
+use crate::spec::{ModelSpec, Register, ReportSpec, SqlText};
 
 /// Names that a message lists, at most.
 const MAX_LISTED: usize = 8;
@@ -66,15 +66,28 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 after(checker, &model.after, &mut found);
             }
             Declared::Report(report) => {
-                let of = report.body.of();
-                let at = checker.location(of.span);
-                resolve_table(checker, &of.value, at, &mut found);
+                of_report(checker, report, &mut found).await;
                 after(checker, &report.after, &mut found);
             }
         }
         all.push(found);
     }
     all
+}
+
+/// A report reads the table that it is about, and applies its models.
+async fn of_report(checker: &mut Checker<'_>, report: &ReportSpec, found: &mut Found) {
+    let of = report.body.table();
+    let at = checker.location(of.span);
+    resolve_table(checker, &of.value, at, found);
+    for model in report.body.models() {
+        let address = ModelAddress {
+            written: model.value.clone(),
+            as_of_ms: None,
+        };
+        let at = checker.location(model.span);
+        apply_model(checker, &address, at, found).await;
+    }
 }
 
 async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
@@ -152,6 +165,11 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
         found.broken = true;
         return;
     }
+    if let Some((to, name)) = made_by_report(checker, written) {
+        found.reads.insert(name);
+        found.edges.push(Edge { to, at });
+        return;
+    }
     let stored = written
         .parse::<TableName>()
         .ok()
@@ -175,6 +193,20 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
             found.broken = true;
         }
     }
+}
+
+/// The report that makes a table beside its page, and the table.
+fn made_by_report(checker: &Checker<'_>, written: &str) -> Option<(usize, TableName)> {
+    let mut assets = checker.assets.iter().enumerate();
+    assets.find_map(|(position, asset)| {
+        let Declared::Report(report) = asset.body else {
+            return None;
+        };
+        let made = report.body.makes()?;
+        let same = made.eq_ignore_ascii_case(written);
+        let name = made.parse::<TableName>().ok().filter(|_| same)?;
+        Some((position, name))
+    })
 }
 
 /// What to write instead of a table that there is not.
@@ -271,8 +303,8 @@ async fn stored_model(
 ) -> Result<(), String> {
     let resolved = checker.world.registry.resolve(uri).await;
     let version = resolved.map_err(|error| super::world::error_chain(&error))?;
-    let interface = super::tables::interface_of_version(&version.path)?;
-    checker.stored_models.insert(written.to_owned(), interface);
+    let stored = super::tables::stored_version(&version.path)?;
+    checker.stored_models.insert(written.to_owned(), stored);
     Ok(())
 }
 

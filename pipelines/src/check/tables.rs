@@ -26,7 +26,7 @@ use super::edges::{Found, registering};
 use super::ingest::check_ingest;
 use super::lineage::predicted_columns;
 use super::world::error_chain;
-use super::{Checker, Declaration, sql_errors};
+use super::{Checker, Declaration, Stored, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
@@ -81,7 +81,11 @@ impl Known {
         })
     }
 
-    fn add(&mut self, name: &TableName, schema: SchemaRef) -> datafusion::error::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        name: &TableName,
+        schema: SchemaRef,
+    ) -> datafusion::error::Result<()> {
         let layer = match self.catalog.schema(name.layer()) {
             Some(layer) => layer,
             None => {
@@ -206,7 +210,7 @@ async fn check_query(
     Some((body, schema))
 }
 
-async fn plan_query(
+pub(super) async fn plan_query(
     known: &Known,
     mut statement: Statement,
     models: &BTreeMap<String, BoundModel>,
@@ -219,18 +223,14 @@ async fn plan_query(
 }
 
 /// What the models of a query take. `None` when one that the project makes is broken.
-fn bound_models(
+pub(super) fn bound_models(
     checker: &mut Checker<'_>,
     known: &Known,
     applied: &[Applied],
 ) -> Option<BTreeMap<String, BoundModel>> {
     let mut models = BTreeMap::new();
     for model in applied {
-        let makers = registering(checker, &model.uri);
-        let interface = match makers.last() {
-            Some(maker) => known.interfaces.get(maker)?.clone(),
-            None => checker.stored_models.get(&model.written)?.clone(),
-        };
+        let interface = interface_of(checker, known, model)?;
         let features = interface.features.clone();
         let declared = Arc::new(DeclaredModel::new(interface));
         known.models.insert(&model.written, declared);
@@ -245,12 +245,32 @@ fn bound_models(
     Some(models)
 }
 
+/// What an applied model takes and gives. `None` when it is one that the project makes, and
+/// broken.
+pub(super) fn interface_of(
+    checker: &Checker<'_>,
+    known: &Known,
+    model: &Applied,
+) -> Option<Interface> {
+    let makers = registering(checker, &model.uri);
+    match makers.last() {
+        Some(maker) => known.interfaces.get(maker).cloned(),
+        None => {
+            let stored = checker.stored_models.get(&model.written);
+            stored.map(|stored| stored.interface.clone())
+        }
+    }
+}
+
 /// What a version in the registry takes and gives.
-pub(super) fn interface_of_version(folder: &std::path::Path) -> Result<Interface, String> {
+pub(super) fn stored_version(folder: &std::path::Path) -> Result<Stored, String> {
     let model = LoadedModel::open(folder).map_err(|error| error_chain(error.as_ref()))?;
-    Ok(Interface {
-        features: model.features().to_vec(),
-        target: model.target(),
+    Ok(Stored {
+        interface: Interface {
+            features: model.features().to_vec(),
+            target: model.target(),
+        },
+        label: model.label().name.clone(),
     })
 }
 

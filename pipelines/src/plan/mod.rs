@@ -22,7 +22,7 @@ use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
-pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -121,6 +121,24 @@ impl Asset {
             AssetBody::Model(_) => 2,
             AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Report(_) => 1,
         }
+    }
+
+    /// The models that its rows are made with.
+    pub fn applies(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Sql(sql) => &sql.applies,
+            AssetBody::Report(report) => report.applies(),
+            AssetBody::Ingest(_) | AssetBody::Model(_) => &[],
+        }
+    }
+
+    /// All tables that it makes, side tables included.
+    pub fn makes(&self) -> impl Iterator<Item = &TableName> {
+        let beside = match &self.body {
+            AssetBody::Report(report) => report.makes(),
+            _ => None,
+        };
+        self.table().into_iter().chain(beside)
     }
 
     /// Where a model goes when it is fitted.

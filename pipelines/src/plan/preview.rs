@@ -137,21 +137,20 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
 fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
     let made = |step: &&Step| step.action != Action::Skip;
     let tables = reads(asset);
-    let table = steps
-        .iter()
-        .filter(made)
-        .find(|step| tables.contains(&step.asset.to_lowercase()));
-    if let Some(step) = table {
+    let makes = |asset: &Asset| {
+        let mut made = asset.makes().map(|table| table.to_string().to_lowercase());
+        made.any(|made| tables.contains(&made))
+    };
+    let mut made_before = plan.assets.iter().zip(steps);
+    let table = made_before.find(|(asset, step)| made(step) && makes(asset));
+    if let Some((_, step)) = table {
         let words = match step.action {
             Action::Maybe => "may be made",
             _ => "will be made",
         };
         return Some((step.action, format!("{} {words}", step.asset)));
     }
-    let AssetBody::Sql(sql) = &asset.body else {
-        return None;
-    };
-    sql.applies.iter().find_map(|applied| {
+    asset.applies().iter().find_map(|applied| {
         let makers = plan.makers(&applied.uri);
         let step = steps
             .iter()

@@ -10,7 +10,9 @@ mod context;
 mod data;
 mod describe;
 pub(crate) mod error;
+mod evaluate;
 mod evidence;
+mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
@@ -191,7 +193,7 @@ async fn recover(
     project: &str,
 ) -> Result<Vec<(String, String)>, RunError> {
     state.recover_runs(project).await?;
-    let tables = plan.assets.iter().filter_map(|asset| asset.table());
+    let tables = plan.assets.iter().flat_map(|asset| asset.makes());
     let tables: Vec<TableName> = tables.cloned().collect();
     let rebuilt = state.reconcile(lakehouse, project, &tables).await?;
     let reconciled = registry.reconcile().await?;
@@ -229,7 +231,8 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
             AssetBody::Report(report) => vec![&report.of],
         };
         for table in reads {
-            if run.plan.position(&table.to_string()).is_none() {
+            let made = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
+            if !run.plan.assets.iter().any(made) {
                 run.catalog.table(table).await?;
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrow::array::ArrayRef;
 use sluice_learn::Model;
-use sluice_learn::features::{Feature, Interface, Target};
+use sluice_learn::features::{Feature, Interface, Label, Target};
 
 use super::{Answer, ModelError, Predictor};
 
@@ -25,6 +25,22 @@ impl LoadedModel {
             model: Model::load(folder)?,
         })
     }
+
+    /// What it predicts, with the names of its classes.
+    pub fn label(&self) -> &Label {
+        &self.model.plan().label
+    }
+
+    /// From which probability on a row of two classes is predicted positive, where that was
+    /// settled.
+    pub fn threshold(&self) -> Option<f64> {
+        self.model.settled().threshold
+    }
+
+    /// The class of each row of predictions, as a position among the label's classes.
+    pub fn classes_of(&self, scores: &[f64]) -> Vec<usize> {
+        self.model.classes_of(scores)
+    }
 }
 
 impl Predictor for LoadedModel {
@@ -43,6 +59,10 @@ impl Predictor for LoadedModel {
         _rows: usize,
     ) -> Result<ArrayRef, ModelError> {
         answer.of(&self.model, columns)
+    }
+
+    fn loaded(&self) -> Option<&LoadedModel> {
+        Some(self)
     }
 }
 
