@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 
+use crate::applied::AppliedModel;
 use crate::dataset::MAX_CLASSES;
 use crate::error::LearnError;
 use crate::features::{
     Label, LabelType, Task, category_texts, find_column, is_number, is_text, numbers,
 };
 use crate::metric::Metric;
-use crate::model::Model;
 
 /// The codes of labels of any table, as a model knows its classes.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ impl LabelCodes {
 /// Rows with their labels and a model's predictions for them.
 #[derive(Debug)]
 pub struct Judged<'m> {
-    model: &'m Model,
+    model: &'m AppliedModel,
     codes: LabelCodes,
     labels: Vec<f32>,
     scores: Vec<f64>,
@@ -114,7 +114,7 @@ pub struct Judged<'m> {
 
 impl<'m> Judged<'m> {
     /// No rows yet.
-    pub fn new(model: &'m Model) -> Self {
+    pub fn new(model: &'m AppliedModel) -> Self {
         Self {
             model,
             codes: LabelCodes::new(&model.plan().label),

@@ -17,10 +17,13 @@
 //!    them; [`bag_of_words`]: what a model of text should beat.
 //! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 8. [`compute`]: the threads that all of them share.
-//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own.
+//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, whose
+//!    result is a [`fitted_text::FittedText`].
+//! 10. [`applied`]: a model of either kind, as SQL and the registry take it.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
+pub mod applied;
 pub mod bag_of_words;
 pub mod calibration;
 pub mod compute;
@@ -32,6 +35,7 @@ pub mod estimator;
 pub mod explain;
 pub mod features;
 pub mod finish;
+pub mod fitted_text;
 pub mod judged;
 pub mod metric;
 pub mod model;
@@ -48,11 +52,13 @@ mod nearest;
 mod parallel;
 mod random;
 
+pub use applied::AppliedModel;
 pub use compute::{ComputeBudget, Seat};
 pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, FoldSpec, Split, Splits};
 pub use error::{LearnError, ParamError};
 pub use estimator::{EstimatorSpec, FitOptions, Fitted};
 pub use features::{FeaturePlan, Task};
 pub use finish::{Finish, Settled};
+pub use fitted_text::FittedText;
 pub use model::Model;
 pub use validate::{Validated, Validator};

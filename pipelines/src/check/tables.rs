@@ -270,7 +270,7 @@ pub(super) fn stored_version(folder: &std::path::Path) -> Result<Stored, String>
             features: model.features().to_vec(),
             target: model.target(),
         },
-        label: model.label().name.clone(),
+        label: model.model().label().name.clone(),
     })
 }
 

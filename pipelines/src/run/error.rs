@@ -54,6 +54,10 @@ pub(crate) enum StageError {
     #[error(transparent)]
     DataFusion(#[from] datafusion::error::DataFusionError),
     #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("{0}")]
+    Evaluation(String),
+    #[error(transparent)]
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]
     Learn(LearnError),

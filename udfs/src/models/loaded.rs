@@ -4,15 +4,15 @@
 use std::path::Path;
 
 use arrow::array::ArrayRef;
-use sluice_learn::Model;
-use sluice_learn::features::{Feature, Interface, Label, Target};
+use sluice_learn::AppliedModel;
+use sluice_learn::features::{Feature, Interface, Target};
 
 use super::{Answer, ModelError, Predictor};
 
 /// A model version, loaded from its folder.
 #[derive(Debug)]
 pub struct LoadedModel {
-    model: Model,
+    model: AppliedModel,
 }
 
 impl LoadedModel {
@@ -22,24 +22,13 @@ impl LoadedModel {
     /// A folder that lacks a file, or one that is not what its name says.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         Ok(Self {
-            model: Model::load(folder)?,
+            model: AppliedModel::load(folder)?,
         })
     }
 
-    /// What it predicts, with the names of its classes.
-    pub fn label(&self) -> &Label {
-        &self.model.plan().label
-    }
-
-    /// From which probability on a row of two classes is predicted positive, where that was
-    /// settled.
-    pub fn threshold(&self) -> Option<f64> {
-        self.model.settled().threshold
-    }
-
-    /// The class of each row of predictions, as a position among the label's classes.
-    pub fn classes_of(&self, scores: &[f64]) -> Vec<usize> {
-        self.model.classes_of(scores)
+    /// The model itself.
+    pub fn model(&self) -> &AppliedModel {
+        &self.model
     }
 }
 
@@ -49,7 +38,7 @@ impl Predictor for LoadedModel {
     }
 
     fn target(&self) -> Target {
-        self.model.plan().label.target()
+        self.model.target()
     }
 
     fn predict(

@@ -18,6 +18,7 @@ mod deep_trainer;
 mod digest;
 mod estimators;
 mod evaluation;
+mod fitted_text;
 mod folds;
 mod metrics;
 mod model;

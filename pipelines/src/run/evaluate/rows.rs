@@ -14,7 +14,7 @@ use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use sluice_learn::features::Label;
 use sluice_learn::judged::LabelCodes;
-use sluice_learn::{LearnError, Task};
+use sluice_learn::{AppliedModel, LearnError, Task};
 
 use super::kept::{Kept, Rank};
 use super::training::{RowKeys, Words, position};
@@ -23,18 +23,19 @@ use crate::run::content_hash::ContentHasher;
 use crate::run::error::StageError;
 use crate::run::feed::Batches;
 
-/// Different values of a slice's column that are told apart.
+/// Different values of a slice's column that are told apart; rows are not sliced by one that has
+/// more.
 pub(crate) const MAX_SLICES: usize = 1_000;
 /// The number of a value beyond them.
-const OTHER: u32 = u32::MAX;
+pub(crate) const OTHER: u32 = u32::MAX;
 /// The column of what the compared model says, behind those of the worst rows.
 pub(crate) const COMPARED_COLUMN: &str = "_compared";
 
 /// A model whose answers come with the rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Answering {
+    pub(crate) model: AppliedModel,
     pub(crate) version: i64,
-    pub(crate) threshold: Option<f64>,
 }
 
 /// What is asked of the rows.
@@ -270,7 +271,7 @@ impl Looking {
         let said: Vec<Said> = scores
             .iter()
             .zip(&self.asking.models)
-            .map(|(scores, model)| Said::of(&self.asking.label, model, labels, scores))
+            .map(|(scores, model)| Said::of(model, labels, scores))
             .collect();
         let Some(own) = said.first() else {
             return Ok(());
@@ -367,40 +368,29 @@ struct Said {
 }
 
 impl Said {
-    fn of(label: &Label, model: &Answering, labels: &[f32], scores: &[f64]) -> Self {
-        let width = label.outputs();
-        let rows = scores.chunks_exact(width).zip(labels);
-        let mut said = Self {
-            classes: Vec::new(),
-            confidence: Vec::with_capacity(labels.len()),
-            losses: Vec::with_capacity(labels.len()),
-        };
-        for (scores, &code) in rows {
-            let (class, confidence, loss) = match label.task {
-                Task::Regression => {
-                    let error = f64::from(code) - scores[0];
-                    (None, scores[0], error * error)
-                }
-                Task::Binary => {
-                    let positive = match model.threshold {
-                        Some(threshold) => scores[0] >= threshold,
-                        None => scores[0] > 0.5,
-                    };
-                    let of = |positive: bool| if positive { scores[0] } else { 1.0 - scores[0] };
-                    let class = usize::from(positive);
-                    (Some(class), of(positive), log_loss(of(code == 1.0)))
-                }
-                Task::Multiclass => {
-                    let class = first_largest(scores);
-                    let actual = scores.get(code as usize).copied().unwrap_or(0.0);
-                    (Some(class), scores[class], log_loss(actual))
-                }
-            };
-            said.classes.extend(class);
-            said.confidence.push(confidence);
-            said.losses.push(loss);
+    fn of(answering: &Answering, labels: &[f32], scores: &[f64]) -> Self {
+        let model = &answering.model;
+        let (task, width) = (model.label().task, model.label().outputs());
+        let classes = model.classes_of(scores);
+        let rows = scores.chunks_exact(width).zip(labels).enumerate();
+        let told = rows.map(|(row, (scores, &code))| match task {
+            Task::Regression => (scores[0], (f64::from(code) - scores[0]).powi(2)),
+            Task::Binary => {
+                let of = |positive: bool| if positive { scores[0] } else { 1.0 - scores[0] };
+                (of(classes[row] == 1), log_loss(of(code == 1.0)))
+            }
+            Task::Multiclass => {
+                // A class that the model does not know has no chance.
+                let actual = scores.get(code as usize).copied().unwrap_or(0.0);
+                (scores[classes[row]], log_loss(actual))
+            }
+        });
+        let (confidence, losses) = told.unzip();
+        Self {
+            classes,
+            confidence,
+            losses,
         }
-        said
     }
 
     /// Whether another model says something else of a row.
@@ -419,16 +409,6 @@ impl Said {
         let chosen: UInt32Array = self.classes.iter().map(|&class| class as u32).collect();
         Ok(take(&classes, &chosen, None)?)
     }
-}
-
-fn first_largest(scores: &[f64]) -> usize {
-    let mut best = 0;
-    for (at, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = at;
-        }
-    }
-    best
 }
 
 /// The loss of a row whose class has this probability, clipped as the metric is.
