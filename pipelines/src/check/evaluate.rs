@@ -108,14 +108,12 @@ impl Evaluation<'_> {
     }
 
     /// The label's column, as the table spells it.
-    fn label(
-        &self,
-        checker: &mut Checker<'_>,
-        model: &Applied,
-        target: Target,
-    ) -> Option<String> {
+    fn label(&self, checker: &mut Checker<'_>, model: &Applied, target: Target) -> Option<String> {
         let (column, span) = match &self.options.label {
-            Some(label) => (find_column(checker, self.schema, label, self.of)?, label.span),
+            Some(label) => (
+                find_column(checker, self.schema, label, self.of)?,
+                label.span,
+            ),
             None => (self.learned_label(checker, model)?, self.options.from.span),
         };
         let data_type = self.schema.field_with_name(&column).ok()?.data_type();
@@ -139,7 +137,12 @@ impl Evaluation<'_> {
             Some(Declared::Model(maker)) => maker.body.data().label.value.clone(),
             _ => checker.stored_models.get(&model.written)?.label.clone(),
         };
-        let names = || self.schema.fields().iter().map(|field| field.name().as_str());
+        let names = || {
+            self.schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+        };
         if let Some(name) = names().find(|name| name.eq_ignore_ascii_case(&learned)) {
             return Some(name.to_owned());
         }
@@ -175,7 +178,10 @@ impl Evaluation<'_> {
             (None, Some(_)) => EvaluatedPart::Part(SplitPart::Test),
             (None, None) => EvaluatedPart::All,
         };
-        let span = self.options.split.map_or(self.options.from.span, |part| part.span);
+        let span = self
+            .options
+            .split
+            .map_or(self.options.from.span, |part| part.span);
         let include = self.options.include_training_rows;
         let wrong = match (part, &column) {
             (EvaluatedPart::Part(_), None) => Some((
@@ -222,7 +228,11 @@ impl Evaluation<'_> {
             return;
         };
         let Some(split) = &table.split else { return };
-        let parts: Vec<&str> = split.parts.iter().map(|(name, _)| name.value.as_str()).collect();
+        let parts: Vec<&str> = split
+            .parts
+            .iter()
+            .map(|(name, _)| name.value.as_str())
+            .collect();
         if parts.contains(&part) {
             return;
         }
@@ -231,7 +241,10 @@ impl Evaluation<'_> {
             self.of,
             list(&parts)
         );
-        let span = self.options.split.map_or(self.options.from.span, |part| part.span);
+        let span = self
+            .options
+            .split
+            .map_or(self.options.from.span, |part| part.span);
         checker.error(
             Diagnostic::error("no_split", message)
                 .help("name another part with `split:`, or add it to the table's own"),
@@ -245,7 +258,10 @@ impl Evaluation<'_> {
             let Some(name) = find_column(checker, self.schema, column, self.of) else {
                 continue;
             };
-            let data_type = self.schema.field_with_name(&name).map(|field| field.data_type());
+            let data_type = self
+                .schema
+                .field_with_name(&name)
+                .map(|field| field.data_type());
             if let Ok(data_type) = data_type
                 && let ControlFlow::Break(_) = has_classes(data_type)
             {

@@ -160,7 +160,10 @@ pub const WORST_COLUMNS: [&str; 4] = ["_prediction", "_score", "_loss", "_model_
 /// The columns of a table of worst rows: those of the rows, then [`WORST_COLUMNS`]; a
 /// regression's has no `_score`. Columns of the rows that are called so are left out.
 pub(crate) fn worst_schema(of: &Schema, target: Target) -> SchemaRef {
-    let own = of.fields().iter().filter(|field| !is_worst_column(field.name()));
+    let own = of
+        .fields()
+        .iter()
+        .filter(|field| !is_worst_column(field.name()));
     let mut fields: Vec<Field> = own.map(|field| field.as_ref().clone()).collect();
     let [prediction, score, loss, version] = WORST_COLUMNS;
     fields.push(Field::new(prediction, target.label_type.arrow(), true));

@@ -55,8 +55,8 @@ pub(crate) enum StageError {
     DataFusion(#[from] datafusion::error::DataFusionError),
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
-    #[error("{0}")]
-    Evaluation(String),
+    #[error(transparent)]
+    Evaluate(#[from] super::evaluate::EvaluateError),
     #[error(transparent)]
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]

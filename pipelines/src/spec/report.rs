@@ -109,9 +109,7 @@ impl ReportBody {
     pub fn models(&self) -> Vec<&Spanned<String>> {
         match self {
             Self::Profile { .. } => Vec::new(),
-            Self::Evaluate { of, options } => {
-                std::iter::once(of).chain(&options.compare).collect()
-            }
+            Self::Evaluate { of, options } => std::iter::once(of).chain(&options.compare).collect(),
         }
     }
 

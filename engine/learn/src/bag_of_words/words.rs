@@ -147,7 +147,11 @@ mod tests {
     fn the_most_frequent_words_are_kept() {
         let texts = ["bb aa", "cc bb", "dd"];
         let two = Vectorizer::fit(texts.into_iter(), 2).unwrap();
-        assert_eq!(two.column("aa"), Some(0), "the first of those that occur once");
+        assert_eq!(
+            two.column("aa"),
+            Some(0),
+            "the first of those that occur once"
+        );
         assert_eq!(two.column("bb"), Some(1));
         assert_eq!(two.column("cc"), None);
         assert!(Vectorizer::fit(["a", "!"].into_iter(), 9).is_none());

@@ -25,7 +25,11 @@ fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
 }
 
 fn texts<'v>(value: &'v Value) -> impl Iterator<Item = &'v str> {
-    value.as_array().unwrap().iter().map(|v| v.as_str().unwrap())
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_str().unwrap())
 }
 
 #[test]
@@ -35,7 +39,10 @@ fn words_weights_and_probabilities_are_scikit_learns() {
         let name = case["name"].as_str().unwrap();
         let labels = case["labels"].as_array().unwrap().iter();
         let labels = labels.map(|label| label.as_u64().unwrap() as u32);
-        let known: Vec<(String, u32)> = texts(&case["texts"]).map(str::to_owned).zip(labels).collect();
+        let known: Vec<(String, u32)> = texts(&case["texts"])
+            .map(str::to_owned)
+            .zip(labels)
+            .collect();
         let classes = case["classes"].as_u64().unwrap() as usize;
         let fitted = BagOfWords::fit(known.clone(), classes).unwrap();
         let words = case["words"].as_object().unwrap();
@@ -47,7 +54,12 @@ fn words_weights_and_probabilities_are_scikit_learns() {
             let weights = fitted.weights(word).unwrap();
             assert_close(&weights, &floats(&theirs["weights"]), 1e-5, word);
         }
-        assert_close(fitted.intercepts(), &floats(&case["intercepts"]), 1e-5, name);
+        assert_close(
+            fitted.intercepts(),
+            &floats(&case["intercepts"]),
+            1e-5,
+            name,
+        );
         let held: Vec<Option<&str>> = texts(&case["held"]).map(Some).collect();
         let scores = fitted.predict(held);
         assert_close(&scores, &floats(&case["scores"]), 1e-6, name);
@@ -55,7 +67,11 @@ fn words_weights_and_probabilities_are_scikit_learns() {
         let mut turned = known;
         turned.reverse();
         let again = BagOfWords::fit(turned, classes).unwrap();
-        assert_eq!(again.intercepts(), fitted.intercepts(), "whatever the order");
+        assert_eq!(
+            again.intercepts(),
+            fitted.intercepts(),
+            "whatever the order"
+        );
         assert_eq!(fitted.predict([None]), fitted.predict([Some("")]));
     }
 }
@@ -63,7 +79,10 @@ fn words_weights_and_probabilities_are_scikit_learns() {
 #[test]
 fn nothing_is_fitted_to_one_class_or_no_word() {
     let texts = |texts: &[(&str, u32)]| -> Vec<(String, u32)> {
-        texts.iter().map(|(text, code)| ((*text).to_owned(), *code)).collect()
+        texts
+            .iter()
+            .map(|(text, code)| ((*text).to_owned(), *code))
+            .collect()
     };
     assert!(BagOfWords::fit(Vec::new(), 2).is_none());
     assert!(BagOfWords::fit(texts(&[("good film", 1), ("bad film", 1)]), 2).is_none());
@@ -106,5 +125,8 @@ fn as_often_right_as_scikit_learn_on_sentences_about_films() {
     let right = right.filter(|(score, (_, code))| u32::from(**score > 0.5) == *code);
     let accuracy = right.count() as f64 / held.len() as f64;
     let theirs = theirs["accuracy"].as_f64().unwrap();
-    assert!((accuracy - theirs).abs() < 0.001, "{accuracy}, not {theirs}");
+    assert!(
+        (accuracy - theirs).abs() < 0.001,
+        "{accuracy}, not {theirs}"
+    );
 }

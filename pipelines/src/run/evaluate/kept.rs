@@ -87,21 +87,29 @@ impl Kept {
 
 /// The same rows in columns that hold no bytes of others.
 fn owned(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
-    let columns = batch.columns().iter().map(|column| match column.data_type() {
-        DataType::Utf8View => cast(column, &DataType::Utf8),
-        DataType::BinaryView => cast(column, &DataType::Binary),
-        _ => Ok(ArrayRef::clone(column)),
-    });
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Utf8View => cast(column, &DataType::Utf8),
+            DataType::BinaryView => cast(column, &DataType::Binary),
+            _ => Ok(ArrayRef::clone(column)),
+        });
     let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
     let schema = batch.schema();
     let fields = schema.fields().iter().zip(&columns);
     let fields: Vec<Field> = fields
         .map(|(field, column)| {
             let field = field.as_ref().clone();
-            field.with_data_type(column.data_type().clone()).with_nullable(true)
+            field
+                .with_data_type(column.data_type().clone())
+                .with_nullable(true)
         })
         .collect();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }
 
 #[cfg(test)]
@@ -117,7 +125,10 @@ mod tests {
             let texts = ids.iter().map(|id| Some(format!("a text of row {id}")));
             RecordBatch::try_from_iter([
                 ("id", Arc::new(Int64Array::from(ids.to_vec())) as ArrayRef),
-                ("text", Arc::new(StringViewArray::from_iter(texts)) as ArrayRef),
+                (
+                    "text",
+                    Arc::new(StringViewArray::from_iter(texts)) as ArrayRef,
+                ),
             ])
             .unwrap()
         };
@@ -139,7 +150,10 @@ mod tests {
             let rows = kept.rows().unwrap();
             let ids = rows.column(0).as_primitive::<Int64Type>().values();
             assert_eq!(ids, &[4, 9, 14, 3]);
-            assert_eq!(rows.column(1).as_string::<i32>().value(3), "a text of row 3");
+            assert_eq!(
+                rows.column(1).as_string::<i32>().value(3),
+                "a text of row 3"
+            );
         }
         let mut none = Kept::new(0);
         none.offer(&batch(&[1]), &[rank(&1)]).unwrap();

@@ -83,9 +83,21 @@ pub(crate) struct SliceColumn {
     pub(crate) rows: Vec<u32>,
 }
 
+/// On how many rows two models differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Pairs {
+    /// Rows of which they say something else.
+    pub(crate) disagree: u64,
+    /// Rows where only the model is right.
+    pub(crate) only_model: u64,
+    /// Rows where only the one that it is compared with is right.
+    pub(crate) only_compared: u64,
+}
+
 /// What is left of the rows.
 pub(crate) struct Looked {
     pub(crate) counted: Counted,
+    pub(crate) pairs: Pairs,
     /// The classes that occur, those that the model knows first.
     pub(crate) classes: Vec<String>,
     pub(crate) unknown: usize,
@@ -135,6 +147,7 @@ struct Looking {
     words: Vec<f64>,
     slices: Vec<SliceColumn>,
     counted: Counted,
+    pairs: Pairs,
     worst: Kept,
     disagreeing: Kept,
 }
@@ -178,6 +191,7 @@ impl Looking {
                 })
                 .collect(),
             counted: Counted::default(),
+            pairs: Pairs::default(),
             worst: Kept::new(asking.worst_rows),
             disagreeing: Kept::new(asking.disagreeing_rows),
             asking,
@@ -278,7 +292,14 @@ impl Looking {
         };
         let ranked = |figures: &mut dyn Iterator<Item = Option<f64>>| -> Vec<Option<Rank>> {
             let ranks = figures.zip(keys);
-            ranks.map(|(figure, &key)| Some(Rank { figure: figure?, key })).collect()
+            ranks
+                .map(|(figure, &key)| {
+                    Some(Rank {
+                        figure: figure?,
+                        key,
+                    })
+                })
+                .collect()
         };
         let shown = self.shown(batch, own)?;
         let losses = ranked(&mut own.losses.iter().map(|loss| Some(*loss)));
@@ -286,10 +307,23 @@ impl Looking {
         let [_, other] = &said[..] else {
             return Ok(());
         };
+        for (row, label) in labels.iter().enumerate() {
+            let right = |said: &Said| said.classes.get(row).map(|class| *class as f32 == *label);
+            self.pairs.disagree += u64::from(own.differs(other, row));
+            match (right(own), right(other)) {
+                (Some(true), Some(false)) => self.pairs.only_model += 1,
+                (Some(false), Some(true)) => self.pairs.only_compared += 1,
+                _ => {}
+            }
+        }
         let apart = own.losses.iter().zip(&other.losses).enumerate();
         let apart = apart.map(|(row, (a, b))| own.differs(other, row).then(|| (a - b).abs()));
         let apart = ranked(&mut apart.into_iter());
-        let compared = with_column(&shown, COMPARED_COLUMN, other.predictions(&self.asking.label)?)?;
+        let compared = with_column(
+            &shown,
+            COMPARED_COLUMN,
+            other.predictions(&self.asking.label)?,
+        )?;
         self.disagreeing.offer(&compared, &apart)
     }
 
@@ -297,7 +331,9 @@ impl Looking {
     fn shown(&self, batch: &RecordBatch, said: &Said) -> Result<RecordBatch, StageError> {
         let schema = batch.schema();
         let places: Vec<usize> = self.own.clone();
-        let own = places.into_iter().filter(|at| !is_worst_column(schema.field(*at).name()));
+        let own = places
+            .into_iter()
+            .filter(|at| !is_worst_column(schema.field(*at).name()));
         let mut shown = batch.project(&own.collect::<Vec<_>>())?;
         let [prediction, score, loss, version] = WORST_COLUMNS;
         shown = with_column(&shown, prediction, said.predictions(&self.asking.label)?)?;
@@ -305,7 +341,11 @@ impl Looking {
             let confidence = Float64Array::from(said.confidence.clone());
             shown = with_column(&shown, score, Arc::new(confidence))?;
         }
-        shown = with_column(&shown, loss, Arc::new(Float64Array::from(said.losses.clone())))?;
+        shown = with_column(
+            &shown,
+            loss,
+            Arc::new(Float64Array::from(said.losses.clone())),
+        )?;
         let number = self.asking.models.first().map_or(0, |model| model.version);
         let numbers = Int64Array::from(vec![number; batch.num_rows()]);
         with_column(&shown, version, Arc::new(numbers))
@@ -337,7 +377,8 @@ impl Looking {
             }
             let zeros = || std::iter::repeat_n(0.0, unknown.len());
             let rows = scores.chunks_exact(width);
-            rows.flat_map(|row| row.iter().copied().chain(zeros())).collect()
+            rows.flat_map(|row| row.iter().copied().chain(zeros()))
+                .collect()
         };
         let told = |scores: &Vec<f64>| widened(ordered(scores));
         let slices = self.slices.into_iter().map(|slice| SliceColumn {
@@ -346,6 +387,7 @@ impl Looking {
         });
         Ok(Looked {
             counted: self.counted,
+            pairs: self.pairs,
             labels: order.iter().map(|row| self.labels[*row]).collect(),
             scores: self.scores.iter().map(told).collect(),
             words: self.asking.words.as_ref().map(|_| told(&self.words)),

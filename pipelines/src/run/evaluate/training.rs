@@ -70,7 +70,9 @@ pub(crate) async fn read(
     asked: Asked,
 ) -> Result<Result<Training, String>, StageError> {
     let Some(input) = version.inputs.first() else {
-        return Ok(Err("the version does not say what it was trained on".to_owned()));
+        return Ok(Err(
+            "the version does not say what it was trained on".to_owned()
+        ));
     };
     let table = (input.name.clone(), input.version);
     let name = input.name.parse::<TableName>();
@@ -122,7 +124,10 @@ impl RowKeys {
 
     /// One hash a row.
     pub(crate) fn of(&self, batch: &RecordBatch, codes: &[f32]) -> Result<Vec<u64>, StageError> {
-        let columns = self.features.iter().map(|at| ArrayRef::clone(batch.column(*at)));
+        let columns = self
+            .features
+            .iter()
+            .map(|at| ArrayRef::clone(batch.column(*at)));
         let codes = std::iter::once(std::sync::Arc::new(Float32Array::from(codes.to_vec())) as _);
         // Names that keep the order.
         let named = columns.chain(codes).enumerate();
@@ -138,7 +143,11 @@ impl RowKeys {
 pub(crate) fn position(schema: &Schema, name: &str) -> Option<usize> {
     let fields = schema.fields();
     let exact = fields.iter().position(|field| field.name() == name);
-    exact.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name)))
+    exact.or_else(|| {
+        fields
+            .iter()
+            .position(|field| field.name().eq_ignore_ascii_case(name))
+    })
 }
 
 /// What is gathered while the rows go by.
@@ -202,7 +211,12 @@ impl Looked {
         for ((text, &label), &hash) in texts.zip(labels).zip(hashes) {
             let Some(text) = text else { continue };
             let full = self.texts.len() >= MAX_TEXTS;
-            if full && self.texts.peek().is_some_and(|(largest, ..)| hash > *largest) {
+            if full
+                && self
+                    .texts
+                    .peek()
+                    .is_some_and(|(largest, ..)| hash > *largest)
+            {
                 continue;
             }
             self.texts.push((hash, text.to_owned(), label as u32));

@@ -15,7 +15,9 @@ impl Report {
         let section = Section::new("Errors");
         // What matters most comes first: the rows that were not looked at before.
         let parts = self.evidence.residuals.iter().rev();
-        let charts: Vec<Chart> = parts.flat_map(|part| residual_charts(&self.about.label, part)).collect();
+        let charts: Vec<Chart> = parts
+            .flat_map(|part| residual_charts(&self.about.label, part))
+            .collect();
         if charts.is_empty() {
             return section;
         }
