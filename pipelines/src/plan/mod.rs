@@ -37,6 +37,10 @@ pub struct Plan {
     pub assets: Vec<Arc<Asset>>,
     /// For each asset the assets that must be done before it.
     pub depends: Vec<BTreeSet<usize>>,
+    /// The assets that a run is about; the others are taken as they are.
+    pub chosen: BTreeSet<usize>,
+    /// The assets that a run makes anew even where they are up to date.
+    pub refreshed: BTreeSet<usize>,
 }
 
 impl Plan {
@@ -44,6 +48,20 @@ impl Plan {
     pub fn position(&self, name: &str) -> Option<usize> {
         let same = |asset: &Arc<Asset>| asset.name.eq_ignore_ascii_case(name);
         self.assets.iter().position(same)
+    }
+
+    /// Whether a run makes the asset of this name anew even where it is up to date.
+    pub(crate) fn is_refreshed(&self, name: &str) -> bool {
+        !self.refreshed.is_empty()
+            && self
+                .position(name)
+                .is_some_and(|position| self.refreshed.contains(&position))
+    }
+
+    /// The position of the asset that makes a table.
+    pub fn maker_of(&self, table: &TableName) -> Option<usize> {
+        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
+        self.assets.iter().position(makes)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes.
@@ -74,6 +92,8 @@ pub struct Asset {
     pub name: String,
     /// What it is, for people: a table's description, a training run's note.
     pub comment: Option<String>,
+    /// Words by which commands can select it.
+    pub tags: Vec<String>,
     /// How it is made.
     pub body: AssetBody,
 }
@@ -111,6 +131,16 @@ impl Asset {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
             AssetBody::Model(_) | AssetBody::Report(_) => None,
+        }
+    }
+
+    /// The stored tables that it is made from.
+    pub fn reads(&self) -> Vec<&TableName> {
+        match &self.body {
+            AssetBody::Ingest(_) => Vec::new(),
+            AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Model(model) => vec![&model.from],
+            AssetBody::Report(report) => vec![&report.of],
         }
     }
 

@@ -46,14 +46,11 @@ const SHOWN_WORST: usize = 20;
 /// Why a model cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EvaluateError {
-    #[error(
-        "{table} has no {part} rows to evaluate: {}",
-        if .counted.seen == 0 { "there are none".to_owned() } else { format!("all {} are left out ({})", .counted.seen, .why) }
-    )]
+    #[error("{table} has no {rows} to evaluate: {why}")]
     NoRows {
         table: String,
-        part: &'static str,
-        counted: Counted,
+        /// `test rows`, or `rows` of a table without parts.
+        rows: String,
         why: String,
     },
     #[error(
@@ -173,7 +170,7 @@ async fn evaluate_in(
     });
     let looked = looked.await?;
     if looked.labels.is_empty() {
-        return Err(no_rows(&about, looked.counted).into());
+        return Err(no_rows(&about, &looked.counted).into());
     }
     let evaluated = blocking(move || {
         let figures = figures(about.part, &label, &models, &looked, usual.as_deref())?;
@@ -342,12 +339,26 @@ impl About {
     }
 }
 
-fn no_rows(about: &About, counted: Counted) -> EvaluateError {
+impl About {
+    /// ` test rows`, or ` rows` of a table without parts.
+    fn rows(&self) -> String {
+        match self.part {
+            "all" => " rows".to_owned(),
+            part => format!(" {part} rows"),
+        }
+    }
+}
+
+fn no_rows(about: &About, counted: &Counted) -> EvaluateError {
+    let refuses = !about.has_parts && !about.includes_training_rows;
+    let why = match left_out(counted, refuses) {
+        told if told.is_empty() => "there are none".to_owned(),
+        told => format!("what there is, is left out: {}", told.join(", ")),
+    };
     EvaluateError::NoRows {
         table: about.table.0.clone(),
-        part: about.part,
-        counted,
-        why: left_out(&counted, !about.has_parts && !about.includes_training_rows).join(", "),
+        rows: about.rows().trim_start().to_owned(),
+        why,
     }
 }
 
@@ -388,9 +399,9 @@ pub(crate) fn cautions(evaluated: &Evaluated) -> Vec<String> {
     }
     if looked.counted.trained > 0 && !refuses {
         let rows = sluice_report::number::count(looked.counted.trained);
-        let part = about.part;
         cautions.push(format!(
-            "{rows} {part} rows are also rows that the model was trained on: the figures flatter it"
+            "{rows}{} are also rows that the model was trained on: the figures flatter it",
+            about.rows()
         ));
     }
     if looked.unknown > 0 {

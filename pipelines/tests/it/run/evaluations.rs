@@ -92,12 +92,21 @@ fn metrics(ran: &Ran) -> Vec<String> {
         .collect()
 }
 
+/// The warnings about a report.
+fn cautions(ran: &Ran, report: &str) -> String {
+    let warnings = ran.events.iter().filter_map(|event| match event {
+        EventKind::Warning { asset, message } if asset == report => Some(message.as_str()),
+        _ => None,
+    });
+    warnings.collect::<Vec<_>>().join("\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_files_page_worst_rows_and_tracking_agree() {
     let sandbox = sandbox();
     insta::assert_snapshot!(look(sandbox.plan().await), @"run   look: gold.wine will be made");
     let ran = sandbox.run_well().await;
-    assert!(ran.warnings().is_empty(), "{}", ran.told());
+    assert_eq!(cautions(&ran, "look"), "");
     let told = figures(&sandbox).await;
     assert_eq!(told["model"], "models:/wine/1");
     assert_eq!(
@@ -279,7 +288,13 @@ async fn the_worst_rows_can_be_read_by_what_follows() {
     sandbox.pipeline(&format!(
         "{TABLES}  gold.review:\n    sql: SELECT id, _prediction, _loss FROM gold.worst WHERE NOT good\n{MODELS}{REPORTS}"
     ));
-    insta::assert_snapshot!(sandbox.plan().await);
+    insta::assert_snapshot!(sandbox.plan().await, @r"
+    run   gold.wine: it was never made
+    run   forest: gold.wine will be made
+    run   stump: gold.wine will be made
+    run   look: gold.wine will be made
+    run   gold.review: look will be made
+    ");
     sandbox.run_well().await;
     let same =
         "SELECT count(*) = (SELECT count(*) FROM gold.worst WHERE NOT good) FROM gold.review";
@@ -303,7 +318,7 @@ async fn training_rows_are_refused_unless_asked_for() {
     );
     sandbox.pipeline(&external);
     let ran = sandbox.run_well().await;
-    insta::assert_snapshot!(ran.warnings().join("\n"));
+    insta::assert_snapshot!(cautions(&ran, "look"), @"left out: 200 rows that the model was trained on");
     let told = figures(&sandbox).await;
     assert_eq!(
         (&told["rows"]["seen"], &told["rows"]["trained"]),
@@ -313,12 +328,12 @@ async fn training_rows_are_refused_unless_asked_for() {
     // Asked for, they are counted all the same.
     sandbox.pipeline(&format!("{external}    include_training_rows: true\n"));
     let ran = sandbox.run_well().await;
-    insta::assert_snapshot!(ran.warnings().join("\n"));
+    insta::assert_snapshot!(cautions(&ran, "look"), @"200 rows are also rows that the model was trained on: the figures flatter it");
     assert_eq!(figures(&sandbox).await["all"]["rows"], 300);
     // Nothing but training rows.
     sandbox.pipeline(&external.replace("<> 'validation'", "= 'train'"));
     let ran = sandbox.run().await;
-    insta::assert_snapshot!(ran.failure("look"));
+    insta::assert_snapshot!(ran.failure("look"), @"gold.plain has no rows to evaluate: what there is, is left out: 200 rows that the model was trained on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,7 +350,10 @@ async fn missing_labels_unknown_classes_and_one_class_are_told() {
 "
     ));
     let ran = sandbox.run_well().await;
-    insta::assert_snapshot!(ran.warnings().join("\n"));
+    insta::assert_snapshot!(cautions(&ran, "look"), @r"
+    left out: 20 rows without a label
+    all rows are of the class true: figures that need another one are not defined
+    ");
     let told = figures(&sandbox).await;
     assert_eq!(told["all"]["metrics"]["auc"], Value::Null);
     assert!(page(&sandbox).contains("figures that need another one are not defined"));
@@ -364,6 +382,7 @@ models:
     train:
       from: gold.kinds
       label: sum
+      task: regression
       exclude: [id, colour, kind]
       estimator: {{random_forest: {{n_estimators: 5, seed: 1}}}}
     register: {{as: sums, alias: production}}
@@ -379,7 +398,8 @@ reports:
 "
     ));
     let ran = sandbox.run_well().await;
-    insta::assert_snapshot!(ran.warnings().join("\n"));
+    insta::assert_snapshot!(cautions(&ran, "look"), @"the model does not know the classes unheard of, and is wrong on all their rows");
+    assert_eq!(cautions(&ran, "numbers"), "");
     let html = page(&sandbox);
     assert!(html.contains("weighted average") && html.contains("unheard of"));
     let numbers = fs::read_to_string(sandbox.path("lakehouse/_reports/p/numbers.html")).unwrap();
