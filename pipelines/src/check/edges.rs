@@ -196,7 +196,7 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
 }
 
 /// The report that makes a table beside its page, and the table.
-fn made_by_report(checker: &Checker<'_>, written: &str) -> Option<(usize, TableName)> {
+pub(super) fn made_by_report(checker: &Checker<'_>, written: &str) -> Option<(usize, TableName)> {
     let mut assets = checker.assets.iter().enumerate();
     assets.find_map(|(position, asset)| {
         let Declared::Report(report) = asset.body else {

@@ -287,15 +287,18 @@ impl Evaluation<'_> {
     ) -> Option<WorstRows> {
         let worst = self.options.worst.as_ref()?;
         let table: TableName = worst.parse().ok()?;
-        let maker = checker.assets.iter().find(|asset| match asset.body {
+        let own = checker.find(self.report);
+        let others = checker.assets.iter().enumerate();
+        // Of two reports the second one is told.
+        let mut makers = others.filter(|(at, asset)| match asset.body {
             Declared::Table(_) => asset.name.eq_ignore_ascii_case(worst),
             Declared::Report(report) => {
-                let made = report.body.makes();
-                asset.name != self.report
-                    && made.is_some_and(|made| made.eq_ignore_ascii_case(worst))
+                let made = report.body.makes().filter(|_| Some(*at) < own);
+                made.is_some_and(|made| made.eq_ignore_ascii_case(worst))
             }
             Declared::Model(_) => false,
         });
+        let maker = makers.next().map(|(_, maker)| *maker);
         if let Some(maker) = maker {
             let message = format!("`{table}` is made by `{}` already", maker.name);
             let other = checker.location(maker.span);

@@ -32,9 +32,9 @@ pub(crate) async fn check(
     let of = found.reads.first()?;
     let schema = known.tables.get(of)?.clone();
     let kind = match &report.body {
-        ReportBody::Profile { options, .. } => {
-            ReportKind::Profile(check_profile(checker, known, options, of, &schema)?)
-        }
+        ReportBody::Profile { options, .. } => ReportKind::Profile(Box::new(check_profile(
+            checker, known, options, of, &schema,
+        )?)),
         ReportBody::Evaluate { of: model, options } => {
             let evaluation = Evaluation {
                 report: declaration.name,

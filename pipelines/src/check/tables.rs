@@ -22,7 +22,7 @@ use sluice_udfs::models::{
     BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind,
 };
 
-use super::edges::{Found, registering};
+use super::edges::{Found, made_by_report, registering};
 use super::ingest::check_ingest;
 use super::lineage::predicted_columns;
 use super::world::error_chain;
@@ -148,7 +148,8 @@ pub(crate) async fn load_stored(
         if known.tables.contains_key(name) {
             continue;
         }
-        if checker.find(&name.to_string()).is_some() {
+        let written = name.to_string();
+        if checker.find(&written).is_some() || made_by_report(checker, &written).is_some() {
             return false;
         }
         let added = match checker.world.lakehouse.load(name, None).await {

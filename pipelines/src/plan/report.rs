@@ -33,7 +33,7 @@ pub struct ReportAsset {
 #[derive(Debug, Clone)]
 pub enum ReportKind {
     /// What is in the table's columns.
-    Profile(ProfilePlan),
+    Profile(Box<ProfilePlan>),
     /// How well a model does on the table's rows.
     Evaluate(EvaluatePlan),
 }

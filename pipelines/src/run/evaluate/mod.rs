@@ -13,9 +13,6 @@ mod rows;
 mod training;
 mod worst;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, HashSet};
 
 use datafusion::dataframe::DataFrame;
