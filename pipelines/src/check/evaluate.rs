@@ -296,7 +296,7 @@ impl Evaluation<'_> {
                 let made = report.body.makes().filter(|_| Some(*at) < own);
                 made.is_some_and(|made| made.eq_ignore_ascii_case(worst))
             }
-            Declared::Model(_) => false,
+            Declared::Model(_) | Declared::Tokenizer(_) => false,
         });
         let maker = makers.next().map(|(_, maker)| *maker);
         if let Some(maker) = maker {

@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub(crate) mod freshness;
 pub mod preview;
 pub mod report;
+pub mod tokenizer;
 pub(crate) mod training;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
+pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -64,20 +66,22 @@ impl Plan {
         self.assets.iter().position(makes)
     }
 
-    /// The assets whose work decides what an address names; a numbered version never changes.
+    /// The assets whose work decides what an address names; a numbered version never changes,
+    /// a bare name follows whatever is registered under it.
     pub fn makers(&self, uri: &ModelUri) -> Vec<usize> {
-        let VersionSpec::Alias(alias) = &uri.version else {
-            return Vec::new();
-        };
-        let makes = |asset: &Asset| {
+        let registers = |asset: &Asset| {
             let register = asset.registers();
-            register.is_some_and(|register| {
-                register.name.as_str() == uri.name
-                    && register
-                        .alias
-                        .as_ref()
-                        .is_some_and(|own| own.as_str() == alias)
-            })
+            register
+                .filter(|register| register.name.as_str() == uri.name)
+                .cloned()
+        };
+        let makes = |asset: &Asset| match (&uri.version, &asset.body) {
+            (VersionSpec::Number(_) | VersionSpec::AliasAsOf { .. }, _) => false,
+            (VersionSpec::Alias(alias), _) => registers(asset)
+                .and_then(|register| register.alias)
+                .is_some_and(|own| own.as_str() == alias),
+            (VersionSpec::Latest, AssetBody::Tokenizer(_)) => asset.name == uri.name,
+            (VersionSpec::Latest, _) => registers(asset).is_some(),
         };
         (0..self.assets.len())
             .filter(|position| makes(&self.assets[*position]))
@@ -88,7 +92,7 @@ impl Plan {
 /// Something that a project makes.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    /// `layer.table`, or a model's or a report's name.
+    /// `layer.table`, or the name of a tokenizer, a model or a report.
     pub name: String,
     /// What it is, for people: a table's description, a training run's note.
     pub comment: Option<String>,
@@ -105,6 +109,8 @@ pub enum AssetBody {
     Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
+    /// A tokenizer in the registry.
+    Tokenizer(Box<TokenizerAsset>),
     /// A fitted model.
     Model(Box<ModelAsset>),
     /// A page to look at.
@@ -112,11 +118,13 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
+    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
+    /// `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
+            AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) => "train",
                 Fit::Sweep(_) => "sweep",
@@ -130,7 +138,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
-            AssetBody::Model(_) | AssetBody::Report(_) => None,
+            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
 
@@ -139,6 +147,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
         }
@@ -149,7 +158,10 @@ impl Asset {
         match self.body {
             // 2: boosting of small tables grows its own trees.
             AssetBody::Model(_) => 2,
-            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Report(_) => 1,
+            AssetBody::Ingest(_)
+            | AssetBody::Sql(_)
+            | AssetBody::Tokenizer(_)
+            | AssetBody::Report(_) => 1,
         }
     }
 
@@ -158,7 +170,7 @@ impl Asset {
         match &self.body {
             AssetBody::Sql(sql) => &sql.applies,
             AssetBody::Report(report) => report.applies(),
-            AssetBody::Ingest(_) | AssetBody::Model(_) => &[],
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Model(_) => &[],
         }
     }
 
