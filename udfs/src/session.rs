@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use sluice_lake::LakeCatalog;
 use sluice_lake::registry::{ModelUri, Registry, RegistryError};
@@ -16,7 +16,8 @@ use sluice_lake::state::State;
 use sluice_lake::system::SystemSchema;
 
 use crate::models::{
-    BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind, model_addresses,
+    Answer, BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind,
+    model_addresses, predict,
 };
 
 /// Why a statement cannot be planned.
@@ -115,6 +116,25 @@ impl LakeSession {
         Ok(sql::plan(&self.ctx, statement).await?)
     }
 
+    /// The model that an address names, or version `settled` of it, loaded once for all sessions
+    /// of a set; and the address of that version.
+    ///
+    /// # Errors
+    /// An address that names nothing, or a registry or a model that cannot be read.
+    pub async fn model(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+    ) -> Result<(String, Arc<dyn Predictor>), QueryError> {
+        self.open_model(address, settled, None).await
+    }
+
+    /// What a model that is loaded answers for rows with these columns, which are its features
+    /// in their order. `address` names one version, as [`LakeSession::model`] gives it.
+    pub fn answer(&self, answer: Answer, address: &str, columns: Vec<Expr>) -> Expr {
+        predict::call(answer, &self.models, address, columns)
+    }
+
     /// The version that is settled, else the one that the address names; loaded once for all
     /// sessions of a set.
     async fn load(
@@ -123,6 +143,19 @@ impl LakeSession {
         settled: Option<i64>,
         place: Option<SqlSpan>,
     ) -> Result<BoundModel, QueryError> {
+        let (address, model) = self.open_model(address, settled, place).await?;
+        Ok(BoundModel {
+            address,
+            features: model.features().to_vec(),
+        })
+    }
+
+    async fn open_model(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+        place: Option<SqlSpan>,
+    ) -> Result<(String, Arc<dyn Predictor>), QueryError> {
         let uri = address.uri().map(|uri| match settled {
             Some(version) => ModelUri::number(uri.name, version),
             None => uri,
@@ -147,10 +180,7 @@ impl LakeSession {
                     .insert(&address, Arc::new(model) as Arc<dyn Predictor>)
             }
         };
-        Ok(BoundModel {
-            address,
-            features: model.features().to_vec(),
-        })
+        Ok((address, model))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
 use crate::source::{Location, Spanned};
 use crate::spec::decode::list;
-use crate::spec::{ModelSpec, Register, SqlText};
+use crate::spec::{ModelSpec, Register, ScoredSpec, SqlText, TableBody};
 
 /// Names that a message lists, at most.
 const MAX_LISTED: usize = 8;
@@ -59,6 +59,9 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 if let Some(sql) = table.sql() {
                     of_query(checker, sql, &mut found).await;
                 }
+                if let TableBody::Predict(scored) = &table.body {
+                    of_scored(checker, scored, &mut found).await;
+                }
                 after(checker, &table.after, &mut found);
             }
             Declared::Model(model) => {
@@ -75,6 +78,18 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
         all.push(found);
     }
     all
+}
+
+/// A table that a model makes reads the table that it scores, and applies the model.
+async fn of_scored(checker: &mut Checker<'_>, scored: &ScoredSpec, found: &mut Found) {
+    let at = checker.location(scored.from.span);
+    resolve_table(checker, &scored.from.value, at, found);
+    let address = ModelAddress {
+        written: scored.model.value.clone(),
+        as_of_ms: None,
+    };
+    let at = checker.location(scored.model.span);
+    apply_model(checker, &address, at, found).await;
 }
 
 async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {

@@ -25,11 +25,12 @@ use sluice_udfs::models::{
 use super::edges::{Found, registering};
 use super::ingest::check_ingest;
 use super::lineage::predicted_columns;
+use super::scored::check_scored;
 use super::world::error_chain;
 use super::{Checker, Declaration, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
-    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
+    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
     UniqueExpectation,
 };
 use crate::run::split::{SPLIT_COLUMN, Splitter};
@@ -118,6 +119,7 @@ pub(crate) async fn check(
         }
         TableBody::Sql(sql) => check_query(checker, known, sql, &name, found).await?,
         TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
+        TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
     let rows = check_rows(checker, known, table, &name, &schema)?;
     let schema = match &rows.split {
@@ -128,6 +130,7 @@ pub(crate) async fn check(
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
+        AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
         other @ (AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
 }
@@ -226,11 +229,7 @@ fn bound_models(
 ) -> Option<BTreeMap<String, BoundModel>> {
     let mut models = BTreeMap::new();
     for model in applied {
-        let makers = registering(checker, &model.uri);
-        let interface = match makers.last() {
-            Some(maker) => known.interfaces.get(maker)?.clone(),
-            None => checker.stored_models.get(&model.written)?.clone(),
-        };
+        let interface = interface_of(checker, known, model)?;
         let features = interface.features.clone();
         let declared = Arc::new(DeclaredModel::new(interface));
         known.models.insert(&model.written, declared);
@@ -243,6 +242,20 @@ fn bound_models(
         );
     }
     Some(models)
+}
+
+/// What an applied model takes and gives. `None` when it is one that the project makes, and
+/// broken.
+pub(super) fn interface_of(
+    checker: &Checker<'_>,
+    known: &Known,
+    model: &Applied,
+) -> Option<Interface> {
+    let makers = registering(checker, &model.uri);
+    match makers.last() {
+        Some(maker) => known.interfaces.get(maker).cloned(),
+        None => checker.stored_models.get(&model.written).cloned(),
+    }
 }
 
 /// What a version in the registry takes and gives.

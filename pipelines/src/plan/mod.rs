@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub(crate) mod freshness;
 pub mod preview;
 pub mod report;
+pub mod scored;
 pub(crate) mod training;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use scored::ScoredAsset;
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -85,6 +87,8 @@ pub enum AssetBody {
     Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
+    /// A table from a model and the rows that it scores.
+    Scored(Box<ScoredAsset>),
     /// A fitted model.
     Model(Box<ModelAsset>),
     /// A page to look at.
@@ -92,11 +96,12 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
+    /// `ingest`, `sql`, `predict`, `train`, `sweep`, or the kind of a report, such as `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
+            AssetBody::Scored(_) => "predict",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) => "train",
                 Fit::Sweep(_) => "sweep",
@@ -110,6 +115,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
+            AssetBody::Scored(scored) => Some(&scored.table),
             AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
@@ -119,7 +125,19 @@ impl Asset {
         match self.body {
             // 2: boosting of small tables grows its own trees.
             AssetBody::Model(_) => 2,
-            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Report(_) => 1,
+            AssetBody::Ingest(_)
+            | AssetBody::Sql(_)
+            | AssetBody::Scored(_)
+            | AssetBody::Report(_) => 1,
+        }
+    }
+
+    /// The models that its rows are made with.
+    pub fn applies(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Sql(sql) => &sql.applies,
+            AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
+            AssetBody::Ingest(_) | AssetBody::Model(_) | AssetBody::Report(_) => &[],
         }
     }
 

@@ -23,8 +23,10 @@ pub(crate) mod rejects;
 mod report;
 pub(crate) mod resume;
 mod reuse;
+mod row_hash;
 mod rows;
 mod rules;
+pub(crate) mod scored;
 mod search;
 pub mod split;
 mod stage;
@@ -225,6 +227,7 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
         let reads: Vec<_> = match &asset.body {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Scored(scored) => vec![&scored.from],
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
         };

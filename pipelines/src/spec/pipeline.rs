@@ -11,6 +11,7 @@ use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, VariableNames};
 use super::report::ReportSpec;
 use super::schema::Definitions;
+use super::scored::ScoredSpec;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
 use super::validation::{BestThreshold, Validate};
@@ -70,6 +71,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
     let records = [
         record::<PipelineFile>(),
         record::<TableSpec>(),
+        record::<ScoredSpec>(),
         record::<Ingest>(),
         record::<Csv>(),
         record::<JsonFiles>(),
