@@ -152,3 +152,31 @@ fn learn_knows_no_datafusion_and_lake_no_candle() {
         }
     }
 }
+
+/// CUDA comes with a feature of its own, which is off by default and passed on to candle.
+#[test]
+fn the_default_build_has_no_trace_of_cuda() {
+    let metadata = metadata();
+    let reached = reached(&metadata, "sluice");
+    assert!(reached.contains("candle-core"), "{reached:?}");
+    let wrong: Vec<&String> = reached
+        .iter()
+        .filter(|used| used.starts_with("cuda") || *used == "candle-kernels")
+        .collect();
+    assert!(wrong.is_empty(), "sluice reaches {wrong:?}");
+    for (package, passed_to) in [
+        ("sluice", "sluice-pipelines/cuda"),
+        ("sluice-pipelines", "sluice-learn/cuda"),
+        ("sluice-learn", "candle-core/cuda"),
+    ] {
+        let packages = metadata["packages"].as_array().unwrap();
+        let found = packages.iter().find(|found| found["name"] == package);
+        let features = &found.unwrap()["features"];
+        assert_eq!(
+            features["cuda"],
+            serde_json::json!([passed_to]),
+            "{package}"
+        );
+        assert!(features["default"].is_null(), "{package}: {features}");
+    }
+}

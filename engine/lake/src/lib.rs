@@ -3,13 +3,15 @@
 //!
 //! Start at [`Lakehouse`]: it is a folder with `<layer>/<table>/` Delta tables.
 //! [`delta`] reads and writes them, [`ingest`] turns files into streams of
-//! batches, [`catalog`] shows the tables to DataFusion at pinned versions.
+//! batches, [`catalog`] shows the tables to DataFusion at pinned versions, [`hub`] finds
+//! models that others have published.
 
 mod artifacts;
 pub mod catalog;
 pub mod delta;
 pub mod error;
 mod folder;
+pub mod hub;
 pub mod ingest;
 mod lakehouse;
 pub mod name;

@@ -10,8 +10,11 @@
 //! 4. [`bert`]: the encoder and its heads.
 //! 5. [`loss`] and [`optimizer`]: what becomes smaller, and how.
 //! 6. [`trainer`]: the loop, with checkpoints and evaluations.
+//!
+//! [`device`] says where all of it computes.
 
 pub mod bert;
+pub mod device;
 pub mod error;
 pub mod layer;
 pub mod loss;
@@ -21,4 +24,5 @@ pub mod parameters;
 pub mod tokenizer;
 pub mod trainer;
 
+pub use device::DeviceChoice;
 pub use error::DeepError;

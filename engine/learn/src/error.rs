@@ -451,6 +451,15 @@ pub enum LearnError {
         /// Why.
         reason: String,
     },
+    /// A text is to become a number.
+    #[error("column `{column}` is a text, which only a text model reads")]
+    NotNumbers {
+        /// The column.
+        column: String,
+    },
+    /// A text model, its tokenizer or its training.
+    #[error(transparent)]
+    Deep(Box<crate::deep::DeepError>),
     /// Arrow refused a conversion.
     #[error("column `{column}` cannot be read as numbers")]
     Arrow {
@@ -460,6 +469,15 @@ pub enum LearnError {
         #[source]
         source: arrow::error::ArrowError,
     },
+}
+
+impl From<crate::deep::DeepError> for LearnError {
+    fn from(error: crate::deep::DeepError) -> Self {
+        match error {
+            crate::deep::DeepError::Learn(error) => error,
+            other => Self::Deep(Box::new(other)),
+        }
+    }
 }
 
 /// A column that a model needs and that is there with another type.

@@ -30,6 +30,8 @@ pub enum FeatureKind {
         /// The categories of the train split, ascending.
         values: Vec<String>,
     },
+    /// A text, which a text model reads token by token; no other model has one.
+    Text,
 }
 
 /// One input of a model.
@@ -49,6 +51,7 @@ impl Feature {
     pub fn mlflow_type(&self) -> &'static str {
         match (&self.kind, self.data_type.as_str()) {
             (FeatureKind::Boolean, _) => "boolean",
+            (FeatureKind::Text, _) => "string",
             (FeatureKind::Category { .. }, "Utf8" | "LargeUtf8" | "Utf8View") => "string",
             (FeatureKind::Category { .. }, data_type) if data_type.starts_with("Dictionary") => {
                 "string"
@@ -66,6 +69,7 @@ impl Feature {
             FeatureKind::Number => "a number",
             FeatureKind::Boolean => "a boolean",
             FeatureKind::Category { .. } => "text or an integer",
+            FeatureKind::Text => "text",
         }
     }
 
@@ -77,6 +81,7 @@ impl Feature {
             FeatureKind::Number => is_number(data_type),
             FeatureKind::Boolean => *data_type == DataType::Boolean,
             FeatureKind::Category { .. } => is_category(data_type),
+            FeatureKind::Text => is_text(data_type),
         }
     }
 }
@@ -182,7 +187,7 @@ impl FeaturePlan {
     ///
     /// # Errors
     ///
-    /// Columns of the wrong number or type.
+    /// Columns of the wrong number or type; the plan of a text model, which has no numbers.
     pub fn columns(&self, columns: &[ArrayRef]) -> Result<Vec<Vec<f32>>, LearnError> {
         let data_types: Vec<DataType> = columns
             .iter()
@@ -200,6 +205,9 @@ impl FeaturePlan {
                     let codes = texts.iter().map(|text| category_code(known, text));
                     Ok(codes.collect())
                 }
+                FeatureKind::Text => Err(LearnError::NotNumbers {
+                    column: feature.name.clone(),
+                }),
             })
             .collect()
     }

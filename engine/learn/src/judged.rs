@@ -5,15 +5,15 @@ use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
+use crate::applied::AppliedModel;
 use crate::error::LearnError;
 use crate::features::{LabelType, Task, category_texts, find_column, is_number, is_text, numbers};
 use crate::metric::Metric;
-use crate::model::Model;
 
 /// Rows with their labels and a model's predictions for them.
 #[derive(Debug)]
 pub struct Judged<'m> {
-    model: &'m Model,
+    model: &'m AppliedModel,
     /// The code of each class, by its text.
     codes: HashMap<String, f32>,
     labels: Vec<f32>,
@@ -22,7 +22,7 @@ pub struct Judged<'m> {
 
 impl<'m> Judged<'m> {
     /// No rows yet.
-    pub fn new(model: &'m Model) -> Self {
+    pub fn new(model: &'m AppliedModel) -> Self {
         let classes = model.plan().label.classes.iter().enumerate();
         Self {
             model,

@@ -16,10 +16,13 @@
 //! 6. [`judged`]: a model's figures on rows of any table.
 //! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 8. [`compute`]: the threads that all of them share.
-//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own.
+//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, whose
+//!    result is a [`fitted_text::FittedText`].
+//! 10. [`applied`]: a model of either kind, as SQL and the registry take it.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
+pub mod applied;
 pub mod calibration;
 pub mod compute;
 pub mod curves;
@@ -30,6 +33,7 @@ pub mod estimator;
 pub mod explain;
 pub mod features;
 pub mod finish;
+pub mod fitted_text;
 pub mod judged;
 pub mod metric;
 pub mod model;
@@ -45,11 +49,13 @@ mod nearest;
 mod parallel;
 mod random;
 
+pub use applied::AppliedModel;
 pub use compute::{ComputeBudget, Seat};
 pub use dataset::{Dataset, DatasetBuilder, DatasetSpec, FoldSpec, Split, Splits};
 pub use error::{LearnError, ParamError};
 pub use estimator::{EstimatorSpec, FitOptions, Fitted};
 pub use features::{FeaturePlan, Task};
 pub use finish::{Finish, Settled};
+pub use fitted_text::FittedText;
 pub use model::Model;
 pub use validate::{Validated, Validator};

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::dataset::Dataset;
 use crate::error::LearnError;
 use crate::estimator::FeatureImportance;
-use crate::features::{FeatureKind, FeaturePlan, Task};
+use crate::features::{FeatureKind, FeaturePlan, Label, Task};
 use crate::finish::Settled;
 use crate::forest::Forest;
 use crate::metric::{Evaluation, is_positive, most_probable};
@@ -34,7 +34,10 @@ pub const FEATURES_FILE: &str = "features.json";
 /// The version of the layout of [`FEATURES_FILE`].
 ///
 /// 1: binary labels only, without their type. 2: any label. 3: a calibration or a threshold;
-/// a model that has neither is still written as 2.
+/// a model that has neither is still written as 2. 4: a text model
+/// ([`crate::fitted_text`]), whose folder holds no trees.
+pub(crate) const TEXT_FORMAT: u32 = 4;
+/// The newest format of trees.
 const FEATURES_FORMAT: u32 = 3;
 /// The format of a model that has neither calibration nor threshold.
 const PLAIN_FORMAT: u32 = 2;
@@ -231,17 +234,7 @@ impl Model {
     /// of 0.5; of several, the most probable one (the first among equals). Nothing for a
     /// regression.
     pub fn classes_of(&self, scores: &[f64]) -> Vec<usize> {
-        match self.plan.label.task {
-            Task::Regression => Vec::new(),
-            Task::Binary => scores
-                .iter()
-                .map(|&score| usize::from(is_positive(score, self.settled.threshold)))
-                .collect(),
-            Task::Multiclass => scores
-                .chunks_exact(self.plan.label.outputs())
-                .map(most_probable)
-                .collect(),
-        }
+        classes_of(&self.plan.label, &self.settled, scores)
     }
 
     /// Nodes of all trees.
@@ -306,6 +299,8 @@ impl Model {
                 FeatureKind::Number => json!("float"),
                 FeatureKind::Boolean => json!("i"),
                 FeatureKind::Category { .. } => json!("c"),
+                // No tree has one: see `load`.
+                FeatureKind::Text => json!("q"),
             })
             .collect();
         Ok(document.to_string().into_bytes())
@@ -353,6 +348,10 @@ impl Model {
         };
         let file: FeaturesFile = serde_json::from_slice(&read(&features_path)?)
             .map_err(|error| wrong(&features_path, error.to_string()))?;
+        if file.format == TEXT_FORMAT {
+            let reason = "it is of a text model, and trees are wanted here".to_owned();
+            return Err(wrong(&features_path, reason));
+        }
         if !(1..=FEATURES_FORMAT).contains(&file.format) {
             let reason = format!(
                 "it has format {}, and this version reads 1 to {FEATURES_FORMAT}",
@@ -429,7 +428,22 @@ fn rewrite_base_score(document: &mut Value, rewrite: impl Fn(&str) -> Option<Str
     }
 }
 
-fn write(path: PathBuf, bytes: &[u8]) -> Result<(), LearnError> {
+/// The class of each row of predictions: see [`Model::classes_of`].
+pub(crate) fn classes_of(label: &Label, settled: &Settled, scores: &[f64]) -> Vec<usize> {
+    match label.task {
+        Task::Regression => Vec::new(),
+        Task::Binary => scores
+            .iter()
+            .map(|&score| usize::from(is_positive(score, settled.threshold)))
+            .collect(),
+        Task::Multiclass => scores
+            .chunks_exact(label.outputs())
+            .map(most_probable)
+            .collect(),
+    }
+}
+
+pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> Result<(), LearnError> {
     fs::write(&path, bytes).map_err(|source| LearnError::Io {
         action: "write",
         path,
@@ -437,7 +451,7 @@ fn write(path: PathBuf, bytes: &[u8]) -> Result<(), LearnError> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LearnError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LearnError> {
     fs::read(path).map_err(|source| LearnError::Io {
         action: "read",
         path: path.to_owned(),

@@ -12,7 +12,7 @@ use sluice_lake::tags::NOTE_TAG;
 use sluice_learn::features::LabelType;
 use sluice_learn::metric::Metric;
 use sluice_learn::validate::{self, FinishedFit};
-use sluice_learn::{EstimatorSpec, FitOptions, Fitted, Model, Seat, Splits, Task};
+use sluice_learn::{EstimatorSpec, FeaturePlan, FitOptions, Fitted, Seat, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
@@ -310,7 +310,7 @@ async fn register(
         None => registry.stage_unregistered(&asset.name, run_id).await?,
     };
     let folder = staging.path().to_owned();
-    let signature = signature(&fitted.model);
+    let signature = signature(fitted.model.plan());
     blocking(move || Ok(fitted.model.save(&folder)?)).await?;
     let new = new_version(run, asset, model, identity, signature, figures);
     if model.register.is_none() {
@@ -344,7 +344,7 @@ pub(crate) fn new_version(
 }
 
 /// What goes into a model and what comes out.
-pub(crate) fn signature(model: &Model) -> Signature {
+pub(crate) fn signature(plan: &FeaturePlan) -> Signature {
     let column_type = |word: &str| match word {
         "boolean" => ColumnType::Boolean,
         "integer" => ColumnType::Integer,
@@ -353,8 +353,8 @@ pub(crate) fn signature(model: &Model) -> Signature {
         "string" => ColumnType::String,
         _ => ColumnType::Double,
     };
-    let label = &model.plan().label;
-    let features = model.plan().features.iter();
+    let label = &plan.label;
+    let features = plan.features.iter();
     Signature {
         inputs: features
             .map(|feature| SignatureColumn {

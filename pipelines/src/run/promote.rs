@@ -13,7 +13,7 @@ use sluice_lake::registry::{
 };
 use sluice_learn::judged::Judged;
 use sluice_learn::metric::METRICS;
-use sluice_learn::{LearnError, Model};
+use sluice_learn::{AppliedModel, LearnError};
 
 use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
@@ -281,8 +281,8 @@ async fn rescore(
     let folder = champion.path.clone();
     let (label, number, task) = (model.data.label.clone(), champion.version, model.task);
     blocking(move || {
-        let model = Model::load(&folder)?;
-        let other = model.plan().label.task;
+        let model = AppliedModel::load(&folder)?;
+        let other = model.label().task;
         if other != task {
             return Ok(Err(format!(
                 "version {number}, the champion, is of `task: {other}`, and this one of `task: {task}`: their figures do not compare"

@@ -1,7 +1,7 @@
 //! A model asset whose training was done before: nothing is fitted, the model is registered
 //! where the asset says.
 
-use sluice_learn::Model;
+use sluice_learn::AppliedModel;
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
@@ -30,7 +30,8 @@ pub(crate) async fn take(
             let staging = registry.stage(register.name.as_str(), &run.run_id).await?;
             let folder = trained.folder();
             registry.copy_model(&folder, &staging).await?;
-            let signature = blocking(move || Ok(signature(&Model::load(&folder)?))).await?;
+            let signature =
+                blocking(move || Ok(signature(AppliedModel::load(&folder)?.plan()))).await?;
             let new = new_version(run, asset, model, identity, signature, &metrics);
             let staging = staging.trained_by(&run_id);
             Some(registry.create_version(staging, new).await?)

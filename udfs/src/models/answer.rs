@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, MapArray, StructArray, UInt32Array};
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields};
 use sluice_learn::features::{Label, Target};
-use sluice_learn::{Model, Task};
+use sluice_learn::{AppliedModel, Task};
 
 use super::ModelError;
 
@@ -52,25 +52,27 @@ impl Answer {
         }
     }
 
-    /// The answers for columns in the model's order, one a row.
+    /// The answers for columns in the model's order, one a row; NULL where the model has none.
     ///
     /// # Errors
     /// Values that the model cannot take, or classes of a regression.
-    pub fn of(self, model: &Model, columns: &[ArrayRef]) -> Result<ArrayRef, ModelError> {
-        let label = &model.plan().label;
+    pub fn of(self, model: &AppliedModel, columns: &[ArrayRef]) -> Result<ArrayRef, ModelError> {
+        let label = model.label();
         let scores = model.predict_columns(columns)?;
+        let nulls = model.answered(columns);
         match (self, label.task) {
             (Self::Value, Task::Binary | Task::Regression) => {
-                Ok(Arc::new(Float64Array::from(scores)))
+                Ok(Arc::new(Float64Array::new(scores.into(), nulls)))
             }
             (_, Task::Regression) => Err(no_classes(self).into()),
             (Self::Value | Self::Label, _) => {
                 let classes = label.label_type.array(label.classes.iter());
                 let chosen = model.classes_of(&scores);
-                let chosen = UInt32Array::from_iter_values(chosen.iter().map(|&at| at as u32));
+                let chosen = chosen.iter().map(|&at| at as u32).collect::<Vec<_>>();
+                let chosen = UInt32Array::new(chosen.into(), nulls);
                 Ok(take(&classes, &chosen, None)?)
             }
-            (Self::Scores, _) => Ok(Arc::new(score_maps(label, &scores)?)),
+            (Self::Scores, _) => Ok(Arc::new(score_maps(label, &scores, nulls)?)),
         }
     }
 }
@@ -90,7 +92,11 @@ fn entries(target: Target) -> Field {
 }
 
 /// For each row a map of all classes, in their order, to their probabilities.
-fn score_maps(label: &Label, scores: &[f64]) -> Result<MapArray, ModelError> {
+fn score_maps(
+    label: &Label,
+    scores: &[f64],
+    nulls: Option<NullBuffer>,
+) -> Result<MapArray, ModelError> {
     let probabilities: Vec<f64> = match label.task {
         Task::Binary => scores.iter().flat_map(|&p| [1.0 - p, p]).collect(),
         Task::Multiclass | Task::Regression => scores.to_vec(),
@@ -115,7 +121,7 @@ fn score_maps(label: &Label, scores: &[f64]) -> Result<MapArray, ModelError> {
         Arc::new(entries),
         offsets,
         pairs,
-        None,
+        nulls,
         false,
     )?)
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use arrow::array::ArrayRef;
-use sluice_learn::Model;
+use sluice_learn::AppliedModel;
 use sluice_learn::features::{Feature, Interface, Target};
 
 use super::{Answer, ModelError, Predictor};
@@ -12,7 +12,7 @@ use super::{Answer, ModelError, Predictor};
 /// A model version, loaded from its folder.
 #[derive(Debug)]
 pub struct LoadedModel {
-    model: Model,
+    model: AppliedModel,
 }
 
 impl LoadedModel {
@@ -22,7 +22,7 @@ impl LoadedModel {
     /// A folder that lacks a file, or one that is not what its name says.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         Ok(Self {
-            model: Model::load(folder)?,
+            model: AppliedModel::load(folder)?,
         })
     }
 }
@@ -33,7 +33,7 @@ impl Predictor for LoadedModel {
     }
 
     fn target(&self) -> Target {
-        self.model.plan().label.target()
+        self.model.target()
     }
 
     fn predict(

@@ -14,6 +14,8 @@ use super::signature::{Signature, columns_json};
 pub enum ModelFormat {
     /// XGBoost's JSON in `model.json`.
     XgboostJson,
+    /// A text model in a folder of Hugging Face's: what `transformers` loads.
+    HuggingFace,
 }
 
 impl ModelFormat {
@@ -21,6 +23,12 @@ impl ModelFormat {
     pub fn required_files(self) -> &'static [&'static str] {
         match self {
             Self::XgboostJson => &["model.json", "features.json"],
+            Self::HuggingFace => &[
+                "config.json",
+                "model.safetensors",
+                "tokenizer.json",
+                "features.json",
+            ],
         }
     }
 
@@ -40,6 +48,19 @@ impl ModelFormat {
                  \x20   data: model.json\n\
                  \x20   model_class: xgboost.core.Booster\n\
                  \x20   model_format: json\n"
+            }
+            Self::HuggingFace => {
+                "  sluice:\n\
+                 \x20   config: config.json\n\
+                 \x20   features: features.json\n\
+                 \x20   model: model.safetensors\n\
+                 \x20   sluice_version: SLUICE_VERSION\n\
+                 \x20   tokenizer: tokenizer.json\n\
+                 \x20 transformers:\n\
+                 \x20   code: null\n\
+                 \x20   framework: pt\n\
+                 \x20   model_binary: .\n\
+                 \x20   task: text-classification\n"
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::device::DeviceChoice;
 use crate::error::ParamError;
 
 /// A tensor of a file that is not what the model needs.
@@ -49,6 +50,23 @@ pub enum DeepError {
     /// An operation on tensors failed.
     #[error("a computation of the model failed")]
     Compute(#[from] candle_core::Error),
+    /// A GPU was asked for in a build that knows none.
+    #[error(
+        "`device: {device}` needs a build with CUDA, and this is one without: build Sluice with `--features cuda` (`scripts/cuda-toolkit` gets what that takes), or set `device: cpu`"
+    )]
+    NoCuda {
+        /// The device that was asked for.
+        device: DeviceChoice,
+    },
+    /// A GPU cannot be used.
+    #[error("`device: {device}` cannot be opened; `device: auto` takes what is there")]
+    Device {
+        /// The device that was asked for.
+        device: DeviceChoice,
+        /// CUDA's words.
+        #[source]
+        source: candle_core::Error,
+    },
     /// A file cannot be read or written.
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -171,7 +171,9 @@ pub(crate) fn feature_types(plan: &FeaturePlan) -> Vec<FeatureType> {
     features
         .map(|feature| match feature.kind {
             FeatureKind::Category { .. } => FeatureType::Categorical,
-            FeatureKind::Number | FeatureKind::Boolean => FeatureType::Numerical,
+            FeatureKind::Number | FeatureKind::Boolean | FeatureKind::Text => {
+                FeatureType::Numerical
+            }
         })
         .collect()
 }

@@ -208,7 +208,8 @@ fn a_threshold_decides_about_classes_figures_and_champions() {
     let rows: Vec<usize> = (0..4_000)
         .filter(|row| table.split[*row] == "test")
         .collect();
-    let mut judged = Judged::new(&low);
+    let champion = low.clone().into();
+    let mut judged = Judged::new(&champion);
     judged.push(&table.batch(&rows), "good").unwrap();
     for name in ["recall", "accuracy", "auc"] {
         let ours = judged.figure(Metric::find(name).unwrap());

@@ -15,7 +15,7 @@ use sluice_learn::deep::loss::{ClassLoss, binary_cross_entropy, cross_entropy};
 use sluice_learn::deep::optimizer::{AdamW, AdamWOptions, Gradients, Schedule, SchedulerType};
 
 use crate::deep_fixtures::{
-    assert_close, json, numbers, tensors, texts, tiny_bert, tiny_distilbert, values,
+    assert_close, devices, json, numbers, tensors, texts, tiny_bert, tiny_distilbert, values,
 };
 
 fn open(dir: &Path) -> TextModel {
@@ -24,8 +24,14 @@ fn open(dir: &Path) -> TextModel {
 
 #[test]
 fn bert_computes_what_transformers_computes() {
+    for device in devices() {
+        bert_computes_it_on(&device);
+    }
+}
+
+fn bert_computes_it_on(device: &Device) {
     let expected = json("tiny-bert/expected.json");
-    let model = open(&tiny_bert());
+    let model = TextModel::open(&tiny_bert(), device).unwrap();
     let labels = ["bad", "fair", "good"].map(str::to_owned);
     assert_eq!(*model.head(), Head::Classes(labels.to_vec()));
     let texts = texts(&expected);
@@ -121,10 +127,16 @@ fn losses_are_those_of_pytorch() {
 
 /// The gradients of the first step and the weights after three are PyTorch's.
 fn three_steps(name: &str, dir: &Path, targets: &Targets) {
+    for device in devices() {
+        three_steps_on(&device, name, dir, targets);
+    }
+}
+
+fn three_steps_on(device: &Device, name: &str, dir: &Path, targets: &Targets) {
     let expected = json(&format!("{name}/expected.json"));
     let training = &expected["training"];
     let head = open(dir).head().clone();
-    let model = TextModel::fine_tune(dir, head, 0, &[], DType::F32, &Device::Cpu).unwrap();
+    let model = TextModel::fine_tune(dir, head, 0, &[], DType::F32, device).unwrap();
     assert!(model.parameters().fresh().is_empty());
     let parameters = model.parameters();
     let batch = TokenBatch::padded(&texts(&expected), 0);

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use serde_json::Value;
+use sluice_learn::deep::DeviceChoice;
 use sluice_learn::deep::tokenizer::Tokens;
+
+use crate::tables::say_skipped;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -31,6 +34,17 @@ pub(crate) fn json(name: &str) -> Value {
 pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     let list = value.as_array().unwrap().iter();
     list.map(|value| value.as_f64().unwrap()).collect()
+}
+
+/// The CPU, and the first GPU where the build knows CUDA and there is one.
+pub(crate) fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::Cpu];
+    match DeviceChoice::Auto.open().unwrap() {
+        Device::Cpu if cfg!(feature = "cuda") => say_skipped("there is no GPU for its other half"),
+        Device::Cpu => {}
+        gpu => devices.push(gpu),
+    }
+    devices
 }
 
 /// The texts of a fixture as tokens.

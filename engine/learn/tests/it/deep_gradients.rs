@@ -6,7 +6,7 @@ use sluice_learn::deep::layer::Pass;
 use sluice_learn::deep::tokenizer::Tokens;
 use sluice_learn::deep::{loss, op};
 
-use crate::deep_fixtures::{random_values, tiny_bert, tiny_distilbert};
+use crate::deep_fixtures::{devices, random_values, tiny_bert, tiny_distilbert};
 
 /// Every variable has a gradient that is not 0 and whose product with a random direction
 /// is the slope of the loss in that direction, to `1e-6` of its size. Names in `flat` are
@@ -29,7 +29,7 @@ fn check(vars: &[(String, Var)], flat: &[&str], loss: impl Fn() -> Tensor) {
         let direction = random_values(number as u64 + 100, gradient.len());
         let slope: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
         let start = var.as_detached_tensor().copy().unwrap();
-        let towards = Tensor::from_vec(direction, var.shape(), &Device::Cpu).unwrap();
+        let towards = Tensor::from_vec(direction, var.shape(), var.device()).unwrap();
         let at = |distance: f64| {
             var.set(&(&start + (&towards * distance).unwrap()).unwrap())
                 .unwrap();
@@ -45,9 +45,9 @@ fn check(vars: &[(String, Var)], flat: &[&str], loss: impl Fn() -> Tensor) {
     }
 }
 
-fn var(seed: u64, shape: &[usize]) -> Var {
+fn var(device: &Device, seed: u64, shape: &[usize]) -> Var {
     let values = random_values(seed, shape.iter().product());
-    Var::from_vec(values, shape, &Device::Cpu).unwrap()
+    Var::from_vec(values, shape, device).unwrap()
 }
 
 fn named(vars: &[(&str, &Var)]) -> Vec<(String, Var)> {
@@ -59,15 +59,21 @@ fn named(vars: &[(&str, &Var)]) -> Vec<(String, Var)> {
 /// A scalar that weighs all numbers of `value` differently.
 fn weighed(value: &Tensor) -> Tensor {
     let weights = random_values(7, value.elem_count());
-    let weights = Tensor::from_vec(weights, value.shape(), &Device::Cpu).unwrap();
+    let weights = Tensor::from_vec(weights, value.shape(), value.device()).unwrap();
     (value * weights).unwrap().sum_all().unwrap()
 }
 
 #[test]
 fn of_every_operation() {
-    let (x, y) = (var(1, &[6, 8]), var(2, &[6, 8]));
-    let (scale, shift) = (var(3, &[8]), var(4, &[8]));
-    let (weight, bias) = (var(5, &[3, 8]), var(6, &[3]));
+    for device in devices() {
+        of_every_operation_on(&device);
+    }
+}
+
+fn of_every_operation_on(device: &Device) {
+    let (x, y) = (var(device, 1, &[6, 8]), var(device, 2, &[6, 8]));
+    let (scale, shift) = (var(device, 3, &[8]), var(device, 4, &[8]));
+    let (weight, bias) = (var(device, 5, &[3, 8]), var(device, 6, &[3]));
     check(&named(&[("x", &x)]), &[], || {
         weighed(&op::gelu(&x).unwrap())
     });
@@ -98,13 +104,23 @@ fn of_every_operation() {
 
 #[test]
 fn of_attention() {
+    for device in devices() {
+        of_attention_on(&device);
+    }
+}
+
+fn of_attention_on(device: &Device) {
     let shape = op::AttentionShape {
         batch: 2,
         seq: 3,
         heads: 2,
         size: 4,
     };
-    let (q, k, v) = (var(1, &[6, 8]), var(2, &[6, 8]), var(3, &[6, 8]));
+    let (q, k, v) = (
+        var(device, 1, &[6, 8]),
+        var(device, 2, &[6, 8]),
+        var(device, 3, &[6, 8]),
+    );
     let mask = [true, true, true, true, true, false].into();
     for keep in [None, Some(op::Keep::new(0.3, 11))] {
         check(&named(&[("q", &q), ("k", &k), ("v", &v)]), &[], || {
@@ -115,7 +131,13 @@ fn of_attention() {
 
 #[test]
 fn of_every_loss() {
-    let logits = var(1, &[5, 4]);
+    for device in devices() {
+        of_every_loss_on(&device);
+    }
+}
+
+fn of_every_loss_on(device: &Device) {
+    let logits = var(device, 1, &[5, 4]);
     let classes = op::ClassLoss {
         targets: [0, 3, 1, 1, 2].into(),
         class_weights: Some([0.5, 2.0, 1.0, 3.0].into()),
@@ -124,7 +146,7 @@ fn of_every_loss() {
     check(&named(&[("logits", &logits)]), &[], || {
         loss::cross_entropy(&logits, classes.clone()).unwrap()
     });
-    let targets = var(2, &[5, 4]).as_detached_tensor();
+    let targets = var(device, 2, &[5, 4]).as_detached_tensor();
     check(&named(&[("logits", &logits)]), &[], || {
         loss::binary_cross_entropy(&logits, &targets).unwrap()
     });
@@ -183,10 +205,12 @@ fn of_every_weight_of_bert_under_every_head() {
         (Head::Regression, Targets::Numbers(vec![0.5, -1.0, 2.0])),
         (Head::Embedding, Targets::Numbers(Vec::new())),
     ];
-    for (head, targets) in heads {
-        let dir = tiny_bert();
-        let model = TextModel::fine_tune(&dir, head, 9, &[], DType::F64, &Device::Cpu).unwrap();
-        check_model(&model, &batch, &targets);
+    for device in devices() {
+        for (head, targets) in heads.clone() {
+            let dir = tiny_bert();
+            let model = TextModel::fine_tune(&dir, head, 9, &[], DType::F64, &device).unwrap();
+            check_model(&model, &batch, &targets);
+        }
     }
 }
 
@@ -196,9 +220,11 @@ fn of_every_weight_of_distilbert() {
     let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
     let head = Head::MultiLabel(labels);
     let targets = Targets::Labels(vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
-    let dir = tiny_distilbert();
-    let model = TextModel::fine_tune(&dir, head, 9, &[], DType::F64, &Device::Cpu).unwrap();
-    check_model(&model, &batch, &targets);
+    for device in devices() {
+        let (dir, head) = (tiny_distilbert(), head.clone());
+        let model = TextModel::fine_tune(&dir, head, 9, &[], DType::F64, &device).unwrap();
+        check_model(&model, &batch, &targets);
+    }
 }
 
 #[test]

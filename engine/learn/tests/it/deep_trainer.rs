@@ -18,7 +18,7 @@ use sluice_learn::deep::trainer::{
 };
 use sluice_learn::metric::Goal;
 
-use crate::deep_fixtures::{random_values, values};
+use crate::deep_fixtures::{devices, random_values, values};
 
 fn arguments(given: Value) -> TrainingArguments {
     let Value::Object(map) = given else {
@@ -48,14 +48,19 @@ fn texts(seed: u64, count: usize) -> (Vec<Tokens>, Vec<bool>) {
         .unzip()
 }
 
-fn small_bert(head: Head) -> TextModel {
+fn small_bert(head: Head, device: &Device) -> TextModel {
     let mut config = BertConfig::bert(40, 16, 1, 2, 16);
     config.initializer_range = 0.1;
-    TextModel::scratch(config, head, 3, DType::F32, &Device::Cpu).unwrap()
+    TextModel::scratch(config, head, 3, DType::F32, device).unwrap()
+}
+
+fn yes_or_no_on(device: &Device) -> TextModel {
+    let labels = ["no", "yes"].map(str::to_owned).to_vec();
+    small_bert(Head::Classes(labels), device)
 }
 
 fn yes_or_no() -> TextModel {
-    small_bert(Head::Classes(["no", "yes"].map(str::to_owned).to_vec()))
+    yes_or_no_on(&Device::Cpu)
 }
 
 fn classes(model: &TextModel, seed: u64, count: usize) -> TextExamples {
@@ -136,8 +141,14 @@ fn bits(parameters: &Parameters) -> Vec<(String, Vec<u64>)> {
 
 #[test]
 fn a_small_bert_learns_which_texts_hold_a_token() {
+    for device in devices() {
+        a_small_bert_learns_on(&device);
+    }
+}
+
+fn a_small_bert_learns_on(device: &Device) {
     let temp = tempfile::tempdir().unwrap();
-    let model = yes_or_no();
+    let model = yes_or_no_on(device);
     let (rows, eval) = (classes(&model, 1, 320), classes(&model, 2, 100));
     let arguments = arguments(json!({
         "num_train_epochs": 8, "learning_rate": 5e-3, "per_device_train_batch_size": 16,
@@ -246,7 +257,9 @@ fn a_checkpoint_of_another_training_is_refused() {
         "{error}"
     );
     // What is reported does not change the course.
-    let more = json!({"num_train_epochs": 1, "logging_steps": 3, "save_strategy": "no"});
+    let more = json!({
+        "num_train_epochs": 1, "logging_steps": 3, "save_strategy": "no", "device": "cpu",
+    });
     go(&run, &rows, more).unwrap();
     // Half a file of weights.
     let weights = temp.path().join("checkpoint-2/model.safetensors");
@@ -282,7 +295,7 @@ fn other_heads_train_and_are_judged() {
             0.85,
         ),
     ] {
-        let model = small_bert(head);
+        let model = small_bert(head, &Device::Cpu);
         let rows = TextExamples::new(texts.clone(), targets, &model).unwrap();
         let run = Run::new(temp.path());
         let (outcome, _) = run
@@ -433,7 +446,7 @@ fn arguments_that_cannot_be_used_are_all_named() {
     };
     let error = parse(json!({
         "learning_rat": 1e-3, "num_train_epochs": 0, "warmup_ratio": 1.5,
-        "lr_scheduler_type": "polynomial", "adam_beta1": 1,
+        "lr_scheduler_type": "polynomial", "adam_beta1": 1, "device": "gpu",
     }));
     for part in [
         "`learning_rat`: unknown parameter (did you mean `learning_rate`?)",
@@ -441,6 +454,7 @@ fn arguments_that_cannot_be_used_are_all_named() {
         "`warmup_ratio`: must be a number from 0 to below 1, not 1.5",
         "`lr_scheduler_type`: must be one of linear, cosine, constant, constant_with_warmup",
         "`adam_beta1`: must be a number above 0 and below 1, not 1",
+        "`device`: must be auto, cpu, cuda or cuda:N (did you mean `cuda`?), not \"gpu\"",
     ] {
         assert!(error.contains(part), "{error}");
     }

@@ -16,6 +16,7 @@ mod deep_tokenizer;
 mod deep_trainer;
 mod digest;
 mod estimators;
+mod fitted_text;
 mod folds;
 mod metrics;
 mod model;

@@ -342,7 +342,8 @@ fn a_champion_is_wrong_about_classes_that_it_does_not_know() {
     columns[2] = Arc::new(StringArray::from_iter(renamed));
     let other = RecordBatch::try_new(batch.schema(), columns).unwrap();
     let figure = |batch: &RecordBatch, metric: &str| {
-        let mut judged = Judged::new(&model);
+        let champion = model.clone().into();
+        let mut judged = Judged::new(&champion);
         judged.push(batch, "kind").unwrap();
         judged.figure(Metric::find(metric).unwrap())
     };

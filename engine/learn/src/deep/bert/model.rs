@@ -198,16 +198,27 @@ impl TextModel {
     ///
     /// Files that cannot be written.
     pub fn save(&self, dir: &Path, tokenizer: Option<&TextTokenizer>) -> Result<(), DeepError> {
-        folder::replace_folder(dir, |dir| {
-            let mut config = self.config.to_json();
-            self.head.describe(self.config.family, &mut config);
-            let mut text = format!("{:#}", Value::Object(config));
-            text.push('\n');
-            folder::write(&dir.join(CONFIG_FILE), text.as_bytes())?;
-            if let Some(tokenizer) = tokenizer {
-                folder::write(&dir.join(TOKENIZER_FILE), tokenizer.json().as_bytes())?;
-            }
-            self.parameters.write(&dir.join(WEIGHTS_FILE))
-        })
+        folder::replace_folder(dir, |dir| self.write_into(dir, tokenizer))
+    }
+
+    /// Writes the same files into the existing folder `dir`, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    pub fn write_into(
+        &self,
+        dir: &Path,
+        tokenizer: Option<&TextTokenizer>,
+    ) -> Result<(), DeepError> {
+        let mut config = self.config.to_json();
+        self.head.describe(self.config.family, &mut config);
+        let mut text = format!("{:#}", Value::Object(config));
+        text.push('\n');
+        folder::write(&dir.join(CONFIG_FILE), text.as_bytes())?;
+        if let Some(tokenizer) = tokenizer {
+            folder::write(&dir.join(TOKENIZER_FILE), tokenizer.json().as_bytes())?;
+        }
+        self.parameters.write(&dir.join(WEIGHTS_FILE))
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::deep::device::{DeviceChoice, UnknownDevice};
 use crate::deep::error::DeepError;
 use crate::deep::optimizer::{AdamWOptions, Schedule, SchedulerType};
 use crate::error::ParamError;
@@ -83,6 +84,9 @@ pub struct TrainingArguments {
     pub early_stopping_threshold: f64,
     /// Decides the order of the rows and what drops out.
     pub seed: u64,
+    /// Where the model is to compute: whoever makes it asks here. The trainer computes
+    /// where the model lies, and a training may go on elsewhere than it started.
+    pub device: DeviceChoice,
 }
 
 impl Default for TrainingArguments {
@@ -111,6 +115,7 @@ impl Default for TrainingArguments {
             early_stopping_patience: None,
             early_stopping_threshold: 0.0,
             seed: 42,
+            device: DeviceChoice::Auto,
         }
     }
 }
@@ -227,6 +232,11 @@ pub static ARGUMENTS: &[Param] = &[
         &["random_state"],
         "decides the order of the rows and what drops out",
     ),
+    param(
+        "device",
+        &[],
+        "where the model computes: auto, cpu, cuda or cuda:N",
+    ),
 ];
 
 impl TrainingArguments {
@@ -296,6 +306,7 @@ impl TrainingArguments {
                 Some(_) => given.seed("seed"),
                 None => default.seed,
             },
+            device: device(&mut given),
         };
         given.finish().map_err(DeepError::Params)?;
         if arguments.early_stopping_patience.is_some()
@@ -331,6 +342,22 @@ fn ratio(given: &mut Params<'_>, name: &'static str) -> f64 {
         given.reject(name, "a number from 0 to below 1");
     }
     value
+}
+
+fn device(given: &mut Params<'_>) -> DeviceChoice {
+    const NAME: &str = "device";
+    let Some(value) = given.value(NAME) else {
+        return DeviceChoice::Auto;
+    };
+    let parsed = value.as_str().unwrap_or_default().parse();
+    parsed.unwrap_or_else(|error: UnknownDevice| {
+        let hint = error
+            .nearest
+            .map(|name| format!(" (did you mean `{name}`?)"));
+        let needs = format!("auto, cpu, cuda or cuda:N{}", hint.unwrap_or_default());
+        given.reject(NAME, &needs);
+        DeviceChoice::Auto
+    })
 }
 
 fn max_grad_norm(given: &mut Params<'_>) -> Option<f64> {

@@ -11,6 +11,7 @@ use super::arguments::{IntervalStrategy, TrainingArguments};
 use super::checkpoint::{self, BestFigure, Exact, Figures, State};
 use super::event::{Ended, TrainEvent, TrainOutcome};
 use super::{Examples, LOSS, Trainable, batches};
+use crate::deep::device::DeviceChoice;
 use crate::deep::error::DeepError;
 use crate::deep::layer::Pass;
 use crate::deep::optimizer::{AdamW, Gradients, Schedule};
@@ -451,8 +452,9 @@ fn identity<M: Trainable, E: Examples>(
     eval: Option<&E>,
     arguments: &TrainingArguments,
 ) -> Vec<(String, String)> {
-    // When something is reported changes nothing.
+    // When something is reported changes nothing; where it is computed, only rounding.
     let course = TrainingArguments {
+        device: DeviceChoice::Auto,
         logging_steps: 0,
         save_strategy: IntervalStrategy::No,
         save_steps: 0,
