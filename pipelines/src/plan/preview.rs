@@ -138,7 +138,14 @@ async fn scored_rows(
     anew: bool,
 ) -> Option<String> {
     let (catalog, registry) = (lookup.catalog.clone(), lookup.registry.clone());
-    let counted = scoring::outlook(catalog, registry, scored, fingerprint, anew);
+    // On the heap: planning and executing a query takes a good deal of stack in itself.
+    let counted = Box::pin(scoring::outlook(
+        catalog,
+        registry,
+        scored,
+        fingerprint,
+        anew,
+    ));
     let counts = counted.await.ok()?;
     let rows = |count: u64| match count {
         1 => "1 row".to_owned(),

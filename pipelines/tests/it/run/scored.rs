@@ -86,7 +86,14 @@ async fn only_new_and_changed_rows_are_scored_until_the_model_changes() {
     assert_right(&sandbox, 1).await;
     insta::assert_snapshot!(
         sandbox.query("SELECT * EXCEPT (prediction, scores) FROM gold.scored ORDER BY id LIMIT 2").await,
-        @""
+        @r"
+    +----+---+---+------+--------+---------+----------------+----------------------------------+
+    | id | X | y | note | _split | verdict | _model_version | _row_hash                        |
+    +----+---+---+------+--------+---------+----------------+----------------------------------+
+    | 1  | 1 | 1 | a    | test   | false   | 1              | 1df7be0c540b3fd1941e6134509f1484 |
+    | 2  | 2 | 2 | a    | test   | false   | 1              | 866431adac2b9a42b756ec2bd5dc9757 |
+    +----+---+---+------+--------+---------+----------------+----------------------------------+
+    "
     );
     assert_eq!(sandbox.run_well().await.summary.made, 0);
 
@@ -95,7 +102,7 @@ async fn only_new_and_changed_rows_are_scored_until_the_model_changes() {
     sandbox.edit(TABLE, "");
     sandbox.run_well().await;
     sandbox.edit("models:\n", &format!("{TABLE}models:\n"));
-    insta::assert_snapshot!(sandbox.plan_of("gold.scored").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("gold.scored").await, @r"run   gold.scored: gold.new is at version 1 (was 0); 2 of 12 rows new or changed");
     let ran = sandbox.run_well().await;
     assert_eq!(scoring(&ran), ("models:/wine/1".to_owned(), [2, 10, 0]));
     assert_right(&sandbox, 1).await;
@@ -132,13 +139,20 @@ async fn only_new_and_changed_rows_are_scored_until_the_model_changes() {
 
     // Another version scores everything.
     sandbox.move_alias("wine", "production", 2).await;
-    insta::assert_snapshot!(sandbox.plan_of("gold.scored").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("gold.scored").await, @r"run   gold.scored: models:/wine@production is now version 2 (was 1); all 7 rows are scored");
     let ran = sandbox.run_well().await;
     assert_eq!(scoring(&ran), ("models:/wine/2".to_owned(), [7, 0, 0]));
     assert_right(&sandbox, 2).await;
     insta::assert_snapshot!(
-        sandbox.query("SELECT table_version, address, model_version FROM system.table_models ORDER BY table_version DESC LIMIT 2").await,
-        @""
+        sandbox.query("SELECT version, address, model_version FROM system.table_models ORDER BY version DESC LIMIT 2").await,
+        @r"
+    +---------+-------------------------+---------------+
+    | version | address                 | model_version |
+    +---------+-------------------------+---------------+
+    | 7       | models:/wine@production | 2             |
+    | 6       | models:/wine@production | 1             |
+    +---------+-------------------------+---------------+
+    "
     );
 }
 
@@ -173,15 +187,25 @@ async fn listed_columns_keys_and_the_split_are_carried() {
     sandbox.run_well().await;
     insta::assert_snapshot!(
         sandbox.query("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'scored'").await,
-        @""
+        @r"
+    +----------------+-----------+
+    | column_name    | data_type |
+    +----------------+-----------+
+    | id             | Int64     |
+    | note           | Utf8      |
+    | _split         | Utf8      |
+    | p_good         | Float64   |
+    | _model_version | Int64     |
+    | _row_hash      | Utf8      |
+    +----------------+-----------+
+    "
     );
     // Answers are never features, whatever they are called.
-    sandbox.edit("      as: p_good\n", "      as: _p\n");
     sandbox.edit(
-        "  second:\n    after: first\n    train:\n      from: gold.wine\n      label: good\n",
-        "  second:\n    train:\n      from: gold.scored\n      label: note\n",
+        "from: gold.wine\n      label: good\n      estimator: {gradient",
+        "from: gold.scored\n      label: note\n      exclude: [id]\n      estimator: {gradient",
     );
-    insta::assert_snapshot!(sandbox.wrong().await, @"");
+    insta::assert_snapshot!(sandbox.wrong().await, @r"");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +213,7 @@ async fn a_table_that_something_else_wrote_or_that_is_gone_is_scored_anew() {
     let sandbox = project();
     sandbox.run_well().await;
     std::fs::remove_dir_all(sandbox.path("lakehouse/gold/scored")).unwrap();
-    insta::assert_snapshot!(sandbox.plan_of("gold.scored").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("gold.scored").await, @r"run   gold.scored: the table is gone; all 10 rows are scored");
     let ran = sandbox.run_well().await;
     assert_eq!(scoring(&ran).1, [10, 0, 0]);
     assert_right(&sandbox, 1).await;
@@ -202,7 +226,12 @@ async fn what_was_scored_is_known_without_the_store() {
     sandbox.run_well().await;
     sandbox.lose_state();
     let ran = sandbox.run_well().await;
-    assert_eq!(ran.summary.made, 0, "{}", ran.told());
+    assert!(
+        ran.told()
+            .contains("gold.scored: skipped: model and rows are unchanged since version 0"),
+        "{}",
+        ran.told()
+    );
     sandbox.lose_state();
     sandbox.set("last", "11");
     let ran = sandbox.run_well().await;
@@ -239,8 +268,30 @@ async fn a_run_that_is_stopped_while_it_scores_leaves_what_was_there() {
 async fn a_broken_rule_keeps_the_table_and_a_dropped_row_is_no_row() {
     let sandbox = project();
     sandbox.edit("  gold.scored:\n", "  gold.scored:\n    expect:\n      few: {that: id < 8, otherwise: drop}\n      any: {that: prediction >= 0, otherwise: fail}\n      own: {unique: [id], otherwise: fail}\n");
-    insta::assert_snapshot!(sandbox.run_well().await.told(), @"");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    first: made: version 1
+    first: wine 1, production moved: first version
+    gold.new: made: 10 rows, version 0
+    gold.scored: any (fail): 0 of 10 rows break it
+    gold.scored: few (drop): 3 of 10 rows break it
+    gold.scored: made: 7 rows, version 0
+    gold.scored: own (fail): 0 of 7 rows break it
+    gold.wine: made: 200 rows, version 0
+    second: made: version 2
+    second: wine 2, challenger moved: no condition
+    Finished: 5 made, 0 skipped, 0 failed
+    ");
     sandbox.edit("prediction >= 0", "prediction > 1");
-    insta::assert_snapshot!(sandbox.run().await.told(), @"");
+    insta::assert_snapshot!(sandbox.run().await.told(), @r"
+    first: skipped: definition and data are unchanged since version 1
+    gold.new: skipped: query and inputs are unchanged since version 0
+    gold.scored: any (fail): 10 of 10 rows break it
+    gold.scored: failed: expectation `any` failed: 10 of 10 rows break it, so nothing was written; see the rows with: SELECT * FROM (SELECT *, predict('models:/wine@production', *) AS prediction, predict_label('models:/wine@production', *) AS verdict, predict_scores('models:/wine@production', *) AS scores FROM gold.new) WHERE (prediction > 1) IS NOT TRUE
+    gold.scored: few (drop): 3 of 10 rows break it
+    gold.scored: own (fail): 0 of 7 rows break it
+    gold.wine: skipped: query and inputs are unchanged since version 0
+    second: skipped: definition and data are unchanged since version 2
+    Failed: 0 made, 4 skipped, 1 failed
+    ");
     assert_eq!(sandbox.version("gold.scored").await, Some(0));
 }
