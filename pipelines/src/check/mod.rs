@@ -188,10 +188,20 @@ async fn type_in_order(
         typed[*position] = body.map(|body| Asset {
             name: declaration.name.to_owned(),
             comment: comment(checker, declaration.body),
+            tags: tags(declaration.body),
             body,
         });
     }
     typed
+}
+
+fn tags(declared: Declared<'_>) -> Vec<String> {
+    let tags = match declared {
+        Declared::Table(table) => &table.tags,
+        Declared::Model(model) => &model.tags,
+        Declared::Report(report) => &report.tags,
+    };
+    tags.iter().map(|tag| tag.value.clone()).collect()
 }
 
 /// An asset's comment, which has to fit a Delta table's description.
@@ -228,6 +238,8 @@ fn assemble(
     Some(Plan {
         pipeline: spec.pipeline.value.clone(),
         lakehouse: spec.lakehouse.path.clone(),
+        chosen: (0..assets.len()).collect(),
+        refreshed: BTreeSet::new(),
         assets,
         depends,
     })

@@ -38,6 +38,13 @@ impl Freshness {
     }
 }
 
+impl Freshness {
+    /// It has to be made anew, since somebody asked for it.
+    pub(crate) fn refresh(&mut self) {
+        self.verdict = Verdict::anew("--full-refresh");
+    }
+}
+
 /// Whether an asset has to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -167,9 +174,7 @@ impl Lookup<'_> {
         {
             return Ok(Verdict::anew(format!("it always runs: {why}")));
         }
-        let earlier = stored.outcome.get(METADATA_KEY);
-        let earlier: Option<Fingerprint> =
-            earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
+        let earlier = stored_fingerprint(stored);
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
@@ -251,12 +256,7 @@ impl Lookup<'_> {
     }
 
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
-        let mut fingerprint = Fingerprint {
-            kind: asset.kind().to_owned(),
-            semantics: asset.semantics(),
-            definition: definition(asset),
-            ..Fingerprint::default()
-        };
+        let mut fingerprint = Fingerprint::of_definition(asset);
         match &asset.body {
             AssetBody::Ingest(_) => {}
             AssetBody::Sql(sql) => {
@@ -270,17 +270,9 @@ impl Lookup<'_> {
             AssetBody::Scored(scored) => {
                 self.put_table(&mut fingerprint, &scored.from).await?;
                 self.put_model(&mut fingerprint, &scored.model).await?;
-                fingerprint.settings = settings(&scored.settings());
             }
-            AssetBody::Model(model) => {
-                self.put_table(&mut fingerprint, &model.from).await?;
-                fingerprint.settings = settings(&model.definition);
-                fingerprint.decided = settings(&decided(asset));
-            }
-            AssetBody::Report(report) => {
-                self.put_table(&mut fingerprint, &report.of).await?;
-                fingerprint.settings = settings(&report.settings());
-            }
+            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
+            AssetBody::Report(report) => self.put_table(&mut fingerprint, &report.of).await?,
         }
         Ok(fingerprint)
     }
@@ -363,6 +355,32 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Scored(_), _) => format!("model and rows are unchanged{at}"),
         (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
         (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
+    }
+}
+
+/// What an asset was made from, as its record says.
+pub(crate) fn stored_fingerprint(stored: &AssetKey) -> Option<Fingerprint> {
+    let earlier = stored.outcome.get(METADATA_KEY)?;
+    serde_json::from_value(earlier.clone()).ok()
+}
+
+impl Fingerprint {
+    /// What an asset's definition says, without its inputs.
+    pub(crate) fn of_definition(asset: &Asset) -> Self {
+        let (own, decisions) = match &asset.body {
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
+            AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
+            AssetBody::Scored(scored) => (scored.settings(), json!({})),
+            AssetBody::Report(report) => (report.settings(), json!({})),
+        };
+        Self {
+            kind: asset.kind().to_owned(),
+            semantics: asset.semantics(),
+            definition: definition(asset),
+            settings: settings(&own),
+            decided: settings(&decisions),
+            ..Self::default()
+        }
     }
 }
 

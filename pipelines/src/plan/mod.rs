@@ -39,6 +39,10 @@ pub struct Plan {
     pub assets: Vec<Arc<Asset>>,
     /// For each asset the assets that must be done before it.
     pub depends: Vec<BTreeSet<usize>>,
+    /// The assets that a run is about; the others are taken as they are.
+    pub chosen: BTreeSet<usize>,
+    /// The assets that a run makes anew even where they are up to date.
+    pub refreshed: BTreeSet<usize>,
 }
 
 impl Plan {
@@ -46,6 +50,20 @@ impl Plan {
     pub fn position(&self, name: &str) -> Option<usize> {
         let same = |asset: &Arc<Asset>| asset.name.eq_ignore_ascii_case(name);
         self.assets.iter().position(same)
+    }
+
+    /// Whether a run is about the asset of this name.
+    pub fn is_chosen(&self, name: &str) -> bool {
+        self.position(name)
+            .is_some_and(|position| self.chosen.contains(&position))
+    }
+
+    /// Whether a run makes the asset of this name anew even where it is up to date.
+    pub(crate) fn is_refreshed(&self, name: &str) -> bool {
+        !self.refreshed.is_empty()
+            && self
+                .position(name)
+                .is_some_and(|position| self.refreshed.contains(&position))
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes.
@@ -76,6 +94,8 @@ pub struct Asset {
     pub name: String,
     /// What it is, for people: a table's description, a training run's note.
     pub comment: Option<String>,
+    /// Words by which commands can select it.
+    pub tags: Vec<String>,
     /// How it is made.
     pub body: AssetBody,
 }
@@ -117,6 +137,17 @@ impl Asset {
             AssetBody::Sql(sql) => Some(&sql.table),
             AssetBody::Scored(scored) => Some(&scored.table),
             AssetBody::Model(_) | AssetBody::Report(_) => None,
+        }
+    }
+
+    /// The stored tables that it is made from.
+    pub fn reads(&self) -> Vec<&TableName> {
+        match &self.body {
+            AssetBody::Ingest(_) => Vec::new(),
+            AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Scored(scored) => vec![&scored.from],
+            AssetBody::Model(model) => vec![&model.from],
+            AssetBody::Report(report) => vec![&report.of],
         }
     }
 

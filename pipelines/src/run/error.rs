@@ -24,6 +24,16 @@ pub enum RunError {
     /// The registry cannot be used.
     #[error("{}", error_chain(.0))]
     Registry(#[from] RegistryError),
+    /// A selected asset needs one that is not selected and was never made.
+    #[error(
+        "`{asset}` needs `{needs}`, which was never made and is not selected; select it, too: `+{asset}`"
+    )]
+    NotMade {
+        /// The selected asset.
+        asset: String,
+        /// What it needs.
+        needs: String,
+    },
     /// The SQL session cannot be made.
     #[error("{}", error_chain(.0))]
     Session(#[from] datafusion::error::DataFusionError),

@@ -57,7 +57,10 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     if let AssetBody::Ingest(ingest) = &asset.body {
         settle(run, ingest).await?;
     }
-    let freshness = lookup.freshness(asset).await?;
+    let mut freshness = lookup.freshness(asset).await?;
+    if run.plan.is_refreshed(&asset.name) {
+        freshness.refresh();
+    }
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {

@@ -333,6 +333,20 @@ impl NameRule for RuleNames {
     }
 }
 
+/// Tags of assets: what a selector's `tag:` asks for, so without its signs.
+#[derive(Debug, Clone, Copy)]
+pub struct TagNames;
+
+impl NameRule for TagNames {
+    const WHAT: &'static str = "a tag";
+    const FORM: &'static str = DASHED;
+    const PATTERN: &'static str = ModelNames::PATTERN;
+
+    fn has_form(name: &str) -> bool {
+        ModelNames::has_form(name)
+    }
+}
+
 /// Names of columns that Delta can hold without column mapping.
 #[derive(Debug, Clone, Copy)]
 pub struct ColumnNames;
