@@ -281,9 +281,13 @@ impl Sandbox {
         )
         .unwrap();
         let statement = sql::parse(text).unwrap().remove(0);
-        let plan = session.plan(statement).await.unwrap();
-        let rows = session.context().execute_logical_plan(plan).await.unwrap();
-        let batches = rows.collect().await.unwrap();
+        // A task has a stack of its own: planning takes a good deal of it.
+        let asked = tokio::spawn(async move {
+            let plan = session.plan(statement).await.unwrap();
+            let rows = session.context().execute_logical_plan(plan).await.unwrap();
+            rows.collect().await.unwrap()
+        });
+        let batches = asked.await.unwrap();
         pretty_format_batches(&batches).unwrap().to_string()
     }
 

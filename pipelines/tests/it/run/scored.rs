@@ -149,8 +149,8 @@ async fn only_new_and_changed_rows_are_scored_until_the_model_changes() {
     +---------+-------------------------+---------------+
     | version | address                 | model_version |
     +---------+-------------------------+---------------+
-    | 7       | models:/wine@production | 2             |
-    | 6       | models:/wine@production | 1             |
+    | 6       | models:/wine@production | 2             |
+    | 5       | models:/wine@production | 1             |
     +---------+-------------------------+---------------+
     "
     );
@@ -205,7 +205,13 @@ async fn listed_columns_keys_and_the_split_are_carried() {
         "from: gold.wine\n      label: good\n      estimator: {gradient",
         "from: gold.scored\n      label: note\n      exclude: [id]\n      estimator: {gradient",
     );
-    insta::assert_snapshot!(sandbox.wrong().await, @r"");
+    insta::assert_snapshot!(sandbox.wrong().await, @r"
+    error[bad_training_data]: no column is left to learn from besides label `note`: the table has id, note, _split, p_good, _model_version, _row_hash
+      --> pipeline.yaml:30:13
+       |
+    30 |       from: gold.scored
+       |             ^^^^^^^^^^^
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
