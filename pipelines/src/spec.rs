@@ -23,6 +23,7 @@ mod scored;
 mod sound;
 mod sql_text;
 mod table;
+mod tokenizer;
 mod validation;
 mod value;
 mod variables;
@@ -47,6 +48,9 @@ pub use scored::ScoredSpec;
 pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
 pub use table::{Expectation, Otherwise, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use tokenizer::{
+    Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
+};
 pub use validation::{AtLeast, BestThreshold, Threshold, ThresholdMetric, Validate};
 pub use value::{Value, ValueKind};
 pub use when::{Comparison, Condition, Operand, When};

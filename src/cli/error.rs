@@ -8,6 +8,7 @@ use sluice_lake::registry::RegistryError;
 use sluice_lake::state::StateError;
 use sluice_lake::tags::TagError;
 use sluice_pipelines::diagnostic::Diagnostics;
+use sluice_pipelines::lineage::UnknownAsset;
 use sluice_pipelines::run::RunError;
 use sluice_pipelines::select::SelectError;
 use sluice_udfs::models::ModelError;
@@ -31,6 +32,9 @@ pub(super) enum CliError {
     /// A selector that is none, or selects nothing.
     #[error(transparent)]
     Select(#[from] SelectError),
+    /// Lineage of an asset that there is not.
+    #[error(transparent)]
+    UnknownAsset(#[from] UnknownAsset),
     /// A run could not begin, or not go on.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -88,7 +92,7 @@ impl CliError {
     /// The exit code.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Wrong(_) => Exit::Usage,
+            Self::Wrong(_) | Self::UnknownAsset(_) => Exit::Usage,
             Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,

@@ -9,6 +9,7 @@ mod bad_input;
 mod interrupted;
 mod journey;
 mod layering;
+mod lineage;
 mod outcome;
 mod registry;
 mod reports;

@@ -36,9 +36,16 @@ pub(super) fn check_scored(
     let source = known.tables.get(from)?.clone();
     let interface = interface_of(checker, known, model)?;
     let before = checker.diagnostics.len();
-    if let Err(error) = bind_features(&interface.features, &source) {
-        report_unfit(checker, scored, from, &error);
-    }
+    let inputs = match bind_features(&interface.features, &source) {
+        Ok(positions) => positions,
+        Err(error) => {
+            report_unfit(checker, scored, from, &error);
+            Vec::new()
+        }
+    };
+    let inputs = inputs.into_iter();
+    let inputs = inputs.map(|position| source.field(position).name().clone());
+    let inputs: Vec<String> = inputs.collect();
     let keys = columns(checker, &source, &scored.keys, from);
     let listed = columns(checker, &source, &scored.columns, from);
     let carried = carried(&source, &keys, &listed);
@@ -71,6 +78,7 @@ pub(super) fn check_scored(
         from: from.clone(),
         model: model.clone(),
         keys,
+        inputs,
         columns: carried,
         answers: answers
             .into_iter()

@@ -24,7 +24,7 @@ use sluice_udfs::models::{
 
 use super::edges::{Found, registering};
 use super::ingest::check_ingest;
-use super::lineage::predicted_columns;
+use super::lineage::{column_origins, predicted_columns};
 use super::scored::check_scored;
 use super::world::error_chain;
 use super::{Checker, Declaration, sql_errors};
@@ -131,7 +131,7 @@ pub(crate) async fn check(
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
         AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
-        other @ (AssetBody::Model(_) | AssetBody::Report(_)) => other,
+        other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
 }
 
@@ -192,10 +192,11 @@ async fn check_query(
     if !columns_once(checker, sql, &schema) || !storable_query(checker, name, &schema, sql) {
         return None;
     }
-    let predicted = predicted_columns(&plan, &|table, column| {
-        let table = table.parse::<TableName>().ok();
+    let columns = column_origins(&plan);
+    let predicted = predicted_columns(&columns, |source| {
+        let table = source.table.parse::<TableName>().ok();
         let columns = table.and_then(|table| known.predicted.get(&table));
-        columns.is_some_and(|columns| columns.contains(column))
+        columns.is_some_and(|columns| columns.contains(&source.column))
     });
     known.predicted.insert(name.clone(), predicted);
     let volatile = match found.system.first() {
@@ -208,6 +209,7 @@ async fn check_query(
         statement,
         reads: found.reads.clone(),
         applies: applied(found),
+        columns,
         volatile,
         rows: RowPlan::default(),
     }));

@@ -223,6 +223,7 @@ impl Lookup<'_> {
                 let there = versions.iter().any(|known| known.version == version);
                 Ok((!there).then(|| format!("version {version} is gone from the registry")))
             }
+            AssetBody::Tokenizer(_) => self.lost_tokenizer(&asset.name, version).await,
             AssetBody::Report(report) => {
                 let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
                 let lakehouse = self.catalog.lakehouse().clone();
@@ -235,6 +236,26 @@ impl Lookup<'_> {
                 })
             }
         }
+    }
+
+    /// Why what goes by a tokenizer's bare name is not the version that was made.
+    async fn lost_tokenizer(
+        &self,
+        name: &str,
+        version: Option<i64>,
+    ) -> Result<Option<String>, StageError> {
+        let versions = self.registry.versions(name).await?;
+        let (last, made) = (
+            versions.last().map(|last| last.version),
+            version.unwrap_or(0),
+        );
+        Ok(match last {
+            Some(last) if last == made => None,
+            Some(last) if last > made => Some(format!(
+                "something else registered version {last} (made: {made})"
+            )),
+            _ => Some(format!("version {made} is gone from the registry")),
+        })
     }
 
     async fn lost_table(
@@ -270,6 +291,11 @@ impl Lookup<'_> {
             AssetBody::Scored(scored) => {
                 self.put_table(&mut fingerprint, &scored.from).await?;
                 self.put_model(&mut fingerprint, &scored.model).await?;
+            }
+            AssetBody::Tokenizer(tokenizer) => {
+                if let Some(from) = tokenizer.table() {
+                    self.put_table(&mut fingerprint, from).await?;
+                }
             }
             AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
             AssetBody::Report(report) => self.put_table(&mut fingerprint, &report.of).await?,
@@ -353,6 +379,10 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
         (AssetBody::Scored(_), _) => format!("model and rows are unchanged{at}"),
+        (AssetBody::Tokenizer(tokenizer), _) if tokenizer.table().is_none() => {
+            format!("its file is unchanged{at}")
+        }
+        (AssetBody::Tokenizer(_), _) => format!("definition and data are unchanged{at}"),
         (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
         (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
     }
@@ -369,6 +399,7 @@ impl Fingerprint {
     pub(crate) fn of_definition(asset: &Asset) -> Self {
         let (own, decisions) = match &asset.body {
             AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
+            AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
             AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
             AssetBody::Scored(scored) => (scored.settings(), json!({})),
             AssetBody::Report(report) => (report.settings(), json!({})),
@@ -418,6 +449,7 @@ fn definition(asset: &Asset) -> String {
             "predict": scored.settings(),
             "rows": rows(&scored.rows),
         }),
+        AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
     };

@@ -6,9 +6,11 @@
 
 pub mod fingerprint;
 pub(crate) mod freshness;
+pub mod origins;
 pub mod preview;
 pub mod report;
 pub mod scored;
+pub mod tokenizer;
 pub(crate) mod training;
 
 use std::collections::BTreeSet;
@@ -25,6 +27,7 @@ use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
 pub use scored::ScoredAsset;
+pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -66,20 +69,22 @@ impl Plan {
                 .is_some_and(|position| self.refreshed.contains(&position))
     }
 
-    /// The assets whose work decides what an address names; a numbered version never changes.
+    /// The assets whose work decides what an address names; a numbered version never changes,
+    /// a bare name follows whatever is registered under it.
     pub fn makers(&self, uri: &ModelUri) -> Vec<usize> {
-        let VersionSpec::Alias(alias) = &uri.version else {
-            return Vec::new();
-        };
-        let makes = |asset: &Asset| {
+        let registers = |asset: &Asset| {
             let register = asset.registers();
-            register.is_some_and(|register| {
-                register.name.as_str() == uri.name
-                    && register
-                        .alias
-                        .as_ref()
-                        .is_some_and(|own| own.as_str() == alias)
-            })
+            register
+                .filter(|register| register.name.as_str() == uri.name)
+                .cloned()
+        };
+        let makes = |asset: &Asset| match (&uri.version, &asset.body) {
+            (VersionSpec::Number(_) | VersionSpec::AliasAsOf { .. }, _) => false,
+            (VersionSpec::Alias(alias), _) => registers(asset)
+                .and_then(|register| register.alias)
+                .is_some_and(|own| own.as_str() == alias),
+            (VersionSpec::Latest, AssetBody::Tokenizer(_)) => asset.name == uri.name,
+            (VersionSpec::Latest, _) => registers(asset).is_some(),
         };
         (0..self.assets.len())
             .filter(|position| makes(&self.assets[*position]))
@@ -90,7 +95,7 @@ impl Plan {
 /// Something that a project makes.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    /// `layer.table`, or a model's or a report's name.
+    /// `layer.table`, or the name of a tokenizer, a model or a report.
     pub name: String,
     /// What it is, for people: a table's description, a training run's note.
     pub comment: Option<String>,
@@ -109,6 +114,8 @@ pub enum AssetBody {
     Sql(Box<SqlAsset>),
     /// A table from a model and the rows that it scores.
     Scored(Box<ScoredAsset>),
+    /// A tokenizer in the registry.
+    Tokenizer(Box<TokenizerAsset>),
     /// A fitted model.
     Model(Box<ModelAsset>),
     /// A page to look at.
@@ -116,12 +123,14 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `predict`, `train`, `sweep`, or the kind of a report, such as `profile`.
+    /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+    /// such as `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
             AssetBody::Scored(_) => "predict",
+            AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) => "train",
                 Fit::Sweep(_) => "sweep",
@@ -136,7 +145,7 @@ impl Asset {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
             AssetBody::Scored(scored) => Some(&scored.table),
-            AssetBody::Model(_) | AssetBody::Report(_) => None,
+            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
 
@@ -146,6 +155,7 @@ impl Asset {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
             AssetBody::Scored(scored) => vec![&scored.from],
+            AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
         }
@@ -159,6 +169,7 @@ impl Asset {
             AssetBody::Ingest(_)
             | AssetBody::Sql(_)
             | AssetBody::Scored(_)
+            | AssetBody::Tokenizer(_)
             | AssetBody::Report(_) => 1,
         }
     }
@@ -168,7 +179,10 @@ impl Asset {
         match &self.body {
             AssetBody::Sql(sql) => &sql.applies,
             AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
-            AssetBody::Ingest(_) | AssetBody::Model(_) | AssetBody::Report(_) => &[],
+            AssetBody::Ingest(_)
+            | AssetBody::Tokenizer(_)
+            | AssetBody::Model(_)
+            | AssetBody::Report(_) => &[],
         }
     }
 
@@ -215,6 +229,8 @@ pub struct SqlAsset {
     pub reads: BTreeSet<TableName>,
     /// The models that it applies.
     pub applies: Vec<Applied>,
+    /// Its columns, with what they are made of.
+    pub columns: Vec<origins::ColumnOrigins>,
     /// Why equal inputs do not prove equal rows, if so: `it calls random()`.
     pub volatile: Option<String>,
     /// Rules and split.
@@ -281,6 +297,8 @@ pub struct ModelAsset {
     pub from: TableName,
     /// Label and features.
     pub data: DatasetSpec,
+    /// The columns that it learns from, in the model's order.
+    pub features: Vec<String>,
     /// The kind of question that the label asks.
     pub task: Task,
     /// What is fitted.

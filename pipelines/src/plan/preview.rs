@@ -19,7 +19,7 @@ use sluice_report::number;
 pub struct Step {
     /// The asset.
     pub asset: String,
-    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report.
+    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report.
     pub kind: &'static str,
     /// Run or skip.
     pub action: Action,

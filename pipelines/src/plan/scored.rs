@@ -5,6 +5,7 @@ use sluice_lake::TableName;
 use sluice_udfs::models::Answer;
 
 use super::fingerprint::Fingerprint;
+use super::origins::{ColumnOrigins, Origins, SourceColumn};
 use super::{Applied, RowPlan};
 
 /// The column with the number of the version that scored a row.
@@ -26,6 +27,8 @@ pub struct ScoredAsset {
     pub model: Applied,
     /// The columns of the source that tell rows apart.
     pub keys: Vec<String>,
+    /// The columns of the source that the model reads.
+    pub inputs: Vec<String>,
     /// The columns of the source that the table has, in its order.
     pub columns: Vec<String>,
     /// What is asked of the model, and the column of each answer.
@@ -35,6 +38,40 @@ pub struct ScoredAsset {
 }
 
 impl ScoredAsset {
+    /// Its columns, with what they are made of.
+    pub(crate) fn origins(&self) -> Vec<ColumnOrigins> {
+        let of = |columns: &[String], model: bool| {
+            let mut origins = Origins::default();
+            origins
+                .columns
+                .extend(columns.iter().map(|column| SourceColumn {
+                    table: self.from.to_string(),
+                    column: column.clone(),
+                }));
+            origins
+                .models
+                .extend(model.then(|| self.model.written.clone()));
+            origins
+        };
+        let mut columns: Vec<(&str, Origins)> = Vec::new();
+        for column in &self.columns {
+            columns.push((column, of(std::slice::from_ref(column), false)));
+        }
+        for (_, column) in &self.answers {
+            columns.push((column, of(&self.inputs, true)));
+        }
+        columns.push((MODEL_VERSION_COLUMN, of(&[], true)));
+        let hashed = [self.keys.as_slice(), &self.inputs].concat();
+        columns.push((ROW_HASH_COLUMN, of(&hashed, false)));
+        let named = columns.into_iter();
+        named
+            .map(|(column, origins)| ColumnOrigins {
+                column: column.to_owned(),
+                origins,
+            })
+            .collect()
+    }
+
     /// What its definition says, setting by setting.
     pub(crate) fn settings(&self) -> Value {
         let answers = self.answers.iter();

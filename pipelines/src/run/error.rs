@@ -103,6 +103,10 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_udfs::models::ModelError,
     },
+    #[error("{0} was changed while the run was under way: run again to take what it is now")]
+    FileChanged(String),
+    #[error(transparent)]
+    Tokenizer(#[from] sluice_learn::deep::DeepError),
     #[error("cannot write {path}")]
     Write {
         path: String,

@@ -1,7 +1,7 @@
 //! The runner: makes what a [`Plan`] declares and is not up to date.
 //!
 //! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`],
-//! [`files`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
 mod commit;
@@ -32,6 +32,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
+mod tokenizer;
 mod track;
 mod turns;
 mod wash;

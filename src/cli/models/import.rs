@@ -50,7 +50,7 @@ async fn read(source: &str) -> Result<(PathBuf, String), CliError> {
     let written = source.to_owned();
     let opened = tokio::task::spawn_blocking(move || -> Result<_, ModelError> {
         let folder = match hub::is_reference(&written) {
-            true => hub::resolve(&written)?.folder().to_owned(),
+            true => hub::resolve(&written)?.folder,
             false => PathBuf::from(&written),
         };
         TextEmbedder::load(&folder)?;

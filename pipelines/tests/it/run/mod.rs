@@ -11,4 +11,5 @@ mod reports;
 mod rules;
 mod same_rows;
 mod scored;
+mod tokenizers;
 mod wine;
