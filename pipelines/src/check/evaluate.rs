@@ -1,6 +1,7 @@
 //! Looks inside evaluations: the models and their columns, the label, the rows, the table of
 //! worst rows.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use arrow::datatypes::SchemaRef;
@@ -343,7 +344,7 @@ impl Evaluation<'_> {
             };
             let statement = parse_query(&alone.query(self.of));
             let planned = match statement {
-                Ok(statement) => plan_query(known, statement, &models).await,
+                Ok(statement) => plan_query(known, statement, &models, &BTreeMap::new()).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = planned {

@@ -14,6 +14,7 @@ mod ingest;
 mod lineage;
 mod models;
 mod reports;
+mod scored;
 mod sql_errors;
 mod tables;
 mod tokenizers;

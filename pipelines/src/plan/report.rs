@@ -14,6 +14,7 @@ use sluice_learn::features::Target;
 use sluice_udfs::models::Answer;
 
 use super::Applied;
+use super::scored::MODEL_VERSION_COLUMN;
 use crate::spec::EvaluatedPart;
 
 /// A page to look at.
@@ -155,7 +156,7 @@ pub struct WorstRows {
 
 /// Columns that a table of worst rows has behind those of the rows: what the model says, the
 /// probability that it gives to that, its loss, and the version that said so.
-pub const WORST_COLUMNS: [&str; 4] = ["_prediction", "_score", "_loss", "_model_version"];
+pub const WORST_COLUMNS: [&str; 4] = ["_prediction", "_score", "_loss", MODEL_VERSION_COLUMN];
 
 /// The columns of a table of worst rows: those of the rows, then [`WORST_COLUMNS`]; a
 /// regression's has no `_score`. Columns of the rows that are called so are left out.

@@ -11,5 +11,6 @@ mod remembered;
 mod reports;
 mod rules;
 mod same_rows;
+mod scored;
 mod tokenizers;
 mod wine;
