@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sluice_lake::nearest::nearest;
 
-use crate::plan::{AssetBody, Plan};
+use crate::plan::Plan;
 pub use columns::ColumnLineage;
 
 /// What assets are made from.
@@ -77,7 +77,7 @@ impl Lineage {
                     }
                 }
             }
-            for applied in asset.applies() {
+            for applied in asset.uses() {
                 let makers = plan.makers(&applied.uri);
                 if makers.is_empty() {
                     let kind = match asset.tokenizers().contains(applied) {
