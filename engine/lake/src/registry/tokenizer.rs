@@ -19,7 +19,7 @@ impl ModelVersion {
                 address: self.uri().to_string(),
                 name: self.name,
             }),
-            ModelFormat::XgboostJson | ModelFormat::HuggingFace => Ok(self),
+            ModelFormat::XgboostJson | ModelFormat::HuggingFace | ModelFormat::Encoder => Ok(self),
         }
     }
 }
