@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int32Array, ListArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Int8Type, Int32Type};
-use tokenizers::{EncodeInput, Encoding};
+use tokenizers::{EncodeInput, Encoding, Tokenizer};
 
 use super::ids::{Ends, element, lists};
 use super::options::Options;
@@ -79,14 +79,33 @@ impl Columns {
     }
 }
 
+fn encode(
+    tokenizer: &Tokenizer,
+    input: EncodeInput<'_>,
+    offsets: bool,
+    special: bool,
+) -> Result<Encoding, TextError> {
+    Ok(match offsets {
+        true => tokenizer.encode_char_offsets(input, special)?,
+        false => tokenizer.encode_fast(input, special)?,
+    })
+}
+
 fn apply(
-    tokenizer: &LoadedTokenizer,
+    loaded: &LoadedTokenizer,
     options: &Options,
     inputs: &[ArrayRef],
 ) -> Result<ArrayRef, TextError> {
     let offsets = wants_offsets(options);
     let special = options.add_special_tokens.unwrap_or(true);
-    let tokenizer = tokenizer.with_lengths(options, inputs.len() > 1)?;
+    let tokenizer = loaded.with_lengths(options, inputs.len() > 1)?;
+    // The library cuts each text of a pair at `max_length` before it weighs which of them is
+    // the longer one. To cut as Python does, a pair's texts are tokenized whole.
+    let cuts_pairs = inputs.len() > 1 && tokenizer.get_truncation().is_some();
+    let whole = match cuts_pairs {
+        true => loaded.unframed(),
+        false => Arc::clone(&tokenizer),
+    };
     let texts = Strings::of(&inputs[0])?;
     let pairs = inputs.get(1).map(Strings::of).transpose()?;
     let mut columns = Columns::default();
@@ -99,9 +118,14 @@ fn apply(
         };
         let valid = input.is_some();
         if let Some(input) = input {
-            let encoding = match offsets {
-                true => tokenizer.encode_char_offsets(input, special)?,
-                false => tokenizer.encode_fast(input, special)?,
+            let encoding = match input {
+                EncodeInput::Dual(first, second) if cuts_pairs => {
+                    let first = encode(&whole, first.into(), offsets, false)?;
+                    let mut second = encode(&whole, second.into(), offsets, false)?;
+                    second.set_type_ids(vec![1; second.len()]);
+                    tokenizer.post_process(first, Some(second), special)?
+                }
+                input => encode(&tokenizer, input, offsets, special)?,
             };
             columns.push(&encoding, offsets)?;
         }

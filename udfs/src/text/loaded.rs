@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde::Deserialize;
 use sluice_learn::deep::tokenizer::TextTokenizer;
-use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
+use tokenizers::{PaddingParams, PostProcessorWrapper, Tokenizer, TruncationParams};
 
 use super::TextError;
 use super::configured::{Length, configure};
@@ -18,6 +18,8 @@ use super::options::Options;
 pub struct LoadedTokenizer {
     tokenizer: TextTokenizer,
     own: OwnLengths,
+    /// The same tokenizer without what is put around texts; made when it is wanted.
+    unframed: OnceLock<Arc<Tokenizer>>,
     /// The same tokenizer with lengths that calls have asked for: a query has few of them.
     lengths: RwLock<HashMap<Length, Arc<Tokenizer>>>,
 }
@@ -51,6 +53,7 @@ impl LoadedTokenizer {
         Ok(Self {
             tokenizer,
             own,
+            unframed: OnceLock::new(),
             lengths: RwLock::default(),
         })
     }
@@ -58,6 +61,16 @@ impl LoadedTokenizer {
     /// The tokenizer, which neither cuts nor pads.
     pub(super) fn plain(&self) -> &Tokenizer {
         self.tokenizer.inner()
+    }
+
+    /// The tokenizer, which puts nothing around texts.
+    pub(super) fn unframed(&self) -> Arc<Tokenizer> {
+        let make = || {
+            let mut tokenizer = Tokenizer::clone(self.plain());
+            tokenizer.with_post_processor(None::<PostProcessorWrapper>);
+            Arc::new(tokenizer)
+        };
+        Arc::clone(self.unframed.get_or_init(make))
     }
 
     /// The tokenizer with the lengths that a call asks for.
