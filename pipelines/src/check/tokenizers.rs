@@ -342,6 +342,14 @@ fn unknown(checker: &Checker<'_>, error: RegistryError) -> Diagnostic {
         RegistryError::NoTokenizer { .. } => "bad_tokenizer",
         _ => "unknown_tokenizer",
     };
+    if let RegistryError::UnknownModel { name, .. } | RegistryError::UnknownAlias { name, .. } =
+        &error
+        && checker.spec.tokenizers.get(name).is_some()
+    {
+        let message = format!("`{name}` has no such version yet");
+        let help = format!("`'{name}'` alone stands for what this project makes");
+        return Diagnostic::error(code, message).help(help);
+    }
     let RegistryError::UnknownTokenizer {
         name, mut known, ..
     } = error
@@ -357,7 +365,7 @@ fn unknown(checker: &Checker<'_>, error: RegistryError) -> Diagnostic {
     let help =
         did_you_mean(&name, names.iter().copied()).unwrap_or_else(|| match names.is_empty() {
             true => "declare it below `tokenizers:`".to_owned(),
-            false => format!("there are {}", crate::spec::decode::list(&names)),
+            false => format!("the tokenizers are {}", crate::spec::decode::list(&names)),
         });
     Diagnostic::error(code, format!("there is no tokenizer `{name}`")).help(help)
 }
