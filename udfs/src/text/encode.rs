@@ -120,8 +120,8 @@ fn apply(
         if let Some(input) = input {
             let encoding = match input {
                 EncodeInput::Dual(first, second) if cuts_pairs => {
-                    let first = encode(&whole, first.into(), offsets, false)?;
-                    let mut second = encode(&whole, second.into(), offsets, false)?;
+                    let first = encode(&whole, EncodeInput::Single(first), offsets, false)?;
+                    let mut second = encode(&whole, EncodeInput::Single(second), offsets, false)?;
                     second.set_type_ids(vec![1; second.len()]);
                     tokenizer.post_process(first, Some(second), special)?
                 }
