@@ -35,7 +35,7 @@ fn takes(data_type: &DataType) -> Result<(), String> {
             Ok(())
         }
         other => Err(format!(
-            "it needs a list of the numbers of tokens, as `tokenize` gives, and this is {}",
+            "needs a list of the numbers of tokens, as `tokenize` gives, and this is {}",
             SqlType(other)
         )),
     }

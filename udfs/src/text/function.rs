@@ -123,7 +123,7 @@ impl ScalarUDFImpl for Settled {
         let (address, options) = self.settled(last)?;
         for field in &args.arg_fields[..inputs] {
             if let Err(words) = (self.function.takes)(field.data_type()) {
-                return plan_err!("`{}`: {words}", self.function.name);
+                return plan_err!("`{}` {words}", self.function.name);
             }
         }
         // Lengths that cannot be are told before any row is read.

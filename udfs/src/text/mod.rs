@@ -66,7 +66,8 @@ pub(crate) struct TextFunction {
     pub(crate) required: usize,
     /// The type of the answer.
     pub(crate) data_type: fn(&Options) -> DataType,
-    /// Whether an input may have a type; otherwise what to do, in words.
+    /// Whether an input may have a type; otherwise what is needed, in words that follow the
+    /// function's name.
     pub(crate) takes: fn(&DataType) -> Result<(), String>,
     /// The answers: one a row. The inputs have the type of [`strings`] or of [`ids`].
     pub(crate) apply: fn(&LoadedTokenizer, &Options, &[ArrayRef]) -> Result<ArrayRef, TextError>,

@@ -15,11 +15,11 @@ pub(super) fn takes(data_type: &DataType) -> Result<(), String> {
         | DataType::LargeBinary
         | DataType::BinaryView
         | DataType::FixedSizeBinary(_) => Err(format!(
-            "it needs text, and this is {}: make it text, where bytes that are no UTF-8 become NULL, with `TRY_CAST(... AS STRING)`",
+            "needs text, and this is {}: make it text, where bytes that are no UTF-8 become NULL, with `TRY_CAST(... AS STRING)`",
             SqlType(data_type)
         )),
         other => Err(format!(
-            "it needs text, and this is {}: write `CAST(... AS STRING)`",
+            "needs text, and this is {}: write `CAST(... AS STRING)`",
             SqlType(other)
         )),
     }
