@@ -13,7 +13,7 @@ use super::{Evaluated, SHOWN_WORST, cautions};
 use crate::plan::report::{WORST_COLUMNS, is_worst_column};
 use crate::run::evidence::OneClass;
 use crate::run::page::curves::{precision_recall, reliability, roc, thresholds};
-use crate::run::page::residuals::residual_charts;
+use crate::run::page::residuals::errors;
 use crate::run::page::scores::{classes_table, confusion_map, figure};
 
 /// Values of a slice that are listed.
@@ -62,7 +62,10 @@ pub(super) fn page(evaluated: &Evaluated) -> Page {
     page.section(metrics(evaluated))
         .section(classes(evaluated))
         .section(curves(evaluated))
-        .section(errors(evaluated))
+        .section(errors(
+            &about.label,
+            evaluated.figures.curves.residuals.iter(),
+        ))
         .section(slices(evaluated))
         .section(comparison(evaluated))
         .section(worst(evaluated))
@@ -263,21 +266,6 @@ fn curves(evaluated: &Evaluated) -> Section {
     };
     section
         .text(format!("{told} Of reliable probabilities the points are on the diagonal: they come true as often as they say."))
-        .charts(charts)
-}
-
-fn errors(evaluated: &Evaluated) -> Section {
-    let section = Section::new("Errors");
-    let parts = &evaluated.figures.curves.residuals;
-    let charts: Vec<_> = parts
-        .iter()
-        .flat_map(|part| residual_charts(&evaluated.about.label, part))
-        .collect();
-    if charts.is_empty() {
-        return section;
-    }
-    section
-        .text("An error is the actual less the predicted value: above 0 the model said too little.")
         .charts(charts)
 }
 
