@@ -26,16 +26,19 @@ const CHARACTERS: usize = 240;
 /// The page.
 pub(super) fn page(evaluated: &Evaluated) -> Page {
     let about = &evaluated.about;
-    let address = |at: usize| match (about.models.get(at), about.addresses.get(at)) {
-        (Some(version), Some(written)) if version != written => format!("{version} ({written})"),
-        (Some(version), _) => version.clone(),
-        (None, _) => String::new(),
+    let address = |at: usize| {
+        let version = about.models.get(at).map_or("", String::as_str);
+        let alias = about
+            .addresses
+            .get(at)
+            .and_then(|address| address.split_once('@'));
+        match alias {
+            Some((_, alias)) => format!("{version}, @{alias}"),
+            None => version.to_owned(),
+        }
     };
     let rows = number::count(evaluated.figures.model.rows as u64);
-    let rows = match about.has_parts {
-        true => format!("{rows} {}", about.part),
-        false => rows,
-    };
+    let rows = format!("{rows}{}", about.rows());
     let mut page = Page::new("Evaluation", &about.title)
         .lead(lead(evaluated))
         .fact("Model", address(0))
@@ -151,7 +154,15 @@ fn metrics(evaluated: &Evaluated) -> Section {
                 figure(interval.high)
             ))
         });
-        let mut cells = vec![Cell::new(*name), told(*value).strong(), interval];
+        let beaten = figures.baselines.iter().any(|baseline| {
+            let other = baseline.evaluation.get(name).unwrap_or(f64::NAN);
+            beats(name, other, Some(*value))
+        });
+        let own = match beaten {
+            true => told(*value),
+            false => told(*value).strong(),
+        };
+        let mut cells = vec![Cell::new(*name), own, interval];
         for baseline in &figures.baselines {
             let value = baseline.evaluation.get(name).unwrap_or(f64::NAN);
             let cell = told(value);
@@ -202,19 +213,13 @@ fn metrics_told(evaluated: &Evaluated) -> String {
         }
     }
     if let Some(resamples) = figures.resamples {
-        let accuracy = match about.task {
-            Task::Regression => "",
-            _ => "That of accuracy is Wilson's; ",
-        };
-        let others = if accuracy.is_empty() {
-            "Intervals are"
-        } else {
-            "others are"
-        };
-        told.push(format!(
-            "{accuracy}{others} from {} resamples of the rows.",
-            number::count(resamples as u64)
-        ));
+        let resamples = number::count(resamples as u64);
+        told.push(match about.task {
+            Task::Regression => format!("Intervals are from {resamples} resamples of the rows."),
+            _ => format!(
+                "The interval of accuracy is Wilson's; the others are from {resamples} resamples of the rows."
+            ),
+        });
     }
     told.join(" ")
 }
