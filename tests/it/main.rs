@@ -6,9 +6,11 @@
 )]
 
 mod bad_input;
+mod hub;
 mod interrupted;
 mod journey;
 mod layering;
+mod lineage;
 mod outcome;
 mod registry;
 mod reports;

@@ -24,7 +24,7 @@ use sluice_udfs::models::{
 
 use super::edges::{Found, registering};
 use super::ingest::check_ingest;
-use super::lineage::predicted_columns;
+use super::lineage::{column_origins, predicted_columns};
 use super::world::error_chain;
 use super::{Checker, Declaration, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -184,10 +184,11 @@ async fn check_query(
     if !columns_once(checker, sql, &schema) || !storable_query(checker, name, &schema, sql) {
         return None;
     }
-    let predicted = predicted_columns(&plan, &|table, column| {
-        let table = table.parse::<TableName>().ok();
+    let columns = column_origins(&plan);
+    let predicted = predicted_columns(&columns, |source| {
+        let table = source.table.parse::<TableName>().ok();
         let columns = table.and_then(|table| known.predicted.get(&table));
-        columns.is_some_and(|columns| columns.contains(column))
+        columns.is_some_and(|columns| columns.contains(&source.column))
     });
     known.predicted.insert(name.clone(), predicted);
     let volatile = match found.system.first() {
@@ -200,6 +201,7 @@ async fn check_query(
         statement,
         reads: found.reads.clone(),
         applies: found.applies.clone(),
+        columns,
         volatile,
         rows: RowPlan::default(),
     }));

@@ -6,6 +6,7 @@
 
 pub mod fingerprint;
 pub(crate) mod freshness;
+pub mod origins;
 pub mod preview;
 pub mod report;
 pub mod tokenizer;
@@ -208,6 +209,8 @@ pub struct SqlAsset {
     pub reads: BTreeSet<TableName>,
     /// The models that it applies.
     pub applies: Vec<Applied>,
+    /// Its columns, with what they are made of.
+    pub columns: Vec<origins::ColumnOrigins>,
     /// Why equal inputs do not prove equal rows, if so: `it calls random()`.
     pub volatile: Option<String>,
     /// Rules and split.
@@ -274,6 +277,8 @@ pub struct ModelAsset {
     pub from: TableName,
     /// Label and features.
     pub data: DatasetSpec,
+    /// The columns that it learns from, in the model's order.
+    pub features: Vec<String>,
     /// The kind of question that the label asks.
     pub task: Task,
     /// What is fitted.

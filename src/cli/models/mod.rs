@@ -1,6 +1,7 @@
 //! `sluice models`: the registry from the command line.
 
 mod label;
+mod pull;
 mod view;
 
 use std::path::PathBuf;
@@ -40,6 +41,10 @@ pub(super) struct Options {
 enum Action {
     /// Lists the registered models
     List,
+    /// Downloads a model of a Hugging Face hub, for `hf:` in pipelines; no code is run
+    Pull(pull::Pull),
+    /// Lists the models that were pulled
+    Pulled,
     /// Shows a model's versions, or one version: NAME, NAME@ALIAS or NAME/VERSION
     Show { model: String },
     /// Shows versions side by side: parameters, metrics and data, where they differ
@@ -101,10 +106,18 @@ enum Action {
 /// # Errors
 /// What is not there, what is in use, a registry that cannot be read or written.
 pub(super) async fn models(options: &Options, global: &Global) -> Result<Exit, CliError> {
+    // These have nothing to do with a lakehouse.
+    match &options.action {
+        Some(Action::Pull(wanted)) => return pull::pull(wanted).await.map(|()| Exit::Ok),
+        Some(Action::Pulled) => return pull::pulled(options.format).map(|()| Exit::Ok),
+        _ => {}
+    }
     let root = lakehouse_path(options.project.as_deref(), global)?;
     let lakehouse = Lakehouse::open(&root)?;
     let format = options.format;
     match options.action.as_ref().unwrap_or(&Action::List) {
+        // Done above.
+        Action::Pull(_) | Action::Pulled => {}
         Action::List => view::list(&reading(&lakehouse).await?.0, format).await?,
         Action::Show { model } => show(&lakehouse, model, format).await?,
         Action::Compare { versions, all } => {
