@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod encoders;
 mod hub;
 mod interrupted;
 mod journey;

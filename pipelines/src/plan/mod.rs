@@ -9,6 +9,7 @@ pub(crate) mod freshness;
 pub mod origins;
 pub mod preview;
 pub mod report;
+pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
 
@@ -24,7 +25,8 @@ use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
-pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
+pub use scored::ScoredAsset;
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
@@ -53,18 +55,18 @@ impl Plan {
         self.assets.iter().position(same)
     }
 
-    /// Whether a run is about the asset of this name.
-    pub fn is_chosen(&self, name: &str) -> bool {
-        self.position(name)
-            .is_some_and(|position| self.chosen.contains(&position))
-    }
-
     /// Whether a run makes the asset of this name anew even where it is up to date.
     pub(crate) fn is_refreshed(&self, name: &str) -> bool {
         !self.refreshed.is_empty()
             && self
                 .position(name)
                 .is_some_and(|position| self.refreshed.contains(&position))
+    }
+
+    /// The position of the asset that makes a table.
+    pub fn maker_of(&self, table: &TableName) -> Option<usize> {
+        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
+        self.assets.iter().position(makes)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes,
@@ -110,6 +112,8 @@ pub enum AssetBody {
     Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
+    /// A table from a model and the rows that it scores.
+    Scored(Box<ScoredAsset>),
     /// A tokenizer in the registry.
     Tokenizer(Box<TokenizerAsset>),
     /// A fitted model.
@@ -119,12 +123,13 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
-    /// `profile`.
+    /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+    /// such as `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
+            AssetBody::Scored(_) => "predict",
             AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) => "train",
@@ -139,6 +144,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
+            AssetBody::Scored(scored) => Some(&scored.table),
             AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
@@ -148,6 +154,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Scored(scored) => vec![&scored.from],
             AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
@@ -161,9 +168,29 @@ impl Asset {
             AssetBody::Model(_) => 2,
             AssetBody::Ingest(_)
             | AssetBody::Sql(_)
+            | AssetBody::Scored(_)
             | AssetBody::Tokenizer(_)
             | AssetBody::Report(_) => 1,
         }
+    }
+
+    /// The models that its rows are made with.
+    pub fn applies(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Sql(sql) => &sql.applies,
+            AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
+            AssetBody::Report(report) => report.applies(),
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Model(_) => &[],
+        }
+    }
+
+    /// All tables that it makes, side tables included.
+    pub fn makes(&self) -> impl Iterator<Item = &TableName> {
+        let beside = match &self.body {
+            AssetBody::Report(report) => report.makes(),
+            _ => None,
+        };
+        self.table().into_iter().chain(beside)
     }
 
     /// Where a model goes when it is fitted.

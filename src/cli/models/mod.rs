@@ -1,5 +1,6 @@
 //! `sluice models`: the registry from the command line.
 
+mod import;
 mod label;
 mod pull;
 mod view;
@@ -69,6 +70,17 @@ enum Action {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Registers a pretrained encoder of texts as a model's next version, for `embed`
+    Import {
+        /// A folder with config.json, model.safetensors and tokenizer.json, or hf:ORG/NAME
+        source: String,
+        /// The registered model's name
+        #[arg(long = "as", value_name = "NAME")]
+        name: String,
+        /// Moves this alias to the version
+        #[arg(long)]
+        alias: Option<String>,
+    },
     /// Sets, takes away or shows the tags of a model or a version
     Tag {
         /// NAME, NAME@ALIAS or NAME/VERSION
@@ -113,11 +125,20 @@ pub(super) async fn models(options: &Options, global: &Global) -> Result<Exit, C
         _ => {}
     }
     let root = lakehouse_path(options.project.as_deref(), global)?;
+    if let Some(Action::Import {
+        source,
+        name,
+        alias,
+    }) = &options.action
+    {
+        import::import(&root, source, name, alias.as_deref()).await?;
+        return Ok(Exit::Ok);
+    }
     let lakehouse = Lakehouse::open(&root)?;
     let format = options.format;
     match options.action.as_ref().unwrap_or(&Action::List) {
         // Done above.
-        Action::Pull(_) | Action::Pulled => {}
+        Action::Pull(_) | Action::Pulled | Action::Import { .. } => {}
         Action::List => view::list(&reading(&lakehouse).await?.0, format).await?,
         Action::Show { model } => show(&lakehouse, model, format).await?,
         Action::Compare { versions, all } => {

@@ -1,6 +1,7 @@
 //! Whole runs over real Delta tables.
 
 mod broken_off;
+mod evaluations;
 mod ingest;
 mod models;
 mod rebuilt;
@@ -10,5 +11,6 @@ mod remembered;
 mod reports;
 mod rules;
 mod same_rows;
+mod scored;
 mod tokenizers;
 mod wine;
