@@ -19,6 +19,8 @@ use arrow::array::ArrayRef;
 use sluice_learn::TextEmbedder;
 use sluice_learn::features::{Feature, Target};
 
+use crate::text::TokenizerSet;
+
 pub use address::ModelAddress;
 pub use answer::Answer;
 pub use bind::{BoundModel, bind, model_addresses};
@@ -59,6 +61,7 @@ pub trait Predictor: fmt::Debug + Send + Sync {
 pub struct ModelSet {
     models: RwLock<HashMap<String, Arc<dyn Predictor>>>,
     encoders: RwLock<HashMap<String, Arc<TextEmbedder>>>,
+    tokenizers: TokenizerSet,
 }
 
 impl fmt::Debug for ModelSet {
@@ -69,6 +72,11 @@ impl fmt::Debug for ModelSet {
 }
 
 impl ModelSet {
+    /// The tokenizers that the session applies beside its models.
+    pub fn tokenizers(&self) -> &TokenizerSet {
+        &self.tokenizers
+    }
+
     /// The model at an address of one version, if it is here.
     pub fn get(&self, address: &str) -> Option<Arc<dyn Predictor>> {
         let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
