@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builder::DatasetBuilder;
 pub use folds::{FOLDS, FoldSpec, Folds};
+pub(crate) use label::MAX_CLASSES;
 pub use spec::DatasetSpec;
 
 use crate::features::{FeatureKind, FeaturePlan, Task};

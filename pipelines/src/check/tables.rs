@@ -22,12 +22,12 @@ use sluice_udfs::models::{
     BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind, bind_encoders,
 };
 
-use super::edges::{Found, registering};
+use super::edges::{Found, made_by_report, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
 use super::scored::check_scored;
 use super::world::error_chain;
-use super::{Checker, Declaration, sql_errors};
+use super::{Checker, Declaration, Stored, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
@@ -82,7 +82,11 @@ impl Known {
         })
     }
 
-    fn add(&mut self, name: &TableName, schema: SchemaRef) -> datafusion::error::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        name: &TableName,
+        schema: SchemaRef,
+    ) -> datafusion::error::Result<()> {
         let layer = match self.catalog.schema(name.layer()) {
             Some(layer) => layer,
             None => {
@@ -147,7 +151,8 @@ pub(crate) async fn load_stored(
         if known.tables.contains_key(name) {
             continue;
         }
-        if checker.find(&name.to_string()).is_some() {
+        let written = name.to_string();
+        if checker.find(&written).is_some() || made_by_report(checker, &written).is_some() {
             return false;
         }
         let added = match checker.world.lakehouse.load(name, None).await {
@@ -255,7 +260,7 @@ fn encode_texts(checker: &mut Checker<'_>, known: &Known, embeds: &[(Applied, Lo
 }
 
 /// `encoders`: the addresses that calls of `embed` have, each with what stands for it.
-async fn plan_query(
+pub(super) async fn plan_query(
     known: &Known,
     mut statement: Statement,
     models: &BTreeMap<String, BoundModel>,
@@ -270,7 +275,7 @@ async fn plan_query(
 }
 
 /// What the models of a query take. `None` when one that the project makes is broken.
-fn bound_models(
+pub(super) fn bound_models(
     checker: &mut Checker<'_>,
     known: &Known,
     applied: &[Applied],
@@ -302,16 +307,22 @@ pub(super) fn interface_of(
     let makers = registering(checker, &model.uri);
     match makers.last() {
         Some(maker) => known.interfaces.get(maker).cloned(),
-        None => checker.stored_models.get(&model.written).cloned(),
+        None => {
+            let stored = checker.stored_models.get(&model.written);
+            stored.map(|stored| stored.interface.clone())
+        }
     }
 }
 
 /// What a version in the registry takes and gives.
-pub(super) fn interface_of_version(folder: &std::path::Path) -> Result<Interface, String> {
+pub(super) fn stored_version(folder: &std::path::Path) -> Result<Stored, String> {
     let model = LoadedModel::open(folder).map_err(|error| error_chain(error.as_ref()))?;
-    Ok(Interface {
-        features: model.features().to_vec(),
-        target: model.target(),
+    Ok(Stored {
+        interface: Interface {
+            features: model.features().to_vec(),
+            target: model.target(),
+        },
+        label: model.model().label().name.clone(),
     })
 }
 

@@ -25,7 +25,7 @@ use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
-pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
@@ -55,18 +55,18 @@ impl Plan {
         self.assets.iter().position(same)
     }
 
-    /// Whether a run is about the asset of this name.
-    pub fn is_chosen(&self, name: &str) -> bool {
-        self.position(name)
-            .is_some_and(|position| self.chosen.contains(&position))
-    }
-
     /// Whether a run makes the asset of this name anew even where it is up to date.
     pub(crate) fn is_refreshed(&self, name: &str) -> bool {
         !self.refreshed.is_empty()
             && self
                 .position(name)
                 .is_some_and(|position| self.refreshed.contains(&position))
+    }
+
+    /// The position of the asset that makes a table.
+    pub fn maker_of(&self, table: &TableName) -> Option<usize> {
+        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
+        self.assets.iter().position(makes)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes,
@@ -179,11 +179,18 @@ impl Asset {
         match &self.body {
             AssetBody::Sql(sql) => &sql.applies,
             AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
-            AssetBody::Ingest(_)
-            | AssetBody::Tokenizer(_)
-            | AssetBody::Model(_)
-            | AssetBody::Report(_) => &[],
+            AssetBody::Report(report) => report.applies(),
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Model(_) => &[],
         }
+    }
+
+    /// All tables that it makes, side tables included.
+    pub fn makes(&self) -> impl Iterator<Item = &TableName> {
+        let beside = match &self.body {
+            AssetBody::Report(report) => report.makes(),
+            _ => None,
+        };
+        self.table().into_iter().chain(beside)
     }
 
     /// Where a model goes when it is fitted.

@@ -1,6 +1,5 @@
 //! What a run would do, and why, without doing it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -190,12 +189,12 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
 /// What follows from an input that would itself be made.
 fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
     let made = |step: &&Step| step.action != Action::Skip;
-    let tables = reads(asset);
-    let table = steps
-        .iter()
-        .filter(made)
-        .find(|step| tables.contains(&step.asset.to_lowercase()));
-    if let Some(step) = table {
+    let tables = asset.reads();
+    let is_read = |made: &TableName| tables.iter().any(|table| made.matches(table));
+    let makes = |asset: &Asset| asset.makes().any(is_read);
+    let mut made_before = plan.assets.iter().zip(steps);
+    let table = made_before.find(|(asset, step)| made(step) && makes(asset));
+    if let Some((_, step)) = table {
         let words = match step.action {
             Action::Maybe => "may be made",
             _ => "will be made",
@@ -211,9 +210,4 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
         let reason = format!("{} may move {}", step.1.asset, applied.written);
         Some((Action::Maybe, reason))
     })
-}
-
-fn reads(asset: &Asset) -> BTreeSet<String> {
-    let names = asset.reads().into_iter().map(TableName::to_string);
-    names.map(|name| name.to_lowercase()).collect()
 }

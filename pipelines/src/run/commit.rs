@@ -32,6 +32,8 @@ pub(crate) async fn commit(
     files: Vec<FileRecord>,
 ) -> Result<Written, StageError> {
     let record = CommitRecord {
+        // A report's table is known by its own name, not the report's.
+        asset: table.to_string(),
         overwrite: mode == WriteMode::Overwrite,
         files,
         ..record(run, asset, fingerprint)

@@ -35,6 +35,11 @@ impl LoadedModel {
             model: self.model.stopped_by(stop),
         }
     }
+
+    /// The model itself.
+    pub fn model(&self) -> &AppliedModel {
+        &self.model
+    }
 }
 
 impl Predictor for LoadedModel {
@@ -53,6 +58,10 @@ impl Predictor for LoadedModel {
         _rows: usize,
     ) -> Result<ArrayRef, ModelError> {
         answer.of(&self.model, columns)
+    }
+
+    fn loaded(&self) -> Option<&LoadedModel> {
+        Some(self)
     }
 }
 

@@ -48,6 +48,11 @@ pub trait Predictor: fmt::Debug + Send + Sync {
         columns: &[ArrayRef],
         rows: usize,
     ) -> Result<ArrayRef, ModelError>;
+
+    /// The model itself; `None` of one that is only declared.
+    fn loaded(&self) -> Option<&LoadedModel> {
+        None
+    }
 }
 
 /// The models that a session applies: loaded once, shared by all queries and partitions.

@@ -1,6 +1,7 @@
 //! Whole runs over real Delta tables.
 
 mod broken_off;
+mod evaluations;
 mod ingest;
 mod models;
 mod rebuilt;
