@@ -277,9 +277,9 @@ fn texts_are_predicted_by_any_expression_alike_in_all_batches() {
     let sums = "SELECT max(abs(s['bad'] + s['fair'] + s['good'] - 1)) < 1e-9 FROM \
         (SELECT predict_scores('models:/mood@best', lower(words)) AS s FROM bronze.sentences)";
     assert_eq!(sandbox.value(sums), true);
-    let answers = sandbox
-        .rows("SELECT DISTINCT predict('models:/mood@best', words) AS mood FROM bronze.sentences");
-    assert!(answers.len() > 2, "{answers:?}");
+    let different = "SELECT count(DISTINCT round(s['good'], 6)) > 4 FROM \
+        (SELECT predict_scores('models:/mood@best', words) AS s FROM bronze.sentences)";
+    assert_eq!(sandbox.value(different), true);
     // One text or many at a time: the same but for rounding.
     let apart = "SELECT max(abs(m['good'] - o['good'])) < 1e-6 FROM ( \
         SELECT predict_scores('models:/mood@best', words) AS m, \
@@ -329,7 +329,7 @@ fn a_text_model_scores_a_table_and_only_what_is_new() {
     assert_eq!(scored(&sandbox.run()), [2, 0, 0]);
     sandbox.write("more.ndjson", "{\"id\": 7, \"words\": \"the dull plot\"}\n");
     assert_eq!(scored(&sandbox.run()), [1, 2, 0]);
-    let right = "SELECT count(*) FROM gold.moods WHERE mood IS NOT DISTINCT FROM predict('models:/mood/1', text) AND _model_version = 1";
+    let right = "SELECT count(*) FROM gold.moods WHERE (mood IS NOT DISTINCT FROM predict('models:/mood/1', text)) AND _model_version = 1";
     assert_eq!(sandbox.value(right), 3);
     let ended = sandbox.call(&["run"]);
     assert_eq!(ended.code, Some(0), "{}", ended.all());
