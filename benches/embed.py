@@ -58,6 +58,11 @@ class Mean(torch.nn.Module):
         return torch.nn.functional.normalize(mean, dim=1)
 
 
+def encoder(folder):
+    # The wrapper too: the export puts a module back into the mode that it had.
+    return Mean(BertModel.from_pretrained(folder, add_pooling_layer=False)).eval()
+
+
 def texts(rows):
     with gzip.open(ROOT / "data/reviews/movie.tsv.gz", "rt", encoding="utf-8", newline="") as file:
         lines = [line.rstrip("\r\n").split("\t")[2] for line in file]
@@ -140,7 +145,7 @@ def main():
     tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(settings["max_seq_length"])
-    module = Mean(BertModel.from_pretrained(options.model, add_pooling_layer=False).eval())
+    module = encoder(options.model)
 
     def by_torch(ids, mask):
         with torch.inference_mode():
