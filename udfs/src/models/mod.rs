@@ -20,6 +20,8 @@ use arrow::array::ArrayRef;
 use sluice_learn::TextEmbedder;
 use sluice_learn::features::{Feature, Target};
 
+use crate::text::TokenizerSet;
+
 pub use address::ModelAddress;
 pub use answer::Answer;
 pub use bind::{BoundModel, bind, model_addresses};
@@ -61,6 +63,7 @@ pub struct ModelSet {
     models: RwLock<HashMap<String, Arc<dyn Predictor>>>,
     encoders: RwLock<HashMap<String, Arc<TextEmbedder>>>,
     stop: Arc<AtomicBool>,
+    tokenizers: TokenizerSet,
 }
 
 impl fmt::Debug for ModelSet {
@@ -71,6 +74,11 @@ impl fmt::Debug for ModelSet {
 }
 
 impl ModelSet {
+    /// The tokenizers that the session applies beside its models.
+    pub fn tokenizers(&self) -> &TokenizerSet {
+        &self.tokenizers
+    }
+
     /// The model at an address of one version, if it is here.
     pub fn get(&self, address: &str) -> Option<Arc<dyn Predictor>> {
         let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
