@@ -212,6 +212,7 @@ impl LakeSession {
                 address: address.clone(),
                 source,
             })?;
+            let encoder = encoder.stopped_by(self.models.stop_flag());
             self.models.insert_encoder(&address, encoder);
         }
         Ok(address)
@@ -235,6 +236,7 @@ impl LakeSession {
                     address: address.clone(),
                     source,
                 })?;
+                let model = model.stopped_by(self.models.stop_flag());
                 self.models
                     .insert(&address, Arc::new(model) as Arc<dyn Predictor>)
             }

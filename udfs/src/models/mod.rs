@@ -13,6 +13,7 @@ pub mod predict;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::ArrayRef;
@@ -61,6 +62,7 @@ pub trait Predictor: fmt::Debug + Send + Sync {
 pub struct ModelSet {
     models: RwLock<HashMap<String, Arc<dyn Predictor>>>,
     encoders: RwLock<HashMap<String, Arc<TextEmbedder>>>,
+    stop: Arc<AtomicBool>,
     tokenizers: TokenizerSet,
 }
 
@@ -87,6 +89,17 @@ impl ModelSet {
     pub fn insert(&self, address: &str, model: Arc<dyn Predictor>) -> Arc<dyn Predictor> {
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(models.entry(address.to_owned()).or_insert(model))
+    }
+
+    /// Makes whatever is being predicted give up, or not any more. What computes holds a thread,
+    /// and a query that is dropped would wait for it.
+    pub fn stop(&self, stop: bool) {
+        self.stop.store(stop, Ordering::Relaxed);
+    }
+
+    /// What a model of this set looks at while it predicts.
+    pub(crate) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// The encoder at an address of one version, if it is here.
