@@ -91,43 +91,46 @@ async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<Token
     let (project, written) = (checker.spec.project.clone(), from.value.clone());
     let read = tokio::task::spawn_blocking(move || {
         let path = if hub::is_reference(&written) {
-            let pulled = hub::resolve(&written);
-            let pulled =
-                pulled.map_err(|error| Diagnostic::error("not_at_hand", error_chain(&error)))?;
+            let pulled = hub::resolve(&written).map_err(|error| wrong("not_at_hand", &error))?;
             tokenizer_file(pulled.folder, &written)?
         } else {
             tokenizer_file(project.resolve(&written), &written)?
         };
         match TextTokenizer::read(&path) {
             Ok(tokenizer) => Ok((path, content_hash(tokenizer.json()))),
-            Err(error) => Err(Diagnostic::error("bad_tokenizer", error_chain(&error))),
+            Err(error) => Err(wrong("bad_tokenizer", &error)),
         }
     });
-    let read = read
-        .await
-        .unwrap_or_else(|lost| Err(Diagnostic::error("bad_tokenizer", error_chain(&lost))));
+    let read = read.await;
+    let read = read.unwrap_or_else(|lost| Err(wrong("bad_tokenizer", &lost)));
     match read {
         Ok((path, content)) => Some(TokenizerAsset {
             definition: json!({"content": content}),
             source: TokenizerSource::File { path, content },
         }),
         Err(diagnostic) => {
-            checker.error(diagnostic, from.span);
+            checker.error(*diagnostic, from.span);
             None
         }
     }
 }
 
+fn wrong(code: &'static str, error: &dyn std::error::Error) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(code, error_chain(error)))
+}
+
 /// The file at a path that may be its folder.
-fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Diagnostic> {
+fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Box<Diagnostic>> {
     if path.is_dir() {
         let file = path.join(TOKENIZER_FILE);
         if file.is_file() {
             return Ok(file);
         }
         let message = format!("there is no {TOKENIZER_FILE} in {}", path.display());
-        return Err(Diagnostic::error("missing_file", message)
-            .help("only tokenizers of the library `tokenizers` (\"fast\" ones) can be read: save yours with `save_pretrained`"));
+        let help = "only tokenizers of the library `tokenizers` (\"fast\" ones) can be read: save yours with `save_pretrained`";
+        return Err(Box::new(
+            Diagnostic::error("missing_file", message).help(help),
+        ));
     }
     if path.is_file() {
         return Ok(path);
@@ -139,7 +142,9 @@ fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Diagnostic> {
     if written.matches('/').count() == 1 && !written.starts_with('.') && !is_file {
         help = format!("{help}; a tokenizer of the hub of Hugging Face is `hf:{written}`");
     }
-    Err(Diagnostic::error("missing_file", message).help(help))
+    Err(Box::new(
+        Diagnostic::error("missing_file", message).help(help),
+    ))
 }
 
 /// A tokenizer that is trained on a column of texts.

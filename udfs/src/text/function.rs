@@ -79,6 +79,10 @@ impl Settled {
 }
 
 impl ScalarUDFImpl for Settled {
+    #[expect(
+        clippy::misnamed_getters,
+        reason = "the plan knows a settled call by the name that it is bound to"
+    )]
     fn name(&self) -> &str {
         self.function.bound
     }

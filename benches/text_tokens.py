@@ -4,7 +4,7 @@ pipeline's table against `datasets.map`.
     python3 -m venv /tmp/bench
     /tmp/bench/bin/pip install pyarrow tokenizers datasets transformers
     cargo build --release
-    /tmp/bench/bin/python benches/tokenize.py --sluice target/release/sluice \\
+    /tmp/bench/bin/python benches/text_tokens.py --sluice target/release/sluice \\
         --tokenizer path/to/all-MiniLM-L6-v2/tokenizer.json
 
 Texts are sentences of `data/reviews`, drawn with a seed. Without `--tokenizer` a WordPiece
@@ -146,7 +146,7 @@ def peer(what, options, folder, environment):
     cache = folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)
     ended = subprocess.run(
-        [sys.executable, "-c", PEER, "peer", what, options.tokenizer, str(folder), str(options.threads)],
+        [sys.executable, "-c", PEER, what, options.tokenizer, str(folder), str(options.threads)],
         env=environment, capture_output=True, text=True,
     )
     if ended.returncode != 0:
