@@ -24,7 +24,7 @@ fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-fn texts<'v>(value: &'v Value) -> impl Iterator<Item = &'v str> {
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
     value
         .as_array()
         .unwrap()
