@@ -12,5 +12,6 @@ mod reports;
 mod rules;
 mod same_rows;
 mod scored;
+mod text_functions;
 mod tokenizers;
 mod wine;
