@@ -145,7 +145,8 @@ class Onnx(Torch):
     def predict(self):
         clock = Clock()
         for batch in self.batches("np"):
-            inputs = {name: batch[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
+            names = ("input_ids", "attention_mask")
+            inputs = {name: batch[name].astype(np.int64) for name in names}
             (hidden,) = self.session.run(None, inputs)
             mask = inputs["attention_mask"][..., None].astype(np.float32)
             mean = (hidden * mask).sum(1) / mask.sum(1)

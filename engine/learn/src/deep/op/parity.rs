@@ -256,7 +256,7 @@ fn of_layer(rows: usize) -> Vec<Tensor> {
 #[test]
 fn a_layer_at_once_agrees_with_its_operations() {
     // Texts enough for three pieces, the last of which is shorter.
-    for (batch, seq, activation) in [(5, 70, Activation::Gelu), (3, 4, Activation::Relu)] {
+    for (batch, seq, activation) in [(7, 70, Activation::Gelu), (3, 4, Activation::Relu)] {
         let rows = batch * seq;
         for dropping in [false, true] {
             let keep = |key| dropping.then(|| Keep::new(0.25, key));
@@ -284,6 +284,39 @@ fn a_layer_at_once_agrees_with_its_operations() {
             );
         }
     }
+}
+
+#[test]
+fn a_layer_at_once_is_the_same_on_any_number_of_threads() {
+    let (batch, seq) = (7, 70);
+    let list: Vec<Tensor> = of_layer(batch * seq)
+        .iter()
+        .map(|tensor| tensor.to_dtype(DType::F32).unwrap())
+        .collect();
+    let plan = BlockPlan {
+        shape: AttentionShape {
+            batch,
+            seq,
+            heads: 3,
+            size: 2,
+        },
+        mask: vec![true; batch * seq].into(),
+        activation: Activation::Gelu,
+        epsilon: 1e-5,
+        attention_keep: Some(Keep::new(0.1, 1)),
+        mixed_keep: Some(Keep::new(0.1, 2)),
+        outer_keep: Some(Keep::new(0.1, 3)),
+    };
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            differentiated(&Device::Cpu, &list, &|x| {
+                block(&x[0], &weights(&x[1..]), plan.clone())?.to_dtype(DType::F64)
+            })
+        })
+    };
+    let alone = on(1);
+    assert!(on(2) == alone && on(5) == alone);
 }
 
 #[test]
