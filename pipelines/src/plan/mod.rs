@@ -20,6 +20,7 @@ use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
+use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
@@ -98,7 +99,7 @@ impl Asset {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
             AssetBody::Model(model) => match model.fit {
-                Fit::Train(_) => "train",
+                Fit::Train(_) | Fit::Text(_) => "train",
                 Fit::Sweep(_) => "sweep",
             },
             AssetBody::Report(report) => report.kind.name(),
@@ -252,4 +253,30 @@ pub enum Fit {
     Train(EstimatorSpec),
     /// Many, of which the best on the validation rows is kept.
     Sweep(Box<SweepSpec>),
+    /// An encoder that reads a text.
+    Text(Box<TextTraining>),
+}
+
+/// An encoder that reads a text. It is no [`EstimatorSpec`]: it learns from tokens instead of
+/// a matrix, in steps that can be gone on from, so that it shares a report and a registry with
+/// trees and nothing of how it is fitted.
+#[derive(Debug, Clone)]
+pub struct TextTraining {
+    /// Its parameters.
+    pub spec: BertSpec,
+    /// The column that it reads.
+    pub text: String,
+    /// Tokens of a text that are looked at.
+    pub max_length: usize,
+    /// The folder of the model that is fine-tuned; `None` trains from scratch.
+    pub pretrained: Option<PathBuf>,
+    /// What makes tokens of texts.
+    pub tokenizer: TokenizerSource,
+}
+
+/// Where a tokenizer comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenizerSource {
+    /// A `tokenizer.json`.
+    File(PathBuf),
 }

@@ -76,10 +76,14 @@ impl RunContext {
 
     /// A session over the lakehouse as this run sees it.
     pub(crate) fn session(&self) -> Result<LakeSession, StageError> {
-        let options = SessionOptions {
+        self.session_with(SessionOptions {
             target_partitions: self.threads.get(),
             ..SessionOptions::default()
-        };
+        })
+    }
+
+    /// The same, computing in a way of its own.
+    pub(crate) fn session_with(&self, options: SessionOptions) -> Result<LakeSession, StageError> {
         Ok(LakeSession::open(
             &options,
             self.catalog.clone(),

@@ -67,7 +67,7 @@ pub(crate) async fn splits(
 }
 
 /// Of several errors in the data's description the first; the check has told all of them.
-fn first(errors: Vec<LearnError>) -> StageError {
+pub(super) fn first(errors: Vec<LearnError>) -> StageError {
     let none = || LearnError::Params(Vec::new());
     errors.into_iter().next().unwrap_or_else(none).into()
 }

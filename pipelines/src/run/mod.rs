@@ -30,6 +30,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
+mod text;
 mod track;
 mod turns;
 mod wash;
