@@ -50,7 +50,8 @@ pub enum EventKind {
     StageStarted {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
+        /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
+        /// `profile`.
         kind: &'static str,
     },
     /// How far a stage is.
@@ -77,9 +78,9 @@ pub enum EventKind {
         /// Rows that broke the rule.
         failed: u64,
     },
-    /// A model is not trained, since the same training was done before.
+    /// A model or a tokenizer is not trained, since the same training was done before.
     TrainingReused {
-        /// The model asset.
+        /// The model or tokenizer asset.
         asset: String,
         /// Which training it is, and how it is known to be the same.
         reason: String,
@@ -163,9 +164,9 @@ pub enum EventKind {
         /// The HTML file.
         path: String,
     },
-    /// A model version was registered, and whether the alias moved to it.
+    /// A version of a model or a tokenizer was registered, and whether the alias moved to it.
     Registered {
-        /// The model asset.
+        /// The model or tokenizer asset.
         asset: String,
         /// The registered model's name.
         model: String,
@@ -196,7 +197,8 @@ pub enum EventKind {
     StageFinished {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
+        /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
+        /// `profile`.
         kind: &'static str,
         /// Rows written, for a table.
         rows: Option<u64>,

@@ -10,6 +10,7 @@ pub mod events;
 pub mod plan;
 pub mod project;
 pub mod run;
+pub mod select;
 pub mod source;
 pub mod spec;
 pub mod yaml;

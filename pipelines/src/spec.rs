@@ -22,6 +22,7 @@ mod schema;
 mod sound;
 mod sql_text;
 mod table;
+mod tokenizer;
 mod validation;
 mod value;
 mod variables;
@@ -45,6 +46,9 @@ pub use schema::json_schema;
 pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
 pub use table::{Expectation, Otherwise, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use tokenizer::{
+    Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
+};
 pub use validation::{AtLeast, BestThreshold, Threshold, ThresholdMetric, Validate};
 pub use value::{Value, ValueKind};
 pub use when::{Comparison, Condition, Operand, When};

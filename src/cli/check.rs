@@ -24,15 +24,20 @@ pub(super) struct Options {
 /// All that is wrong with it.
 pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, CliError> {
     let (plan, _) = checked(options.project.as_deref(), global).await?;
-    let (mut tables, mut models, mut reports) = (0, 0, 0);
+    let (mut tables, mut tokenizers, mut models, mut reports) = (0, 0, 0, 0);
     for asset in &plan.assets {
         match asset.body {
             AssetBody::Ingest(_) | AssetBody::Sql(_) => tables += 1,
+            AssetBody::Tokenizer(_) => tokenizers += 1,
             AssetBody::Model(_) => models += 1,
             AssetBody::Report(_) => reports += 1,
         }
     }
-    let mut parts = vec![counted(tables, "tables"), counted(models, "models")];
+    let mut parts = vec![counted(tables, "tables")];
+    if tokenizers > 0 {
+        parts.push(counted(tokenizers, "tokenizers"));
+    }
+    parts.push(counted(models, "models"));
     if reports > 0 {
         parts.push(counted(reports, "reports"));
     }

@@ -9,6 +9,7 @@ use sluice_lake::state::StateError;
 use sluice_lake::tags::TagError;
 use sluice_pipelines::diagnostic::Diagnostics;
 use sluice_pipelines::run::RunError;
+use sluice_pipelines::select::SelectError;
 use sluice_udfs::models::ModelError;
 
 use crate::exit::Exit;
@@ -27,6 +28,9 @@ pub(super) enum CliError {
     /// The lakehouse cannot be read.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A selector that is none, or selects nothing.
+    #[error(transparent)]
+    Select(#[from] SelectError),
     /// A run could not begin, or not go on.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -85,6 +89,8 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Wrong(_) => Exit::Usage,
+            Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
+            Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
             Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
             Self::State(error) if error.is_wrong_request() => Exit::Usage,

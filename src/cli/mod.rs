@@ -7,8 +7,10 @@ mod pairs;
 mod plan;
 mod project;
 mod prompt;
+mod retry;
 mod run;
 mod runs;
+mod selection;
 mod session;
 mod signal;
 mod sql;
@@ -63,6 +65,8 @@ enum Command {
     Plan(plan::Options),
     /// Makes what should exist and does not, or not as it should
     Run(run::Options),
+    /// Makes what an earlier run did not get done
+    Retry(retry::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
     /// Lists, searches, shows, tags and annotates runs, trainings and trials
@@ -93,6 +97,7 @@ impl Command {
             Self::Check(options) => runtime.block_on(check::check(options, global)),
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
+            Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
             Self::Runs(options) => runtime.block_on(runs::runs(options, global)),
             Self::Models(options) => runtime.block_on(models::models(options, global)),
             Self::Sql(options) => sql::sql(options, global, runtime),

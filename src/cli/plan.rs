@@ -6,6 +6,7 @@ use sluice_pipelines::plan::preview::{Action, Step, preview};
 
 use super::check::checked;
 use super::error::CliError;
+use super::selection::{Refresh, Selected};
 use super::{Global, print};
 use crate::exit::Exit;
 use crate::render::figures::count;
@@ -20,6 +21,10 @@ pub(super) struct Options {
     /// Writes one JSON object an asset
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    selected: Selected,
+    #[command(flatten)]
+    refresh: Refresh,
 }
 
 /// Tells what a run would do with each asset; makes nothing.
@@ -27,7 +32,9 @@ pub(super) struct Options {
 /// # Errors
 /// All that is wrong with the project.
 pub(super) async fn plan(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    options.selected.narrow(&mut plan, &world).await?;
+    options.refresh.mark(&mut plan, &world).await?;
     let steps = preview(&plan, &world).await;
     let text = if options.json {
         json(&steps)?

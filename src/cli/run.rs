@@ -3,12 +3,15 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use sluice_pipelines::check::World;
 use sluice_pipelines::events::RunStatus;
+use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::check::checked;
 use super::error::CliError;
+use super::selection::{Refresh, Selected};
 use super::{Global, signal};
 use crate::exit::Exit;
 use crate::render::Display;
@@ -26,6 +29,10 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    #[command(flatten)]
+    selected: Selected,
+    #[command(flatten)]
+    refresh: Refresh,
 }
 
 /// Runs the project and shows what happens.
@@ -34,14 +41,29 @@ pub(super) struct Options {
 /// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
 /// written. A stage that fails is told by the exit code.
 pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    options.selected.narrow(&mut plan, &world).await?;
+    options.refresh.mark(&mut plan, &world).await?;
+    carry_out(plan, world, options.json, options.parallelism).await
+}
+
+/// Runs a plan and shows what happens.
+///
+/// # Errors
+/// As [`run`], without those of the project.
+pub(super) async fn carry_out(
+    plan: Plan,
+    world: World,
+    json: bool,
+    parallelism: Option<NonZeroUsize>,
+) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
     }
     let mut how = RunOptions::default();
-    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
+    how.parallelism = parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
-    let display = Display::start(options.json).map_err(CliError::Runtime)?;
+    let display = Display::start(json).map_err(CliError::Runtime)?;
     let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));
     let ran = run::run(plan, how, display.sink(), cancel).await;
     watcher.abort();

@@ -98,9 +98,15 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
             "resume",
             format!("{asset}: {done} of {total} trials are done"),
         ),
+        EventKind::TrainingResumed { asset, done, total } => (
+            Tone::Plain,
+            "resume",
+            format!("{asset}: {done} of {total} steps are done"),
+        ),
         EventKind::Expectation { .. }
         | EventKind::StageProgress { .. }
         | EventKind::Trial { .. }
+        | EventKind::TrainingProgress { .. }
         | EventKind::Leaderboard { .. }
         | EventKind::Report { .. }
         | EventKind::RunFinished { .. } => return None,

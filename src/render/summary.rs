@@ -83,6 +83,8 @@ impl Summary {
             }
             EventKind::StageProgress { .. }
             | EventKind::SweepResumed { .. }
+            | EventKind::TrainingResumed { .. }
+            | EventKind::TrainingProgress { .. }
             | EventKind::Trial { .. } => {}
             EventKind::Expectation {
                 asset,

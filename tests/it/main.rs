@@ -13,6 +13,7 @@ mod outcome;
 mod registry;
 mod reports;
 mod sandbox;
+mod selectors;
 mod slt;
 mod sweeps;
 mod tags;

@@ -9,13 +9,13 @@ use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
 use sluice_udfs::models::{ModelAddress, model_addresses};
 
-use super::{Checker, Declared, sql_errors};
+use super::{Checker, Declared, sql_errors, text_models};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
 use crate::source::{Location, Spanned};
 use crate::spec::decode::list;
-use crate::spec::{ModelSpec, Register, SqlText};
+use crate::spec::{ModelSpec, Register, SqlText, TokenizerBody};
 
 /// Names that a message lists, at most.
 const MAX_LISTED: usize = 8;
@@ -43,6 +43,8 @@ pub(crate) struct Found {
     pub(crate) system: Vec<String>,
     /// Models that it applies.
     pub(crate) applies: Vec<Applied>,
+    /// The registered tokenizer of a text model.
+    pub(crate) tokenizer: Option<Applied>,
     /// Whether something in it is wrong already.
     pub(crate) broken: bool,
     /// Whether its `after:` names what there is not, so that an edge is missing.
@@ -61,8 +63,16 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 }
                 after(checker, &table.after, &mut found);
             }
+            Declared::Tokenizer(tokenizer) => {
+                if let TokenizerBody::Train(train) = &tokenizer.body {
+                    let at = checker.location(train.from.span);
+                    resolve_table(checker, &train.from.value, at, &mut found);
+                }
+                after(checker, &tokenizer.after, &mut found);
+            }
             Declared::Model(model) => {
                 of_model(checker, model, &mut found);
+                text_models::refer(checker, model, &mut found).await;
                 after(checker, &model.after, &mut found);
             }
             Declared::Report(report) => {
@@ -300,8 +310,10 @@ fn unknown_model(checker: &Checker<'_>, uri: &ModelUri, words: String) -> Diagno
         VersionSpec::Number(number) => {
             (format!("`{}` has no version {number} yet", uri.name), None)
         }
-        // The past of an alias is the registry's alone.
-        VersionSpec::AliasAsOf { .. } => return Diagnostic::error("unknown_model", words),
+        // The past of an alias is the registry's alone; no model goes by its name alone.
+        VersionSpec::AliasAsOf { .. } | VersionSpec::Latest => {
+            return Diagnostic::error("unknown_model", words);
+        }
     };
     let listed = || {
         aliases
@@ -316,20 +328,23 @@ fn unknown_model(checker: &Checker<'_>, uri: &ModelUri, words: String) -> Diagno
 fn registers<'a>(asset: &super::Declaration<'a>) -> Option<&'a Register> {
     match asset.body {
         Declared::Model(model) => model.register.as_ref(),
-        Declared::Table(_) | Declared::Report(_) => None,
+        Declared::Table(_) | Declared::Tokenizer(_) | Declared::Report(_) => None,
     }
 }
 
-/// The assets whose work decides what an address names. A numbered version never changes.
+/// The assets whose work decides what an address names. A numbered version never changes; a
+/// bare name follows whatever is registered under it.
 pub(super) fn registering(checker: &Checker<'_>, uri: &ModelUri) -> Vec<usize> {
-    let VersionSpec::Alias(alias) = &uri.version else {
-        return Vec::new();
-    };
-    let makes = |asset: &super::Declaration<'_>| {
-        registers(asset).is_some_and(|register| {
+    let makes = |asset: &super::Declaration<'_>| match &uri.version {
+        VersionSpec::Number(_) | VersionSpec::AliasAsOf { .. } => false,
+        VersionSpec::Alias(alias) => registers(asset).is_some_and(|register| {
             let own = register.alias.as_ref();
             register.name.as_str() == uri.name && own.is_some_and(|own| own.as_str() == alias)
-        })
+        }),
+        VersionSpec::Latest => match asset.body {
+            Declared::Tokenizer(_) => asset.name == uri.name,
+            _ => registers(asset).is_some_and(|register| register.name.as_str() == uri.name),
+        },
     };
     let assets = checker.assets.iter().enumerate();
     assets
@@ -352,8 +367,8 @@ fn after(checker: &mut Checker<'_>, names: &[Spanned<String>], found: &mut Found
             None if checker.is_broken(&name.value) => found.misplaced = true,
             None => {
                 let broken = &checker.spec.broken;
-                let broken = broken.tables.iter().chain(&broken.models);
-                let broken = broken.chain(&checker.spec.broken.reports);
+                let learned = broken.tokenizers.iter().chain(&broken.models);
+                let broken = broken.tables.iter().chain(learned).chain(&broken.reports);
                 let known = checker.assets.iter().map(|asset| asset.name);
                 let known = known.chain(broken.map(String::as_str));
                 let help = did_you_mean(&name.value, known);

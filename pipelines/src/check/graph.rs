@@ -46,6 +46,7 @@ pub(crate) fn order(checker: &mut Checker<'_>, found: &[Found]) -> Order {
     // The order may go through a model that is written wrong, or a cycle.
     let complete = cycles.is_empty()
         && checker.spec.broken.models.is_empty()
+        && checker.spec.broken.tokenizers.is_empty()
         && !found.iter().any(|asset| asset.misplaced);
     let aliases_ordered = complete && alias_order(checker, &graph, &nodes);
     Order {

@@ -16,9 +16,11 @@ mod reports;
 mod sql_errors;
 mod tables;
 mod text_models;
+mod tokenizers;
 mod world;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
@@ -30,12 +32,13 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::{Asset, Plan};
 use crate::project::Project;
 use crate::source::{Location, Span};
-use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, load_sound};
+use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
 
 /// An asset as written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Declared<'a> {
     Table(&'a TableSpec),
+    Tokenizer(&'a TokenizerSpec),
     Model(&'a ModelSpec),
     Report(&'a ReportSpec),
 }
@@ -48,12 +51,17 @@ pub(crate) struct Declaration<'a> {
     pub(crate) body: Declared<'a>,
 }
 
-/// All assets of a project: tables, then models, then reports, in the order of the file.
+/// All assets of a project: tables, then tokenizers, models and reports, in the order of the file.
 pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
     let tables = spec.tables.iter().map(|(name, table)| Declaration {
         name: &name.value,
         span: name.span,
         body: Declared::Table(table),
+    });
+    let tokenizers = spec.tokenizers.iter().map(|(name, tokenizer)| Declaration {
+        name: &name.value,
+        span: name.span,
+        body: Declared::Tokenizer(tokenizer),
     });
     let models = spec.models.iter().map(|(name, model)| Declaration {
         name: &name.value,
@@ -65,7 +73,8 @@ pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
         span: name.span,
         body: Declared::Report(report),
     });
-    tables.chain(models).chain(reports).collect()
+    let learned = tokenizers.chain(models);
+    tables.chain(learned).chain(reports).collect()
 }
 
 /// What is shared while a spec is checked.
@@ -76,6 +85,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) diagnostics: Diagnostics,
     /// Inputs of the models that only the registry has, by address as written.
     pub(crate) stored_models: HashMap<String, Interface>,
+    /// The files of the tokenizers that only the registry has, by reference as written.
+    pub(crate) stored_tokenizers: HashMap<String, PathBuf>,
 }
 
 impl<'a> Checker<'a> {
@@ -95,7 +106,8 @@ impl<'a> Checker<'a> {
     /// Whether an asset of this name is written wrong.
     pub(crate) fn is_broken(&self, name: &str) -> bool {
         let broken = &self.spec.broken;
-        let mut others = broken.models.iter().chain(&broken.reports);
+        let others = broken.tokenizers.iter().chain(&broken.models);
+        let mut others = others.chain(&broken.reports);
         self.is_broken_table(name) || others.any(|broken| broken.eq_ignore_ascii_case(name))
     }
 
@@ -125,6 +137,7 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
         assets: declarations(spec),
         diagnostics: Diagnostics::new(),
         stored_models: HashMap::new(),
+        stored_tokenizers: HashMap::new(),
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
@@ -173,6 +186,10 @@ async fn type_in_order(
             Declared::Table(table) => {
                 tables::check(checker, &mut known, declaration, table, &found[*position]).await
             }
+            Declared::Tokenizer(tokenizer) => {
+                let read = &found[*position];
+                tokenizers::check(checker, &mut known, declaration, tokenizer, read).await
+            }
             Declared::Model(model) => {
                 if !found[*position].broken {
                     // What is wrong with it is told; what is missing then, the check knows.
@@ -193,16 +210,28 @@ async fn type_in_order(
         typed[*position] = body.map(|body| Asset {
             name: declaration.name.to_owned(),
             comment: comment(checker, declaration.body),
+            tags: tags(declaration.body),
             body,
         });
     }
     typed
 }
 
+fn tags(declared: Declared<'_>) -> Vec<String> {
+    let tags = match declared {
+        Declared::Table(table) => &table.tags,
+        Declared::Tokenizer(tokenizer) => &tokenizer.tags,
+        Declared::Model(model) => &model.tags,
+        Declared::Report(report) => &report.tags,
+    };
+    tags.iter().map(|tag| tag.value.clone()).collect()
+}
+
 /// An asset's comment, which has to fit a Delta table's description.
 fn comment(checker: &mut Checker<'_>, declared: Declared<'_>) -> Option<String> {
     let comment = match declared {
         Declared::Table(table) => table.comment.as_ref(),
+        Declared::Tokenizer(tokenizer) => tokenizer.comment.as_ref(),
         Declared::Model(model) => model.comment.as_ref(),
         Declared::Report(report) => report.comment.as_ref(),
     }?;
@@ -233,6 +262,8 @@ fn assemble(
     Some(Plan {
         pipeline: spec.pipeline.value.clone(),
         lakehouse: spec.lakehouse.path.clone(),
+        chosen: (0..assets.len()).collect(),
+        refreshed: BTreeSet::new(),
         assets,
         depends,
     })

@@ -128,7 +128,7 @@ pub(crate) async fn check(
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
-        other @ (AssetBody::Model(_) | AssetBody::Report(_)) => other,
+        other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
 }
 

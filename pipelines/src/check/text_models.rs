@@ -6,6 +6,7 @@ use arrow::datatypes::Schema;
 use serde_json::{Value, json};
 use sluice_lake::TableName;
 use sluice_lake::hub;
+use sluice_learn::deep::DeepError;
 use sluice_learn::deep::bert::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 use sluice_learn::deep::tokenizer::TextTokenizer;
 use sluice_learn::features::Interface;
@@ -17,10 +18,10 @@ use super::finish::{finish, identify};
 use super::models::{metrics_judge, report_component, report_data, searched};
 use super::tables::Known;
 use super::world::error_chain;
-use super::{Checker, Declaration};
+use super::{Checker, Declaration, tokenizers};
 use crate::diagnostic::Diagnostic;
-use crate::plan::{AssetBody, Fit, ModelAsset, TextTraining, TokenizerSource};
-use crate::run::error::blocking;
+use crate::plan::{AssetBody, Fit, ModelAsset, TextTraining, UsedTokenizer};
+use crate::run::error::{StageError, blocking};
 use crate::source::{Span, Spanned};
 use crate::spec::{Component, ModelBody, ModelSpec, Train, TrainingData};
 
@@ -41,7 +42,7 @@ pub(super) async fn check(
     let data = model.body.data();
     let parts = parts(checker, model);
     let sources = match &parts {
-        Some((train, _, spec)) => sources(checker, &train.estimator, spec).await,
+        Some((train, _, spec)) => sources(checker, &train.estimator, spec, found).await,
         None => None,
     };
     let (Some(from), false) = (found.reads.first(), found.broken) else {
@@ -153,13 +154,37 @@ fn interface(
     }
 }
 
+/// Whether a tokenizer is named by where it lies, and not by its name in the registry.
+fn is_path(written: &str) -> bool {
+    let registered = written.starts_with("models:/") || hub::is_reference(written);
+    let looks_like_one = written.contains(['/', '\\']) || written.ends_with(".json");
+    (looks_like_one || written.starts_with('.')) && !registered
+}
+
+/// Finds the registered tokenizer that a text model names, which is then made before it.
+pub(super) async fn refer(checker: &mut Checker<'_>, model: &ModelSpec, found: &mut Found) {
+    let estimator = model.body.estimator();
+    if estimator.name.value != BERT {
+        return;
+    }
+    let params = estimator.params_json();
+    let Some(written) = params.get("tokenizer").and_then(Value::as_str) else {
+        return;
+    };
+    if is_path(written) || hub::is_reference(written) {
+        return;
+    }
+    let at = checker.location(estimator.value_span(&["tokenizer"]));
+    found.tokenizer = tokenizers::refer(checker, written, at, found).await;
+}
+
 /// What a training starts from, on this machine.
 struct Sources {
     /// The folder that is fine-tuned, and the BLAKE3 of its files.
     pretrained: Option<(PathBuf, String)>,
-    tokenizer: TokenizerSource,
-    /// What identifies the tokenizer.
-    tokenizer_hash: String,
+    tokenizer: UsedTokenizer,
+    /// What identifies the tokenizer, unless it is a version of the registry.
+    tokenizer_hash: Option<String>,
     max_length: usize,
 }
 
@@ -168,142 +193,171 @@ async fn sources(
     checker: &mut Checker<'_>,
     estimator: &Component,
     spec: &BertSpec,
+    found: &Found,
 ) -> Option<Sources> {
-    let folder = checker.spec.project.folder().to_owned();
     let pretrained = match spec.pretrained() {
         None => None,
         Some(written) => {
             let span = estimator.value_span(&["model"]);
-            Some(model_folder(checker, &written.0, &folder, span)?)
+            Some(folder(
+                checker,
+                &written.0,
+                &[CONFIG_FILE, WEIGHTS_FILE],
+                span,
+            )?)
         }
     };
-    let span = estimator.value_span(&["tokenizer"]);
-    let file = tokenizer_file(checker, spec, &folder, pretrained.as_deref(), span)?;
-    let (spec, model, path) = (spec.clone(), pretrained.clone(), file.clone());
+    let tokenizer = match &found.tokenizer {
+        Some(applied) => UsedTokenizer::Registered(applied.clone()),
+        // What is wrong with its name is told.
+        None if spec
+            .tokenizer()
+            .is_some_and(|name| !is_path(name) && !hub::is_reference(name)) =>
+        {
+            return None;
+        }
+        None => UsedTokenizer::File(tokenizer_file(
+            checker,
+            estimator,
+            spec,
+            pretrained.clone(),
+        )?),
+    };
+    // One that this project makes may not be there yet: it is looked at when it is used.
+    let file = match &tokenizer {
+        UsedTokenizer::File(path) => Some(path.clone()),
+        UsedTokenizer::Registered(applied) => {
+            checker.stored_tokenizers.get(&applied.written).cloned()
+        }
+    };
+    let (own, model) = (spec.clone(), pretrained.clone());
     // Whole files are read.
-    let looked = blocking(move || Ok(look(&spec, model.as_deref(), &path)?)).await;
+    let looked = blocking(move || Ok(look(&own, model.as_deref(), file.as_deref())?)).await;
     match looked {
         Ok(looked) => Some(Sources {
             pretrained: pretrained.zip(looked.model_hash),
-            tokenizer: TokenizerSource::File(file),
-            tokenizer_hash: looked.tokenizer_hash,
+            tokenizer_hash: match &tokenizer {
+                UsedTokenizer::File(_) => looked.tokenizer_hash,
+                UsedTokenizer::Registered(_) => None,
+            },
+            tokenizer,
             max_length: looked.max_length,
         }),
-        Err(crate::run::error::StageError::Learn(error @ LearnError::Params(_))) => {
+        Err(StageError::Learn(error @ LearnError::Params(_))) => {
             report_component(checker, estimator, &error);
             None
         }
         Err(error) => {
-            let place = if spec_has_model(estimator) {
-                "model"
-            } else {
-                "tokenizer"
+            let of_tokenizer = matches!(
+                &error,
+                StageError::Learn(LearnError::Deep(deep))
+                    if matches!(**deep, DeepError::Tokenizer { .. } | DeepError::Vocabulary { .. })
+            );
+            let (code, place) = match of_tokenizer && spec.tokenizer().is_some() {
+                true => ("bad_tokenizer", "tokenizer"),
+                false => ("bad_model", "model"),
             };
             let span = estimator.value_span(&[place]);
-            checker.error(Diagnostic::error("bad_model", error_chain(&error)), span);
+            checker.error(Diagnostic::error(code, error_chain(&error)), span);
             None
         }
     }
 }
 
-fn spec_has_model(estimator: &Component) -> bool {
-    estimator.params_json().contains_key("model")
-}
-
-/// The folder of a model that is to be fine-tuned.
-fn model_folder(
-    checker: &mut Checker<'_>,
-    written: &str,
-    base: &Path,
-    span: Span,
-) -> Option<PathBuf> {
+/// A folder of Hugging Face's that holds these files.
+fn folder(checker: &mut Checker<'_>, written: &str, files: &[&str], span: Span) -> Option<PathBuf> {
     let folder = if hub::is_reference(written) {
         match hub::resolve(written) {
             Ok(snapshot) => snapshot.folder,
             Err(error) => {
-                checker.error(
-                    Diagnostic::error("unknown_model", error_chain(&error)),
-                    span,
-                );
+                checker.error(Diagnostic::error("not_at_hand", error_chain(&error)), span);
                 return None;
             }
         }
     } else {
-        base.join(written)
+        checker.spec.project.resolve(written)
     };
-    for file in [CONFIG_FILE, WEIGHTS_FILE] {
-        if !folder.join(file).is_file() {
-            let message = format!("{} has no file {file}", folder.display());
-            let help = "`model` is a Hugging Face folder (config.json, model.safetensors, tokenizer.json), or hf:org/name once it is pulled";
-            let error = Diagnostic::error("unknown_model", message).help(help);
-            checker.error(error, span);
-            return None;
-        }
+    let missing = files.iter().find(|file| !folder.join(file).is_file());
+    let Some(missing) = missing else {
+        return Some(folder);
+    };
+    let message = match folder.is_dir() {
+        true => format!("there is no {missing} in {}", folder.display()),
+        false => format!("there is no folder {}", folder.display()),
+    };
+    let mut help =
+        "name a folder of Hugging Face's with config.json, model.safetensors and tokenizer.json"
+            .to_owned();
+    if !written.starts_with('.') && written.matches('/').count() == 1 {
+        help = format!("{help}; a model of the hub is `hf:{written}`");
     }
-    Some(folder)
+    checker.error(Diagnostic::error("missing_file", message).help(help), span);
+    None
 }
 
 /// The file of the tokenizer: that which is named, else the model's.
 fn tokenizer_file(
     checker: &mut Checker<'_>,
+    estimator: &Component,
     spec: &BertSpec,
-    base: &Path,
-    model: Option<&Path>,
-    span: Span,
+    model: Option<PathBuf>,
 ) -> Option<PathBuf> {
-    let named = spec.tokenizer().map(|written| base.join(written));
-    let path = named.or_else(|| model.map(Path::to_owned))?;
-    let file = match path.is_dir() {
-        true => path.join(TOKENIZER_FILE),
-        false => path,
+    let Some(written) = spec.tokenizer() else {
+        let file = model?.join(TOKENIZER_FILE);
+        if file.is_file() {
+            return Some(file);
+        }
+        let span = estimator.value_span(&["model"]);
+        let message = format!("there is no {}", file.display());
+        let help = "name a tokenizer that goes with it: `tokenizer: ...`";
+        checker.error(Diagnostic::error("missing_file", message).help(help), span);
+        return None;
     };
-    if file.is_file() {
-        return Some(file);
+    let path = checker.spec.project.resolve(written);
+    if path.is_file() {
+        return Some(path);
     }
-    let message = format!("there is no tokenizer {}", file.display());
-    let help = "name a folder with a tokenizer.json, or the file itself";
-    checker.error(
-        Diagnostic::error("unknown_tokenizer", message).help(help),
-        span,
-    );
-    None
+    let span = estimator.value_span(&["tokenizer"]);
+    let folder = folder(checker, written, &[TOKENIZER_FILE], span)?;
+    Some(folder.join(TOKENIZER_FILE))
 }
 
 /// What files say.
 struct Looked {
     model_hash: Option<String>,
-    tokenizer_hash: String,
+    tokenizer_hash: Option<String>,
     max_length: usize,
 }
 
 /// Reads the files that a training starts from.
-fn look(spec: &BertSpec, model: Option<&Path>, tokenizer: &Path) -> Result<Looked, LearnError> {
-    let read = TextTokenizer::read(tokenizer)?;
+fn look(
+    spec: &BertSpec,
+    model: Option<&Path>,
+    tokenizer: Option<&Path>,
+) -> Result<Looked, LearnError> {
+    let read = tokenizer.map(TextTokenizer::read).transpose()?;
+    let last_id = read.as_ref().map_or(0, TextTokenizer::last_id);
     let config = match model {
         Some(folder) => pretrained_config(spec, folder)?,
-        None => spec.scratch(read.last_id() as usize + 1, 0),
+        None => spec.scratch(last_id as usize + 1, 0),
     };
-    if read.last_id() as usize >= config.vocab_size {
-        return Err(sluice_learn::deep::DeepError::Vocabulary {
-            tokens: read.vocab_size(),
-            last_id: read.last_id(),
-            vocab_size: config.vocab_size,
-        }
-        .into());
-    }
     let max_length = spec.max_length(config.max_position_embeddings)?;
-    // There must be room for a token beside the special ones.
-    read.encoder(Some(max_length))?;
-    let model_hash = match model {
-        Some(folder) => Some(hashed(&[
-            folder.join(CONFIG_FILE),
-            folder.join(WEIGHTS_FILE),
-        ])?),
-        None => None,
-    };
+    if let Some(tokenizer) = &read {
+        if last_id as usize >= config.vocab_size {
+            return Err(LearnError::from(DeepError::Vocabulary {
+                tokens: tokenizer.vocab_size(),
+                last_id,
+                vocab_size: config.vocab_size,
+            }));
+        }
+        // There must be room for a token beside the special ones.
+        tokenizer.encoder(Some(max_length))?;
+    }
+    let files = model.map(|folder| [folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE)]);
+    let hash = |json: &str| blake3::hash(json.as_bytes()).to_hex().to_string();
     Ok(Looked {
-        model_hash,
-        tokenizer_hash: blake3::hash(read.json().as_bytes()).to_hex().to_string(),
+        model_hash: files.map(|files| hashed(&files)).transpose()?,
+        tokenizer_hash: read.map(|tokenizer| hash(tokenizer.json())),
         max_length,
     })
 }
@@ -349,7 +403,9 @@ fn definition(
     if let Some((_, hash)) = &sources.pretrained {
         params.insert("model".to_owned(), json!(hash));
     }
-    params.insert("tokenizer".to_owned(), json!(sources.tokenizer_hash));
+    if let Some(hash) = &sources.tokenizer_hash {
+        params.insert("tokenizer".to_owned(), json!(hash));
+    }
     let mut definition = json!({
         "from": data.from.value.to_lowercase(),
         "label": data.label.value.to_lowercase(),

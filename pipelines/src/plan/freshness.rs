@@ -38,6 +38,13 @@ impl Freshness {
     }
 }
 
+impl Freshness {
+    /// It has to be made anew, since somebody asked for it.
+    pub(crate) fn refresh(&mut self) {
+        self.verdict = Verdict::anew("--full-refresh");
+    }
+}
+
 /// Whether an asset has to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -167,9 +174,7 @@ impl Lookup<'_> {
         {
             return Ok(Verdict::anew(format!("it always runs: {why}")));
         }
-        let earlier = stored.outcome.get(METADATA_KEY);
-        let earlier: Option<Fingerprint> =
-            earlier.and_then(|earlier| serde_json::from_value(earlier.clone()).ok());
+        let earlier = stored_fingerprint(stored);
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
@@ -214,6 +219,7 @@ impl Lookup<'_> {
                 let there = versions.iter().any(|known| known.version == version);
                 Ok((!there).then(|| format!("version {version} is gone from the registry")))
             }
+            AssetBody::Tokenizer(_) => self.lost_tokenizer(&asset.name, version).await,
             AssetBody::Report(report) => {
                 let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
                 let lakehouse = self.catalog.lakehouse().clone();
@@ -226,6 +232,26 @@ impl Lookup<'_> {
                 })
             }
         }
+    }
+
+    /// Why what goes by a tokenizer's bare name is not the version that was made.
+    async fn lost_tokenizer(
+        &self,
+        name: &str,
+        version: Option<i64>,
+    ) -> Result<Option<String>, StageError> {
+        let versions = self.registry.versions(name).await?;
+        let (last, made) = (
+            versions.last().map(|last| last.version),
+            version.unwrap_or(0),
+        );
+        Ok(match last {
+            Some(last) if last == made => None,
+            Some(last) if last > made => Some(format!(
+                "something else registered version {last} (made: {made})"
+            )),
+            _ => Some(format!("version {made} is gone from the registry")),
+        })
     }
 
     async fn lost_table(
@@ -247,12 +273,7 @@ impl Lookup<'_> {
     }
 
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
-        let mut fingerprint = Fingerprint {
-            kind: asset.kind().to_owned(),
-            semantics: asset.semantics(),
-            definition: definition(asset),
-            ..Fingerprint::default()
-        };
+        let mut fingerprint = Fingerprint::of_definition(asset);
         match &asset.body {
             AssetBody::Ingest(_) => {}
             AssetBody::Sql(sql) => {
@@ -263,15 +284,13 @@ impl Lookup<'_> {
                     self.put_model(&mut fingerprint, applied).await?;
                 }
             }
-            AssetBody::Model(model) => {
-                self.put_table(&mut fingerprint, &model.from).await?;
-                fingerprint.settings = settings(&model.definition);
-                fingerprint.decided = settings(&decided(asset));
+            AssetBody::Tokenizer(tokenizer) => {
+                if let Some(from) = tokenizer.table() {
+                    self.put_table(&mut fingerprint, from).await?;
+                }
             }
-            AssetBody::Report(report) => {
-                self.put_table(&mut fingerprint, &report.of).await?;
-                fingerprint.settings = settings(&report.settings());
-            }
+            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
+            AssetBody::Report(report) => self.put_table(&mut fingerprint, &report.of).await?,
         }
         Ok(fingerprint)
     }
@@ -344,8 +363,38 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Tokenizer(tokenizer), _) if tokenizer.table().is_none() => {
+            format!("its file is unchanged{at}")
+        }
+        (AssetBody::Tokenizer(_), _) => format!("definition and data are unchanged{at}"),
         (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
         (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
+    }
+}
+
+/// What an asset was made from, as its record says.
+pub(crate) fn stored_fingerprint(stored: &AssetKey) -> Option<Fingerprint> {
+    let earlier = stored.outcome.get(METADATA_KEY)?;
+    serde_json::from_value(earlier.clone()).ok()
+}
+
+impl Fingerprint {
+    /// What an asset's definition says, without its inputs.
+    pub(crate) fn of_definition(asset: &Asset) -> Self {
+        let (own, decisions) = match &asset.body {
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
+            AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
+            AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
+            AssetBody::Report(report) => (report.settings(), json!({})),
+        };
+        Self {
+            kind: asset.kind().to_owned(),
+            semantics: asset.semantics(),
+            definition: definition(asset),
+            settings: settings(&own),
+            decided: settings(&decisions),
+            ..Self::default()
+        }
     }
 }
 
@@ -379,6 +428,7 @@ fn definition(asset: &Asset) -> String {
             "sql": normalise(&sql.statement),
             "rows": rows(&sql.rows),
         }),
+        AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
     };

@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub(crate) mod freshness;
 pub mod preview;
 pub mod report;
+pub mod tokenizer;
 pub(crate) mod training;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
 
@@ -38,6 +40,10 @@ pub struct Plan {
     pub assets: Vec<Arc<Asset>>,
     /// For each asset the assets that must be done before it.
     pub depends: Vec<BTreeSet<usize>>,
+    /// The assets that a run is about; the others are taken as they are.
+    pub chosen: BTreeSet<usize>,
+    /// The assets that a run makes anew even where they are up to date.
+    pub refreshed: BTreeSet<usize>,
 }
 
 impl Plan {
@@ -47,20 +53,36 @@ impl Plan {
         self.assets.iter().position(same)
     }
 
-    /// The assets whose work decides what an address names; a numbered version never changes.
+    /// Whether a run is about the asset of this name.
+    pub fn is_chosen(&self, name: &str) -> bool {
+        self.position(name)
+            .is_some_and(|position| self.chosen.contains(&position))
+    }
+
+    /// Whether a run makes the asset of this name anew even where it is up to date.
+    pub(crate) fn is_refreshed(&self, name: &str) -> bool {
+        !self.refreshed.is_empty()
+            && self
+                .position(name)
+                .is_some_and(|position| self.refreshed.contains(&position))
+    }
+
+    /// The assets whose work decides what an address names; a numbered version never changes,
+    /// a bare name follows whatever is registered under it.
     pub fn makers(&self, uri: &ModelUri) -> Vec<usize> {
-        let VersionSpec::Alias(alias) = &uri.version else {
-            return Vec::new();
-        };
-        let makes = |asset: &Asset| {
+        let registers = |asset: &Asset| {
             let register = asset.registers();
-            register.is_some_and(|register| {
-                register.name.as_str() == uri.name
-                    && register
-                        .alias
-                        .as_ref()
-                        .is_some_and(|own| own.as_str() == alias)
-            })
+            register
+                .filter(|register| register.name.as_str() == uri.name)
+                .cloned()
+        };
+        let makes = |asset: &Asset| match (&uri.version, &asset.body) {
+            (VersionSpec::Number(_) | VersionSpec::AliasAsOf { .. }, _) => false,
+            (VersionSpec::Alias(alias), _) => registers(asset)
+                .and_then(|register| register.alias)
+                .is_some_and(|own| own.as_str() == alias),
+            (VersionSpec::Latest, AssetBody::Tokenizer(_)) => asset.name == uri.name,
+            (VersionSpec::Latest, _) => registers(asset).is_some(),
         };
         (0..self.assets.len())
             .filter(|position| makes(&self.assets[*position]))
@@ -71,10 +93,12 @@ impl Plan {
 /// Something that a project makes.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    /// `layer.table`, or a model's or a report's name.
+    /// `layer.table`, or the name of a tokenizer, a model or a report.
     pub name: String,
     /// What it is, for people: a table's description, a training run's note.
     pub comment: Option<String>,
+    /// Words by which commands can select it.
+    pub tags: Vec<String>,
     /// How it is made.
     pub body: AssetBody,
 }
@@ -86,6 +110,8 @@ pub enum AssetBody {
     Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
+    /// A tokenizer in the registry.
+    Tokenizer(Box<TokenizerAsset>),
     /// A fitted model.
     Model(Box<ModelAsset>),
     /// A page to look at.
@@ -93,11 +119,13 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report, such as `profile`.
+    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
+    /// `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
+            AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) | Fit::Text(_) => "train",
                 Fit::Sweep(_) => "sweep",
@@ -111,7 +139,18 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
-            AssetBody::Model(_) | AssetBody::Report(_) => None,
+            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
+        }
+    }
+
+    /// The stored tables that it is made from.
+    pub fn reads(&self) -> Vec<&TableName> {
+        match &self.body {
+            AssetBody::Ingest(_) => Vec::new(),
+            AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
+            AssetBody::Model(model) => vec![&model.from],
+            AssetBody::Report(report) => vec![&report.of],
         }
     }
 
@@ -120,7 +159,26 @@ impl Asset {
         match self.body {
             // 2: boosting of small tables grows its own trees.
             AssetBody::Model(_) => 2,
-            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Report(_) => 1,
+            AssetBody::Ingest(_)
+            | AssetBody::Sql(_)
+            | AssetBody::Tokenizer(_)
+            | AssetBody::Report(_) => 1,
+        }
+    }
+
+    /// The versions of the registry that it is made with: models that its SQL applies, the
+    /// tokenizer of a text model.
+    pub fn applies(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Sql(sql) => &sql.applies,
+            AssetBody::Model(model) => match &model.fit {
+                Fit::Text(text) => match &text.tokenizer {
+                    UsedTokenizer::Registered(applied) => std::slice::from_ref(applied),
+                    UsedTokenizer::File(_) => &[],
+                },
+                Fit::Train(_) | Fit::Sweep(_) => &[],
+            },
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Report(_) => &[],
         }
     }
 
@@ -271,12 +329,14 @@ pub struct TextTraining {
     /// The folder of the model that is fine-tuned; `None` trains from scratch.
     pub pretrained: Option<PathBuf>,
     /// What makes tokens of texts.
-    pub tokenizer: TokenizerSource,
+    pub tokenizer: UsedTokenizer,
 }
 
-/// Where a tokenizer comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenizerSource {
+/// A tokenizer that somebody else made.
+#[derive(Debug, Clone)]
+pub enum UsedTokenizer {
     /// A `tokenizer.json`.
     File(PathBuf),
+    /// One of the registry.
+    Registered(Applied),
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
+use sluice_lake::TableName;
 use sluice_lake::catalog::{LakeCatalog, Pins};
 
 use super::fingerprint::Fingerprint;
@@ -17,7 +18,7 @@ use crate::run::resume;
 pub struct Step {
     /// The asset.
     pub asset: String,
-    /// `ingest`, `sql`, `train`, `sweep`, or the kind of a report.
+    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report.
     pub kind: &'static str,
     /// Run or skip.
     pub action: Action,
@@ -52,10 +53,13 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         return forgotten(plan);
     }
     let mut steps: Vec<Step> = Vec::with_capacity(plan.assets.len());
-    for asset in &plan.assets {
-        let (action, reason) = match upstream(plan, asset, &steps) {
-            Some(upstream) => upstream,
-            None => verdict(&lookup, asset).await,
+    for (position, asset) in plan.assets.iter().enumerate() {
+        let (action, reason) = if !plan.chosen.contains(&position) {
+            (Action::Skip, "it is not selected".to_owned())
+        } else if let Some(upstream) = upstream(plan, asset, &steps) {
+            upstream
+        } else {
+            verdict(&lookup, asset, plan.refreshed.contains(&position)).await
         };
         steps.push(Step {
             asset: asset.name.clone(),
@@ -64,7 +68,8 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
             reason,
         });
     }
-    steps
+    let chosen = |(position, step)| plan.chosen.contains(&position).then_some(step);
+    steps.into_iter().enumerate().filter_map(chosen).collect()
 }
 
 /// The steps when the project has run, but the store that knows of it is lost.
@@ -75,11 +80,20 @@ fn forgotten(plan: &Plan) -> Vec<Step> {
         action: Action::Maybe,
         reason: "the state store is gone: a run tells it again from the lakehouse first".to_owned(),
     };
-    plan.assets.iter().map(step).collect()
+    let chosen = plan.chosen.iter();
+    chosen
+        .map(|position| step(&plan.assets[*position]))
+        .collect()
 }
 
-async fn verdict(lookup: &Lookup<'_>, asset: &Asset) -> (Action, String) {
-    match lookup.freshness(asset).await {
+async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action, String) {
+    let mut freshness = lookup.freshness(asset).await;
+    if let Ok(freshness) = &mut freshness
+        && refreshed
+    {
+        freshness.refresh();
+    }
+    match freshness {
         Ok(freshness) => match &freshness.verdict {
             Verdict::Fresh { reason, version } => {
                 // A later version may be there that only changed the description.
@@ -148,10 +162,7 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
         };
         return Some((step.action, format!("{} {words}", step.asset)));
     }
-    let AssetBody::Sql(sql) = &asset.body else {
-        return None;
-    };
-    sql.applies.iter().find_map(|applied| {
+    asset.applies().iter().find_map(|applied| {
         let makers = plan.makers(&applied.uri);
         let step = steps
             .iter()
@@ -163,14 +174,6 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
 }
 
 fn reads(asset: &Asset) -> BTreeSet<String> {
-    match &asset.body {
-        AssetBody::Ingest(_) => BTreeSet::new(),
-        AssetBody::Sql(sql) => sql
-            .reads
-            .iter()
-            .map(|table| table.to_string().to_lowercase())
-            .collect(),
-        AssetBody::Model(model) => BTreeSet::from([model.from.to_string().to_lowercase()]),
-        AssetBody::Report(report) => BTreeSet::from([report.of.to_string().to_lowercase()]),
-    }
+    let names = asset.reads().into_iter().map(TableName::to_string);
+    names.map(|name| name.to_lowercase()).collect()
 }

@@ -24,6 +24,16 @@ pub enum RunError {
     /// The registry cannot be used.
     #[error("{}", error_chain(.0))]
     Registry(#[from] RegistryError),
+    /// A selected asset needs one that is not selected and was never made.
+    #[error(
+        "`{asset}` needs `{needs}`, which was never made and is not selected; select it, too: `+{asset}`"
+    )]
+    NotMade {
+        /// The selected asset.
+        asset: String,
+        /// What it needs.
+        needs: String,
+    },
     /// The SQL session cannot be made.
     #[error("{}", error_chain(.0))]
     Session(#[from] datafusion::error::DataFusionError),
@@ -86,6 +96,10 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_udfs::models::ModelError,
     },
+    #[error("{0} was changed while the run was under way: run again to take what it is now")]
+    FileChanged(String),
+    #[error(transparent)]
+    Tokenizer(#[from] sluice_learn::deep::DeepError),
     #[error("cannot write {path}")]
     Write {
         path: String,

@@ -1,7 +1,7 @@
 //! The runner: makes what a [`Plan`] declares and is not up to date.
 //!
 //! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`],
-//! [`files`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
 mod commit;
@@ -31,6 +31,7 @@ mod stage;
 mod table;
 mod tally;
 mod text;
+mod tokenizer;
 mod track;
 mod turns;
 mod wash;
@@ -54,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::World;
 use crate::events::{EventKind, EventSink, RunStatus};
-use crate::plan::{Asset, AssetBody, Plan};
+use crate::plan::{Asset, Plan};
 use context::RunContext;
 use tally::{Ended, Tally};
 use turns::Turns;
@@ -135,6 +136,7 @@ async fn run_locked(
     let project = lakehouse.project_uuid(&plan.pipeline)?.to_string();
     let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
     let warnings = recover(&plan, &lakehouse, &state, &registry, &project).await?;
+    require_inputs(&plan, &lakehouse).await?;
     let run_id = state
         .start_run(NewRun {
             project: project.clone(),
@@ -168,9 +170,9 @@ async fn run_locked(
         lakehouse: run.plan.lakehouse.display().to_string(),
         assets: run
             .plan
-            .assets
+            .chosen
             .iter()
-            .map(|asset| asset.name.clone())
+            .map(|position| run.plan.assets[*position].name.clone())
             .collect(),
     });
     for (asset, message) in warnings {
@@ -220,18 +222,31 @@ async fn recover(
     Ok(warnings)
 }
 
-/// Pins the tables that the project reads and does not make, at the run's start.
+/// Pins the tables that the run reads and does not make, at its start.
 async fn pin_external(run: &RunContext) -> Result<(), RunError> {
-    for asset in &run.plan.assets {
-        let reads: Vec<_> = match &asset.body {
-            AssetBody::Ingest(_) => Vec::new(),
-            AssetBody::Sql(sql) => sql.reads.iter().collect(),
-            AssetBody::Model(model) => vec![&model.from],
-            AssetBody::Report(report) => vec![&report.of],
-        };
-        for table in reads {
-            if run.plan.position(&table.to_string()).is_none() {
+    for position in &run.plan.chosen {
+        let asset = &run.plan.assets[*position];
+        for table in asset.reads() {
+            if !run.plan.is_chosen(&table.to_string()) {
                 run.catalog.table(table).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a run whose assets need tables that it does not make and that are not there.
+async fn require_inputs(plan: &Plan, lakehouse: &Lakehouse) -> Result<(), RunError> {
+    for position in &plan.chosen {
+        let asset = &plan.assets[*position];
+        for table in asset.reads() {
+            let name = table.to_string();
+            let made_elsewhere = plan.position(&name).is_some() && !plan.is_chosen(&name);
+            if made_elsewhere && lakehouse.latest_version(table).await?.is_none() {
+                return Err(RunError::NotMade {
+                    asset: asset.name.clone(),
+                    needs: name,
+                });
             }
         }
     }
@@ -241,13 +256,24 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
 async fn walk(run: &Arc<RunContext>, options: RunOptions) -> Result<RunSummary, RunError> {
     let tally = Arc::new(Tally::default());
     let mut blocked: BTreeMap<usize, usize> = BTreeMap::new();
-    let start = |position| stage::run(Arc::clone(run), Arc::clone(&tally), position);
+    let start = |position| {
+        let (run, tally) = (Arc::clone(run), Arc::clone(&tally));
+        async move {
+            match run.plan.chosen.contains(&position) {
+                true => stage::run(run, tally, position).await,
+                false => pool::StageEnd::Done,
+            }
+        }
+    };
     let waiting = pool::walk(
         &run.plan.depends,
         options.parallelism.get(),
         &run.cancel,
         start,
         |position, by| {
+            if !run.plan.chosen.contains(&position) {
+                return;
+            }
             blocked.insert(position, by);
             run.emit(EventKind::StageBlocked {
                 asset: run.plan.assets[position].name.clone(),
@@ -256,6 +282,10 @@ async fn walk(run: &Arc<RunContext>, options: RunOptions) -> Result<RunSummary, 
         },
     )
     .await;
+    let waiting: Vec<usize> = waiting
+        .into_iter()
+        .filter(|position| run.plan.chosen.contains(position))
+        .collect();
     let stage = |asset: &Asset| NewStage {
         asset: asset.name.clone(),
         kind: asset.kind().to_owned(),

@@ -113,8 +113,10 @@ async fn learn(
     fingerprint: &Fingerprint,
 ) -> Result<Learned, StageError> {
     let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
+    // Who asks for a refresh wants to see it trained.
+    let again = run.plan.is_refreshed(&asset.name);
     let by_key = TrainedAs::Key(fingerprint.training_key());
-    if let Some(trained) = Trained::find(lakehouse, registry, model, by_key).await? {
+    if !again && let Some(trained) = Trained::find(lakehouse, registry, model, by_key).await? {
         let identity = Identity::new(fingerprint, reuse::digest(model, &trained));
         return Ok(Learned {
             registered: reuse::take(run, asset, model, &trained, &identity).await?,
@@ -122,7 +124,7 @@ async fn learn(
         });
     }
     if let Fit::Text(text) = &model.fit {
-        return text::learn(run, asset, model, text, fingerprint).await;
+        return text::learn(run, asset, (model, text), fingerprint, again).await;
     }
     // Before the rows are read, so that fits which begin together share from the start.
     let seat = run.budget.join();
@@ -132,7 +134,7 @@ async fn learn(
         spec: identity.spec.clone(),
         digest: rows.digest.clone(),
     };
-    if let Some(trained) = Trained::find(lakehouse, registry, model, by_rows).await? {
+    if !again && let Some(trained) = Trained::find(lakehouse, registry, model, by_rows).await? {
         let reason = trained.same_rows(&model.from.to_string(), rows::table_version(run, model));
         return Ok(Learned {
             registered: reuse::take(run, asset, model, &trained, &identity).await?,

@@ -13,7 +13,7 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{describe, file_rows, files, model, rejects, report, table};
+use super::{describe, file_rows, files, model, rejects, report, table, tokenizer};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
@@ -57,7 +57,10 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     if let AssetBody::Ingest(ingest) = &asset.body {
         settle(run, ingest).await?;
     }
-    let freshness = lookup.freshness(asset).await?;
+    let mut freshness = lookup.freshness(asset).await?;
+    if run.plan.is_refreshed(&asset.name) {
+        freshness.refresh();
+    }
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {
@@ -173,6 +176,15 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     let written = match &asset.body {
         AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
         AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        AssetBody::Tokenizer(source) => {
+            let made = tokenizer::make(run, asset, source, &freshness.fingerprint).await?;
+            return Ok(Made {
+                rows: None,
+                version: Some(made.version),
+                metrics: BTreeMap::new(),
+                note: made.note,
+            });
+        }
         AssetBody::Model(model) => {
             let made = model::make(run, asset, model, &freshness.fingerprint).await?;
             return Ok(Made {

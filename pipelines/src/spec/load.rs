@@ -78,6 +78,7 @@ pub fn load_source(
     let file = decode_file(&root, overrides, &mut cx);
     if let Some(file) = &file
         && file.tables.is_empty()
+        && file.tokenizers.is_empty()
         && file.models.is_empty()
         && file.reports.is_empty()
         && cx.diagnostics.is_empty()
@@ -94,6 +95,7 @@ pub fn load_source(
             .unwrap_or_else(|| LakehousePath::default_of(project)),
         vars: file.vars.0,
         tables: file.tables,
+        tokenizers: file.tokenizers,
         models: file.models,
         reports: file.reports,
         broken: Broken::default(),

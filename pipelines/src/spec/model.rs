@@ -8,7 +8,7 @@ use super::component::Component;
 use super::decode::{Check, Context, Decode, Fields, choice, record};
 use super::duration::Length;
 use super::metric::Metric;
-use super::name::{AliasNames, Name, RegisteredNames};
+use super::name::{AliasNames, Name, RegisteredNames, TagNames};
 use super::scalar::word;
 use super::schema::Definitions;
 use super::validation::{Threshold, Validate};
@@ -22,6 +22,8 @@ record! {
     pub struct ModelSpec as "a model" {
         /// What the model is for, for people.
         "comment" comment: Option<Spanned<String>>,
+        /// Words by which commands can select it, as `tag:nightly`.
+        "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen.
         "after" after: Vec<Spanned<String>>,
         /// How it is fitted: exactly one of these keys.

@@ -244,6 +244,30 @@ impl NameRule for ModelNames {
     }
 }
 
+/// Names of tokenizers, which are registered names as well.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenizerNames;
+
+/// What the second argument of `encode(x, 'hex')` can be: there it names no tokenizer.
+const ENCODINGS: [&str; 3] = ["base64", "base64pad", "hex"];
+
+impl NameRule for TokenizerNames {
+    const WHAT: &'static str = "a tokenizer";
+    const FORM: &'static str = DASHED;
+    const PATTERN: &'static str = ModelNames::PATTERN;
+
+    fn has_form(name: &str) -> bool {
+        ModelNames::has_form(name) && registry::check_name("tokenizer", name).is_ok()
+    }
+
+    fn refuse(name: &str) -> Option<String> {
+        let taken = ENCODINGS
+            .iter()
+            .any(|taken| taken.eq_ignore_ascii_case(name));
+        taken.then(|| format!("`encode(x, '{name}')` encodes bytes"))
+    }
+}
+
 /// Names of reports.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportNames;
@@ -330,6 +354,20 @@ impl NameRule for RuleNames {
 
     fn has_form(name: &str) -> bool {
         is_word(name, "")
+    }
+}
+
+/// Tags of assets: what a selector's `tag:` asks for, so without its signs.
+#[derive(Debug, Clone, Copy)]
+pub struct TagNames;
+
+impl NameRule for TagNames {
+    const WHAT: &'static str = "a tag";
+    const FORM: &'static str = DASHED;
+    const PATTERN: &'static str = ModelNames::PATTERN;
+
+    fn has_form(name: &str) -> bool {
+        ModelNames::has_form(name)
     }
 }
 

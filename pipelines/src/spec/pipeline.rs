@@ -8,11 +8,14 @@ use serde_json::{Value as Json, json};
 use super::decode::{Check, Context, Decode, Fields, Record, record};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::model::{ModelSpec, Register, Sweep, Train};
-use super::name::{ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, VariableNames};
+use super::name::{
+    ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, TokenizerNames, VariableNames,
+};
 use super::report::ReportSpec;
 use super::schema::Definitions;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
+use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
 use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
@@ -31,6 +34,8 @@ record! {
         "vars" vars: Vars,
         /// Tables by name, as `layer.table`.
         "tables" tables: Named<TableNames, TableSpec>,
+        /// Tokenizers by name, which they are registered under. No tokenizer has the name of a model.
+        "tokenizers" tokenizers: Named<TokenizerNames, TokenizerSpec>,
         /// Models by name.
         "models" models: Named<ModelNames, ModelSpec>,
         /// Reports by name: pages to look at. No report has the name of a model.
@@ -41,25 +46,63 @@ record! {
 impl Check for PipelineFile {
     fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         let before = cx.diagnostics.len();
+        let spans = |names: &mut dyn Iterator<Item = &Spanned<String>>, what: &'static str| {
+            let named = names.map(|name| (name.value.clone(), name.span, what));
+            named.collect::<Vec<_>>()
+        };
+        let models = spans(&mut self.models.iter().map(|(name, _)| name), "model");
+        let tokenizers = spans(
+            &mut self.tokenizers.iter().map(|(name, _)| name),
+            "tokenizer",
+        );
+        for (name, _) in &self.tokenizers {
+            refuse_twice(name, &models, cx);
+        }
         for (name, _) in &self.reports {
-            let same = |model: &&(Spanned<String>, ModelSpec)| model.0.eq_ignore_ascii_case(name);
-            let Some((model, _)) = self.models.iter().find(same) else {
+            refuse_twice(name, &[models.as_slice(), &tokenizers].concat(), cx);
+        }
+        for (_, model) in &self.models {
+            let Some(registered) = model.register.as_ref().map(|register| &register.name) else {
                 continue;
             };
-            let other = Location {
-                source: Arc::clone(&cx.source),
-                span: model.span,
-            };
-            let message = format!("`{name}` is the name of a model, too");
-            cx.report(
-                Diagnostic::error("duplicate_name", message)
-                    .related(other, "the model")
-                    .help("choose another name, so that `after:` can tell them apart"),
-                name.span,
-            );
+            let same = |(name, _, _): &&Taken| name.eq_ignore_ascii_case(registered);
+            if let Some((_, span, _)) = tokenizers.iter().find(same) {
+                let message = format!("`{registered}` is a tokenizer, which is registered so, too");
+                cx.report(
+                    Diagnostic::error("duplicate_name", message)
+                        .related(other(*span, cx), "the tokenizer")
+                        .help("register the model under another name"),
+                    registered.span,
+                );
+            }
         }
         cx.diagnostics.len() == before
     }
+}
+
+/// A name, where it stands, and what it names.
+type Taken = (String, Span, &'static str);
+
+fn other(span: Span, cx: &Context<'_>) -> Location {
+    Location {
+        source: Arc::clone(&cx.source),
+        span,
+    }
+}
+
+/// Reports a name that one of `others` has, too.
+fn refuse_twice(name: &Spanned<String>, others: &[Taken], cx: &mut Context<'_>) {
+    let same = |(other, _, _): &&Taken| other.eq_ignore_ascii_case(name);
+    let Some((_, span, what)) = others.iter().find(same) else {
+        return;
+    };
+    let message = format!("`{name}` is the name of a {what}, too");
+    cx.report(
+        Diagnostic::error("duplicate_name", message)
+            .related(other(*span, cx), format!("the {what}"))
+            .help("choose another name, so that `after:` can tell them apart"),
+        name.span,
+    );
 }
 
 /// The mappings of the language that have a key, each with an article.
@@ -75,6 +118,10 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<JsonFiles>(),
         record::<Expectation>(),
         record::<Split>(),
+        record::<TokenizerSpec>(),
+        record::<WordPiece>(),
+        record::<Bpe>(),
+        record::<Unigram>(),
         record::<ModelSpec>(),
         record::<Train>(),
         record::<Sweep>(),
@@ -102,6 +149,8 @@ pub struct Spec {
     pub vars: Vec<(Spanned<String>, Value)>,
     /// `tables:`
     pub tables: Named<TableNames, TableSpec>,
+    /// `tokenizers:`
+    pub tokenizers: Named<TokenizerNames, TokenizerSpec>,
     /// `models:`
     pub models: Named<ModelNames, ModelSpec>,
     /// `reports:`

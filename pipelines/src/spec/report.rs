@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::decode::{Check, Context, Fields, Part, exactly_one, record};
+use super::name::{Name, TagNames};
 use super::profile::ProfileOptions;
 use super::schema::{Definitions, ObjectSchema};
 use crate::diagnostic::Diagnostic;
@@ -17,6 +18,8 @@ record! {
     pub struct ReportSpec as "a report" {
         /// What the report is for, for people.
         "comment" comment: Option<Spanned<String>>,
+        /// Words by which commands can select it, as `tag:nightly`.
+        "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen.
         "after" after: Vec<Spanned<String>>,
         /// The page's heading; by default the report's name.

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use super::decode::{Context, Decode};
 use super::load::{Overrides, context, decode_vars};
 use super::model::ModelSpec;
-use super::name::{ModelNames, Name, NameRule, Named, PipelineNames, ReportNames, TableNames};
+use super::name::{
+    ModelNames, Name, NameRule, Named, PipelineNames, ReportNames, TableNames, TokenizerNames,
+};
 use super::pipeline::{LakehousePath, Spec};
 use super::report::ReportSpec;
 use super::table::TableSpec;
+use super::tokenizer::TokenizerSpec;
 use crate::project::Project;
 use crate::source::{Span, Spanned};
 use crate::yaml::{self, Mapping, Node, NodeKind};
@@ -20,6 +23,8 @@ use crate::yaml::{self, Mapping, Node, NodeKind};
 pub struct Broken {
     /// Tables.
     pub tables: Vec<String>,
+    /// Tokenizers.
+    pub tokenizers: Vec<String>,
     /// Models.
     pub models: Vec<String>,
     /// Reports.
@@ -51,6 +56,12 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         );
     let mut broken = Broken::default();
     let tables = sound::<TableNames, TableSpec>(mapping, "tables", &mut broken.tables, &mut cx)?;
+    let tokenizers = sound::<TokenizerNames, TokenizerSpec>(
+        mapping,
+        "tokenizers",
+        &mut broken.tokenizers,
+        &mut cx,
+    )?;
     let models = sound::<ModelNames, ModelSpec>(mapping, "models", &mut broken.models, &mut cx)?;
     let reports =
         sound::<ReportNames, ReportSpec>(mapping, "reports", &mut broken.reports, &mut cx)?;
@@ -61,6 +72,7 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         lakehouse,
         vars: vars.unwrap_or_default().0,
         tables,
+        tokenizers,
         models,
         reports,
         broken,

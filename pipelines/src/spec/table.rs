@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, choice, record};
 use super::ingest::Ingest;
-use super::name::{Named, PartNames, RuleNames};
+use super::name::{Name, Named, PartNames, RuleNames, TagNames};
 use super::scalar::{AtLeastOne, Required, word};
 use super::schema::Definitions;
 use super::sql_text::SqlText;
@@ -21,6 +21,8 @@ record! {
     pub struct TableSpec as "a table" {
         /// What a row is, for people.
         "comment" comment: Option<Spanned<String>>,
+        /// Words by which commands can select it, as `tag:nightly`.
+        "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen in the SQL.
         "after" after: Vec<Spanned<String>>,
         /// What it is made of: exactly one of these keys.

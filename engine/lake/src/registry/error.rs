@@ -54,6 +54,26 @@ pub enum RegistryError {
         known: Vec<String>,
     },
 
+    /// A tokenizer that the registry does not have.
+    #[error("there is no tokenizer `{name}`{}", suggest(nearest.as_deref(), known, "tokenizers"))]
+    UnknownTokenizer {
+        /// The name as it was written.
+        name: String,
+        /// The nearest name that there is.
+        nearest: Option<String>,
+        /// The names of all tokenizers, and of models that bring one.
+        known: Vec<String>,
+    },
+
+    /// A version that is asked for its tokenizer and has none.
+    #[error(
+        "`{address}` is no tokenizer, and no model of texts that brings one: it has no tokenizer.json"
+    )]
+    NoTokenizer {
+        /// The version's address.
+        address: String,
+    },
+
     /// An alias that the model does not have.
     #[error("the model `{name}` has no alias `{alias}`{}", suggest(nearest.as_deref(), known, "aliases"))]
     UnknownAlias {

@@ -1,8 +1,8 @@
 //! The folders of models and versions.
 //!
 //! ```text
-//! _models/<name>/<version>/   MLmodel, model.json, features.json, metrics.json, metadata.json
-//!                             and, where there are any, retired.json, labels.json, decisions/
+//! _models/<name>/<version>/   MLmodel, metrics.json, metadata.json, the files of its format
+//!                             (such as model.json and features.json, or tokenizer.json) and, where there are any, retired.json, labels.json, decisions/
 //! _models/<name>/labels.json  the model's description and tags
 //! _models/<name>/aliases/     a file for each move or removal of an alias
 //! _models/<name>/deleted/     a file for each version that was deleted
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::state::RunId;
 
-use super::{RegistryError, TableVersion, durable, uri::check_name};
+use super::{ModelFormat, RegistryError, TableVersion, durable, uri::check_name};
 
 pub(super) const METADATA_FILE: &str = "metadata.json";
 pub(super) const METRICS_FILE: &str = "metrics.json";
@@ -41,6 +41,8 @@ pub(super) struct Metadata {
     #[serde(default)]
     pub(super) spec: String,
     pub(super) creation_time_ms: i64,
+    #[serde(default)]
+    pub(super) format: ModelFormat,
     pub(super) inputs: Vec<TableVersion>,
 }
 

@@ -3,17 +3,23 @@
 use std::fmt::Write as _;
 
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::state::RunId;
 
 use super::signature::{Signature, columns_json};
+use super::tokenizer::TOKENIZER_FILE;
 
 /// How the model itself is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelFormat {
-    /// XGBoost's JSON in `model.json`.
+    /// XGBoost's JSON in `model.json`. Versions of before there were others say nothing.
+    #[default]
     XgboostJson,
+    /// No model but a tokenizer: Hugging Face's `tokenizer.json`.
+    Tokenizer,
     /// A text model in a folder of Hugging Face's: what `transformers` loads.
     HuggingFace,
 }
@@ -23,6 +29,7 @@ impl ModelFormat {
     pub fn required_files(self) -> &'static [&'static str] {
         match self {
             Self::XgboostJson => &["model.json", "features.json"],
+            Self::Tokenizer => &[TOKENIZER_FILE],
             Self::HuggingFace => &[
                 "config.json",
                 "model.safetensors",
@@ -48,6 +55,11 @@ impl ModelFormat {
                  \x20   data: model.json\n\
                  \x20   model_class: xgboost.core.Booster\n\
                  \x20   model_format: json\n"
+            }
+            Self::Tokenizer => {
+                "  sluice:\n\
+                 \x20   sluice_version: SLUICE_VERSION\n\
+                 \x20   tokenizer: tokenizer.json\n"
             }
             Self::HuggingFace => {
                 "  sluice:\n\

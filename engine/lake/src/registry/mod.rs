@@ -16,6 +16,7 @@ mod mlmodel;
 mod reconcile;
 mod retire;
 mod signature;
+mod tokenizer;
 mod trained;
 mod unalias;
 mod unregistered;
@@ -31,6 +32,7 @@ pub use mlmodel::ModelFormat;
 pub use reconcile::Reconciled;
 pub use retire::Retirement;
 pub use signature::{ColumnType, Signature, SignatureColumn};
+pub use tokenizer::TOKENIZER_FILE;
 pub use trained::TrainedAs;
 pub use unalias::RemoveAlias;
 pub use unregistered::{KeptModel, MODEL_FOLDER};
@@ -81,6 +83,8 @@ pub struct ModelVersion {
     pub spec: String,
     /// Milliseconds since 1970 UTC.
     pub creation_time_ms: i64,
+    /// How it is stored, which also says what it is.
+    pub format: ModelFormat,
     /// The tables that it saw.
     pub inputs: Vec<TableVersion>,
     /// Metrics by name; NaN where a value is not defined.
@@ -159,6 +163,7 @@ impl Registry {
             }
             let version = match uri.version {
                 VersionSpec::Number(version) => version,
+                VersionSpec::Latest => last_of(root, &uri.name, &names)?,
                 VersionSpec::Alias(alias) => named_by(&root.join(&uri.name), &uri.name, alias)?,
                 VersionSpec::AliasAsOf { alias, time_ms } => {
                     named_then(&root.join(&uri.name), &uri.name, alias, time_ms)?
@@ -262,6 +267,24 @@ impl Registry {
     }
 }
 
+/// The highest number of a model's versions.
+fn last_of(root: &Path, name: &str, names: &[String]) -> Result<i64, RegistryError> {
+    let numbers = folder::version_numbers(&root.join(name))?;
+    // All versions of a model may have been deleted.
+    numbers
+        .last()
+        .copied()
+        .ok_or_else(|| RegistryError::UnknownModel {
+            name: name.to_owned(),
+            nearest: None,
+            known: names
+                .iter()
+                .filter(|other| *other != name)
+                .cloned()
+                .collect(),
+        })
+}
+
 fn named_by(model: &Path, name: &str, alias: String) -> Result<i64, RegistryError> {
     let aliases = alias_log::current(&alias_log::read_moves(model)?);
     aliases.get(&alias).copied().ok_or_else(|| {
@@ -323,6 +346,7 @@ fn version_at(root: &Path, name: &str, version: i64) -> Result<ModelVersion, Reg
         key: metadata.key,
         spec: metadata.spec,
         creation_time_ms: metadata.creation_time_ms,
+        format: metadata.format,
         inputs: metadata.inputs,
         metrics: metrics
             .into_iter()

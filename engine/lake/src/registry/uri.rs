@@ -9,7 +9,7 @@ use super::RegistryError;
 /// The longest name of a model or alias: file systems allow 255 bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// `models:/name@alias` or `models:/name/3`.
+/// `models:/name@alias` or `models:/name/3`; where a tokenizer is wanted, a bare `name`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelUri {
     /// The registered model.
@@ -32,6 +32,8 @@ pub enum VersionSpec {
     },
     /// The version of this number, from 1.
     Number(i64),
+    /// The last version that was registered: what a bare name means.
+    Latest,
 }
 
 impl ModelUri {
@@ -51,6 +53,28 @@ impl ModelUri {
         }
     }
 
+    /// What a name alone stands for where a tokenizer is wanted.
+    pub fn latest(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: VersionSpec::Latest,
+        }
+    }
+
+    /// A reference to a tokenizer: a bare name, which stands for the last version that was
+    /// registered, or the address of a version.
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidUri`], or [`RegistryError::InvalidName`] for a name that
+    /// nothing can have.
+    pub fn reference(text: &str) -> Result<Self, RegistryError> {
+        if text.starts_with("models:") {
+            return text.parse();
+        }
+        check_name("tokenizer", text)?;
+        Ok(Self::latest(text))
+    }
+
     /// The same address, read as it was at a moment.
     ///
     /// # Errors
@@ -61,8 +85,8 @@ impl ModelUri {
                 name: self.name,
                 version: VersionSpec::AliasAsOf { alias, time_ms },
             }),
-            VersionSpec::Number(version) => Err(RegistryError::InvalidUri {
-                text: format!("models:/{}/{version}", self.name),
+            VersionSpec::Number(_) | VersionSpec::Latest => Err(RegistryError::InvalidUri {
+                text: self.to_string(),
                 reason: "it names a version, which no moment changes; `as_of` goes with an alias"
                     .to_owned(),
             }),
@@ -89,6 +113,7 @@ impl fmt::Display for ModelUri {
                 moment_text(*time_ms)
             ),
             VersionSpec::Number(version) => write!(f, "models:/{}/{version}", self.name),
+            VersionSpec::Latest => f.write_str(&self.name),
         }
     }
 }
@@ -178,6 +203,25 @@ mod tests {
             "models:/wine/3".parse::<ModelUri>().unwrap(),
             ModelUri::number("wine", 3)
         );
+    }
+
+    #[test]
+    fn a_bare_name_is_a_reference_to_the_last_version() {
+        let movie = ModelUri::reference("movie").unwrap();
+        assert_eq!(movie, ModelUri::latest("movie"));
+        assert_eq!(movie.to_string(), "movie");
+        for text in ["models:/movie/2", "models:/movie@alias"] {
+            assert_eq!(ModelUri::reference(text).unwrap().to_string(), text);
+        }
+        assert!(movie.as_of(0).is_err());
+        for (text, part) in [
+            ("", "`` cannot name a tokenizer"),
+            ("../x", "`../x` cannot name a tokenizer"),
+            ("models:/movie", "neither an alias nor a version"),
+        ] {
+            let error = ModelUri::reference(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]

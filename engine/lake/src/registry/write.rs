@@ -186,6 +186,7 @@ pub(super) fn complete(staging: &Staging, new: &NewVersion) -> Result<(), Regist
         key: new.key.clone(),
         spec: new.spec.clone(),
         creation_time_ms,
+        format: new.format,
         inputs: new.inputs.clone(),
     };
     durable::write_file(&folder.join(MLMODEL_FILE), mlmodel.as_bytes())?;

@@ -19,7 +19,7 @@ use super::label::{Classes, LabelReader};
 use super::spec::{SelectedColumn, selected, split_column};
 use super::{DatasetSpec, Split, Straddling};
 use crate::deep::DeepError;
-use crate::deep::tokenizer::{TextEncoder, Tokens};
+use crate::deep::tokenizer::{TextEncoder, TextTokenizer, Tokens};
 use crate::error::LearnError;
 use crate::features::{
     Feature, FeatureKind, FeaturePlan, Interface, Target, category_texts, is_text,
@@ -164,8 +164,8 @@ struct Group {
 }
 
 impl TextRowsBuilder {
-    /// A builder for tables of this schema; tokens are kept in files of the existing folder
-    /// `dir`.
+    /// A builder for tables of this schema, whose texts are cut at so many tokens; tokens are
+    /// kept in files of the existing folder `dir`.
     ///
     /// # Errors
     ///
@@ -174,10 +174,14 @@ impl TextRowsBuilder {
         schema: &Schema,
         spec: &DatasetSpec,
         text: &str,
-        encoder: TextEncoder,
+        (tokenizer, max_length): (&TextTokenizer, usize),
         dir: &Path,
     ) -> Result<Self, Vec<LearnError>> {
         let selection = spec.select_text(text, schema)?;
+        let encoder = tokenizer.encoder(Some(max_length));
+        let encoder = encoder.map_err(|error| vec![error.into()])?;
+        let mut digest = blake3::Hasher::new();
+        put(&mut digest, Some(tokenizer.json()));
         let part = |split: Split| Part::create(dir, split).map_err(|error| vec![error.into()]);
         Ok(Self {
             labels: LabelReader::new(&selection.label.name, selection.target),
@@ -190,7 +194,7 @@ impl TextRowsBuilder {
             group: Group::default(),
             straddling: Straddling::default(),
             without_text: 0,
-            digest: blake3::Hasher::new(),
+            digest,
             selection,
         })
     }
@@ -327,8 +331,8 @@ pub struct TextSplits {
     pub straddling: Straddling,
     /// Rows without a text, which are left out.
     pub without_text: usize,
-    /// What identifies the rows: 32 hexadecimal digits of BLAKE3 over the texts and labels of
-    /// each split, whatever files they come from.
+    /// What identifies the rows: 32 hexadecimal digits of BLAKE3 over the tokenizer, and the
+    /// texts and labels of each split, whatever files they come from.
     pub digest: String,
 }
 

@@ -6,7 +6,7 @@
 
 mod training;
 
-pub use training::{TokenizerKind, TokenizerSpec};
+pub use training::{TokenizerKind, TokenizerSpec, TokenizerTrainer};
 
 use std::fs;
 use std::path::Path;

@@ -11,7 +11,7 @@ mod rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_lake::registry::{ModelVersion, TrainedAs};
+use sluice_lake::registry::{ModelUri, ModelVersion, TOKENIZER_FILE, TrainedAs};
 use sluice_lake::state::{DatasetUse, RunId, RunKind};
 use sluice_lake::tags::NOTE_TAG;
 use sluice_learn::dataset::TextSplits;
@@ -30,18 +30,18 @@ use super::rows::{Identity, dataset, table_version};
 use super::{figures, reuse, track};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::training::Trained;
-use crate::plan::{Asset, ModelAsset, TextTraining, TokenizerSource};
+use crate::plan::{Asset, ModelAsset, TextTraining, UsedTokenizer};
 
-/// Takes over a training on the same rows if there was one, else trains.
+/// Takes over a training on the same rows if there was one, else trains; `again`, it trains.
 pub(super) async fn learn(
     run: &RunContext,
     asset: &Asset,
-    model: &ModelAsset,
-    text: &TextTraining,
+    (model, text): (&ModelAsset, &TextTraining),
     fingerprint: &Fingerprint,
+    again: bool,
 ) -> Result<Learned, StageError> {
     let seat = run.budget.join();
-    let tokenizer = tokenizer(text).await?;
+    let tokenizer = tokenizer(run, text, fingerprint).await?;
     let splits = rows::read(run, &asset.name, model, text, &tokenizer, &seat).await?;
     tell_of_rows(run, asset, text, &splits);
     let identity = Identity::new(fingerprint, Some(splits.digest.clone()));
@@ -50,7 +50,7 @@ pub(super) async fn learn(
         digest: splits.digest.clone(),
     };
     let (lakehouse, registry) = (&run.world.lakehouse, &run.world.registry);
-    if let Some(trained) = Trained::find(lakehouse, registry, model, by_rows).await? {
+    if !again && let Some(trained) = Trained::find(lakehouse, registry, model, by_rows).await? {
         let reason = trained.same_rows(&model.from.to_string(), table_version(run, model));
         return Ok(Learned {
             registered: reuse::take(run, asset, model, &trained, &identity).await?,
@@ -74,9 +74,24 @@ pub(super) async fn learn(
     })
 }
 
-/// The tokenizer, read from where it lies.
-async fn tokenizer(text: &TextTraining) -> Result<TextTokenizer, StageError> {
-    let TokenizerSource::File(path) = text.tokenizer.clone();
+/// The tokenizer, read from where it lies: of the registry the version that is part of the key.
+async fn tokenizer(
+    run: &RunContext,
+    text: &TextTraining,
+    fingerprint: &Fingerprint,
+) -> Result<TextTokenizer, StageError> {
+    let path = match &text.tokenizer {
+        UsedTokenizer::File(path) => path.clone(),
+        UsedTokenizer::Registered(applied) => {
+            let settled = fingerprint.model_versions().remove(&applied.written);
+            let uri = match settled {
+                Some(number) => ModelUri::number(&applied.uri.name, number),
+                None => applied.uri.clone(),
+            };
+            let version = run.world.registry.resolve_tokenizer(&uri).await?;
+            version.path.join(TOKENIZER_FILE)
+        }
+    };
     blocking(move || Ok(TextTokenizer::read(&path).map_err(LearnError::from)?)).await
 }
 

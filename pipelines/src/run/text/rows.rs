@@ -11,9 +11,9 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, Volatility, create_udf};
 use futures::StreamExt;
 use sluice_lake::session::SessionOptions;
+use sluice_learn::Seat;
 use sluice_learn::dataset::{TextRowsBuilder, TextSplits, text_row_hash};
 use sluice_learn::deep::tokenizer::TextTokenizer;
-use sluice_learn::{LearnError, Seat};
 
 use super::super::context::RunContext;
 use super::super::error::{StageError, blocking};
@@ -68,8 +68,7 @@ pub(super) async fn read(
         .sort(order.to_vec())?
         .execute_stream()
         .await?;
-    let encoder = tokenizer.encoder(Some(text.max_length));
-    let encoder = encoder.map_err(LearnError::from)?;
+    let (tokenizer, max_length) = (tokenizer.clone(), text.max_length);
     let (schema, spec, name) = (stream.schema(), model.data.clone(), text.text.clone());
     let folder = run.world.lakehouse.sluice_path().join("tokens");
     let folder = folder.join(format!("{}-{asset}", run.run_id));
@@ -80,7 +79,8 @@ pub(super) async fn read(
             path: folder.display().to_string(),
             source,
         })?;
-        let builder = TextRowsBuilder::new(&schema, &spec, &name, encoder, &folder);
+        let tokens = (&tokenizer, max_length);
+        let builder = TextRowsBuilder::new(&schema, &spec, &name, tokens, &folder);
         // The files have no name any more.
         let _ = fs::remove_dir(&folder);
         let mut builder = builder.map_err(super::super::data::first)?;

@@ -10,4 +10,5 @@ mod remembered;
 mod reports;
 mod rules;
 mod same_rows;
+mod tokenizers;
 mod wine;

@@ -101,14 +101,24 @@ impl TokenizerSpec {
     ///
     /// # Errors
     ///
-    /// No words in the texts, or a vocabulary too small for their characters.
+    /// As [`TokenizerTrainer::finish`].
     pub fn train<S: AsRef<str>>(
         &self,
         texts: impl IntoIterator<Item = S>,
     ) -> Result<TextTokenizer, DeepError> {
-        // The model is a placeholder: only what stands before it is used to count.
-        let mut tokenizer = self.around(Tokenizer::new(BPE::default()))?;
-        let words = count_words(&tokenizer, texts).map_err(failed)?;
+        let mut trainer = TokenizerTrainer::new(self)?;
+        for text in texts {
+            trainer.push(text.as_ref())?;
+        }
+        trainer.finish()
+    }
+
+    /// The tokenizer that knows `words`, built into `tokenizer`, which cut them.
+    fn learn(
+        &self,
+        mut tokenizer: Tokenizer,
+        words: BTreeMap<String, u64>,
+    ) -> Result<TextTokenizer, DeepError> {
         if words.is_empty() {
             return Err(too_small("the texts hold no word".to_owned()));
         }
@@ -294,41 +304,88 @@ impl TokenizerSpec {
         if self.vocab_size >= least {
             return Ok(());
         }
+        let (characters, or) = match self.kind {
+            TokenizerKind::Bpe => ("bytes", ""),
+            _ => ("characters", ", or lower `limit_alphabet`"),
+        };
         Err(too_small(format!(
-            "`vocab_size: {}` has no room for the special tokens and single characters alone: set it to more than {least}, or lower `limit_alphabet`",
+            "`vocab_size: {}` has no room for the special tokens and single {characters} alone: set it to {least} or more{or}",
             self.vocab_size
         )))
     }
 }
 
-/// The words of `texts` after normalisation, and how often each occurs.
-fn count_words<S: AsRef<str>>(
-    tokenizer: &Tokenizer,
-    texts: impl IntoIterator<Item = S>,
-) -> tokenizers::Result<BTreeMap<String, u64>> {
-    let mut words: BTreeMap<String, u64> = BTreeMap::new();
-    for text in texts {
-        let mut normal = tokenizers::NormalizedString::from(text.as_ref());
-        if let Some(normalizer) = tokenizer.get_normalizer() {
-            normalizer.normalize(&mut normal)?;
+/// Takes texts one at a time, in whatever order, and trains on all of them at the end.
+///
+/// It holds each different word once, with its count.
+pub struct TokenizerTrainer {
+    spec: TokenizerSpec,
+    /// Its model is a placeholder: only what stands before it is used to cut words.
+    cutter: Tokenizer,
+    words: BTreeMap<String, u64>,
+}
+
+impl TokenizerTrainer {
+    /// A trainer that has seen no text.
+    ///
+    /// # Errors
+    ///
+    /// A normalizer that cannot be built.
+    pub fn new(spec: &TokenizerSpec) -> Result<Self, DeepError> {
+        Ok(Self {
+            cutter: spec.around(Tokenizer::new(BPE::default()))?,
+            spec: spec.clone(),
+            words: BTreeMap::new(),
+        })
+    }
+
+    /// Counts the words of a text, after normalisation.
+    ///
+    /// # Errors
+    ///
+    /// A text that the normalizer refuses.
+    pub fn push(&mut self, text: &str) -> Result<(), DeepError> {
+        let mut normal = tokenizers::NormalizedString::from(text);
+        if let Some(normalizer) = self.cutter.get_normalizer() {
+            normalizer.normalize(&mut normal).map_err(failed)?;
         }
         let mut pieces = PreTokenizedString::from(normal);
-        if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        if let Some(pre_tokenizer) = self.cutter.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
         }
         for (word, _, _) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte) {
             if word.is_empty() {
                 continue;
             }
-            match words.get_mut(word) {
+            match self.words.get_mut(word) {
                 Some(count) => *count += 1,
                 None => {
-                    words.insert(word.to_owned(), 1);
+                    self.words.insert(word.to_owned(), 1);
                 }
             }
         }
+        Ok(())
     }
-    Ok(words)
+
+    /// What identifies the words and their counts: equal for the same texts in any order.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (word, count) in &self.words {
+            hasher.update(&(word.len() as u64).to_le_bytes());
+            hasher.update(word.as_bytes());
+            hasher.update(&count.to_le_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// Trains on what was pushed.
+    ///
+    /// # Errors
+    ///
+    /// No words in the texts, or a vocabulary too small for their characters.
+    pub fn finish(self) -> Result<TextTokenizer, DeepError> {
+        self.spec.learn(self.cutter, self.words)
+    }
 }
 
 /// The model with the scores that the trainer dealt out in random order dealt out in the
