@@ -11,7 +11,7 @@ use crate::deep::trainer::{LOSS, TrainingArguments};
 use crate::error::{LearnError, ParamError};
 use crate::estimator::class_weight::ClassWeight;
 use crate::estimator::params::{Bounds, Param, Params, canonical};
-use crate::features::Target;
+use crate::features::{Target, Task};
 use crate::metric::metrics_of;
 use crate::nearest::nearest;
 
@@ -255,6 +255,12 @@ impl BertSpec {
     /// Every parameter that does not go with it, under the name that the user wrote.
     pub fn check(&self, target: Target) -> Result<(), LearnError> {
         let mut errors: Vec<ParamError> = self.class_weight.check(target);
+        if target.task == Task::Regression {
+            for error in &mut errors {
+                // A text model knows no weights of rows to use instead.
+                "a number to predict has no classes".clone_into(&mut error.message);
+            }
+        }
         let wanted = self.arguments.metric_for_best_model.as_str();
         let names: Vec<&str> = std::iter::once(LOSS)
             .chain(metrics_of(target.task))
@@ -269,7 +275,7 @@ impl BertSpec {
             error.nearest = nearest(wanted, names);
             errors.push(error);
         }
-        if target.task == crate::Task::Regression && self.arguments.label_smoothing_factor > 0.0 {
+        if target.task == Task::Regression && self.arguments.label_smoothing_factor > 0.0 {
             errors.push(self.param(
                 "label_smoothing_factor",
                 "a number to predict has no classes to spread a share over".to_owned(),

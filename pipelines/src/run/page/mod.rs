@@ -270,7 +270,7 @@ impl Report {
             None => format!("A {}", about.estimator),
         };
         let columns = match &about.text {
-            Some(text) => format!("the texts of {text} alone"),
+            Some(text) => format!("the column {text} alone"),
             None => counted(about.features, "column"),
         };
         let comment = about.comment.as_ref();
@@ -323,7 +323,8 @@ impl Report {
             format!(" Rows counted as {column} says.")
         });
         let told = match &self.steps {
-            Some(steps) => steps.told(),
+            // The section about the training tells.
+            Some(_) => String::new(),
             None => self.rounds_told(),
         };
         format!("{told}{weight}")

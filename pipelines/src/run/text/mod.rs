@@ -98,8 +98,11 @@ async fn tokenizer(
 /// What the user should know of the rows.
 fn tell_of_rows(run: &RunContext, asset: &Asset, text: &TextTraining, splits: &TextSplits) {
     if splits.without_text > 0 {
-        let (rows, column) = (splits.without_text, &text.text);
-        let words = format!("{rows} rows are left out, since their `{column}` is NULL");
+        let column = &text.text;
+        let words = match splits.without_text {
+            1 => format!("1 row is left out, since its `{column}` is NULL"),
+            rows => format!("{rows} rows are left out, since their `{column}` is NULL"),
+        };
         run.warn(&asset.name, words);
     }
     let shared = splits.straddling;

@@ -10,5 +10,6 @@ mod remembered;
 mod reports;
 mod rules;
 mod same_rows;
+mod text_models;
 mod tokenizers;
 mod wine;
