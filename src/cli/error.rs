@@ -4,10 +4,12 @@ use std::io;
 
 use datafusion::error::DataFusionError;
 use sluice_lake::LakeError;
+use sluice_lake::hub::HubError;
 use sluice_lake::registry::RegistryError;
 use sluice_lake::state::StateError;
 use sluice_lake::tags::TagError;
 use sluice_pipelines::diagnostic::Diagnostics;
+use sluice_pipelines::lineage::UnknownAsset;
 use sluice_pipelines::run::RunError;
 use sluice_pipelines::select::SelectError;
 use sluice_udfs::models::ModelError;
@@ -31,6 +33,9 @@ pub(super) enum CliError {
     /// A selector that is none, or selects nothing.
     #[error(transparent)]
     Select(#[from] SelectError),
+    /// Lineage of an asset that there is not.
+    #[error(transparent)]
+    UnknownAsset(#[from] UnknownAsset),
     /// A run could not begin, or not go on.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -40,6 +45,9 @@ pub(super) enum CliError {
     /// The model registry cannot be read or written.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A model of a hub cannot be pulled, or its folder not be read.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// A tag cannot be set or removed.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -88,12 +96,13 @@ impl CliError {
     /// The exit code.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Wrong(_) => Exit::Usage,
+            Self::Wrong(_) | Self::UnknownAsset(_) => Exit::Usage,
             Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
             Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
             Self::State(error) if error.is_wrong_request() => Exit::Usage,
+            Self::Hub(error) if error.is_wrong_request() => Exit::Usage,
             Self::Tag(_) => Exit::Usage,
             Self::Query(_) | Self::Result(WriteError::Value(_)) => Exit::Failed,
             Self::Result(error) if error.is_closed_pipe() => Exit::Ok,
@@ -103,6 +112,7 @@ impl CliError {
             | Self::Run(_)
             | Self::State(_)
             | Self::Registry(_)
+            | Self::Hub(_)
             | Self::Model { .. }
             | Self::Result(_)
             | Self::Output(_)

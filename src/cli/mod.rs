@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod lineage;
 mod models;
 mod pairs;
 mod plan;
@@ -69,6 +70,8 @@ enum Command {
     Retry(retry::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
+    /// Tells where assets and their columns come from, and what they go into
+    Lineage(lineage::Options),
     /// Lists, searches, shows, tags and annotates runs, trainings and trials
     Runs(runs::Options),
     /// Lists, shows, compares, names, tags, retires and deletes registered models
@@ -98,6 +101,7 @@ impl Command {
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
+            Self::Lineage(options) => runtime.block_on(lineage::lineage(options, global)),
             Self::Runs(options) => runtime.block_on(runs::runs(options, global)),
             Self::Models(options) => runtime.block_on(models::models(options, global)),
             Self::Sql(options) => sql::sql(options, global, runtime),

@@ -6,9 +6,12 @@
 )]
 
 mod bad_input;
+mod encoders;
+mod hub;
 mod interrupted;
 mod journey;
 mod layering;
+mod lineage;
 mod outcome;
 mod registry;
 mod reports;

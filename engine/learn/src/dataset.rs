@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builder::DatasetBuilder;
 pub use folds::{FOLDS, FoldSpec, Folds};
+pub(crate) use label::MAX_CLASSES;
 pub use spec::DatasetSpec;
 pub use text::{StoredTexts, TextRowsBuilder, TextSplits, text_row_hash};
 

@@ -13,7 +13,8 @@
 //!    from which one on a row is positive ([`threshold`]).
 //! 5. [`metric`], [`curves`] and [`explain`]: scikit-learn's definitions, in one registry;
 //!    the curves behind them; and SHAP values.
-//! 6. [`judged`]: a model's figures on rows of any table.
+//! 6. [`judged`]: a model's figures on rows of any table; [`uncertainty`]: how far to trust
+//!    them; [`bag_of_words`]: what a model of text should beat.
 //! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 8. [`compute`]: the threads that all of them share.
 //! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, which
@@ -23,6 +24,7 @@
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
 pub mod applied;
+pub mod bag_of_words;
 pub mod calibration;
 pub mod compute;
 pub mod curves;
@@ -40,8 +42,10 @@ pub mod model;
 pub mod search;
 pub mod sql_type;
 pub mod sweep;
+pub mod text_embedder;
 pub mod text_fit;
 pub mod threshold;
+pub mod uncertainty;
 pub mod validate;
 
 mod boost;
@@ -59,4 +63,5 @@ pub use features::{FeaturePlan, Task};
 pub use finish::{Finish, Settled};
 pub use fitted_text::FittedText;
 pub use model::Model;
+pub use text_embedder::TextEmbedder;
 pub use validate::{Validated, Validator};

@@ -7,12 +7,14 @@
 //! [`text_models`] and [`reports`] look inside.
 
 mod edges;
+mod evaluate;
 mod finish;
 mod graph;
 mod ingest;
 mod lineage;
 mod models;
 mod reports;
+mod scored;
 mod sql_errors;
 mod tables;
 mod text_models;
@@ -77,14 +79,22 @@ pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
     tables.chain(learned).chain(reports).collect()
 }
 
+/// What a version in the registry takes and gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) interface: Interface,
+    /// The column that it learned.
+    pub(crate) label: String,
+}
+
 /// What is shared while a spec is checked.
 pub(crate) struct Checker<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) world: &'a World,
     pub(crate) assets: Vec<Declaration<'a>>,
     pub(crate) diagnostics: Diagnostics,
-    /// Inputs of the models that only the registry has, by address as written.
-    pub(crate) stored_models: HashMap<String, Interface>,
+    /// The models that only the registry has, by address as written.
+    pub(crate) stored_models: HashMap<String, Stored>,
     /// The files of the tokenizers that only the registry has, by reference as written.
     pub(crate) stored_tokenizers: HashMap<String, PathBuf>,
 }

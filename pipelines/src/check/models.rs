@@ -60,6 +60,8 @@ pub(crate) fn check(
     let judged = metrics_judge(checker, model, task);
     let prunes = can_prune(checker, model);
     let finish = finish(checker, data, task);
+    let features = interface.features.iter();
+    let features = features.map(|feature| feature.name.clone()).collect();
     known.interfaces.insert(position, interface);
     if !fits || !judged || !prunes {
         return None;
@@ -73,6 +75,7 @@ pub(crate) fn check(
             other @ (Fit::Train(_) | Fit::Text(_)) => other,
         },
         finish,
+        features,
         task,
         register: model.register.clone(),
         definition: definition(model),

@@ -17,23 +17,24 @@ use sluice_lake::delta::types::delta_schema;
 use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
 use sluice_lake::sql::{self, SqlError, Statement, output_schema, parse_expression};
 use sluice_lake::system::SystemSchema;
-use sluice_learn::features::Interface;
+use sluice_learn::features::{FeatureKind, Interface};
 use sluice_udfs::models::{
-    BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind,
+    BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind, bind_encoders,
 };
 
-use super::edges::{Found, registering};
+use super::edges::{Found, made_by_report, registering};
 use super::ingest::check_ingest;
-use super::lineage::predicted_columns;
+use super::lineage::{column_origins, predicted_columns};
+use super::scored::check_scored;
 use super::world::error_chain;
-use super::{Checker, Declaration, sql_errors};
+use super::{Checker, Declaration, Stored, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
-    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
+    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
     UniqueExpectation,
 };
 use crate::run::split::{SPLIT_COLUMN, Splitter};
-use crate::source::{Span, Spanned};
+use crate::source::{Location, Span, Spanned};
 use crate::spec::{Rule, SqlText, TableBody, TableSpec};
 
 /// The tables and models whose columns are known so far.
@@ -81,7 +82,11 @@ impl Known {
         })
     }
 
-    fn add(&mut self, name: &TableName, schema: SchemaRef) -> datafusion::error::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        name: &TableName,
+        schema: SchemaRef,
+    ) -> datafusion::error::Result<()> {
         let layer = match self.catalog.schema(name.layer()) {
             Some(layer) => layer,
             None => {
@@ -118,6 +123,7 @@ pub(crate) async fn check(
         }
         TableBody::Sql(sql) => check_query(checker, known, sql, &name, found).await?,
         TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
+        TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
     let rows = check_rows(checker, known, table, &name, &schema)?;
     let schema = match &rows.split {
@@ -128,6 +134,7 @@ pub(crate) async fn check(
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
+        AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
         other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
 }
@@ -144,7 +151,8 @@ pub(crate) async fn load_stored(
         if known.tables.contains_key(name) {
             continue;
         }
-        if checker.find(&name.to_string()).is_some() {
+        let written = name.to_string();
+        if checker.find(&written).is_some() || made_by_report(checker, &written).is_some() {
             return false;
         }
         let added = match checker.world.lakehouse.load(name, None).await {
@@ -170,7 +178,12 @@ async fn check_query(
 ) -> Option<(AssetBody, SchemaRef)> {
     let statement = found.statement.clone()?;
     let models = bound_models(checker, known, &found.applies)?;
-    let planned = plan_query(known, statement.clone(), &models).await;
+    if !encode_texts(checker, known, &found.embeds) {
+        return None;
+    }
+    let encoders = found.embeds.iter().map(|(model, _)| &model.written);
+    let encoders = encoders.map(|address| (address.clone(), address.clone()));
+    let planned = plan_query(known, statement.clone(), &models, &encoders.collect()).await;
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
@@ -184,10 +197,11 @@ async fn check_query(
     if !columns_once(checker, sql, &schema) || !storable_query(checker, name, &schema, sql) {
         return None;
     }
-    let predicted = predicted_columns(&plan, &|table, column| {
-        let table = table.parse::<TableName>().ok();
+    let columns = column_origins(&plan);
+    let predicted = predicted_columns(&columns, |source| {
+        let table = source.table.parse::<TableName>().ok();
         let columns = table.and_then(|table| known.predicted.get(&table));
-        columns.is_some_and(|columns| columns.contains(column))
+        columns.is_some_and(|columns| columns.contains(&source.column))
     });
     known.predicted.insert(name.clone(), predicted);
     let volatile = match found.system.first() {
@@ -199,38 +213,76 @@ async fn check_query(
         sql: sql.clone(),
         statement,
         reads: found.reads.clone(),
-        applies: found.applies.clone(),
+        applies: applied(found),
+        columns,
         volatile,
         rows: RowPlan::default(),
     }));
     Some((body, schema))
 }
 
-async fn plan_query(
+/// All models of a query, each once.
+fn applied(found: &Found) -> Vec<Applied> {
+    let mut applied = found.applies.clone();
+    for (model, _) in &found.embeds {
+        if !applied.contains(model) {
+            applied.push(model.clone());
+        }
+    }
+    applied
+}
+
+/// Whether the models that a query asks for vectors, and that the project makes, read texts.
+fn encode_texts(checker: &mut Checker<'_>, known: &Known, embeds: &[(Applied, Location)]) -> bool {
+    let mut all = true;
+    for (model, at) in embeds {
+        let Some(maker) = registering(checker, &model.uri).last().copied() else {
+            continue;
+        };
+        // One that is broken is told already.
+        let Some(interface) = known.interfaces.get(&maker) else {
+            return false;
+        };
+        let texts = matches!(&interface.features[..], [one] if one.kind == FeatureKind::Text);
+        if !texts {
+            all = false;
+            let message = format!(
+                "`{}` is no text model, and `embed` needs one",
+                model.written
+            );
+            let diagnostic = Diagnostic::error("wrong_type", message)
+                .help("name a model with `text:`, or one that was imported: `sluice models import`")
+                .at_location(at.clone());
+            checker.diagnostics.push(diagnostic);
+        }
+    }
+    all
+}
+
+/// `encoders`: the addresses that calls of `embed` have, each with what stands for it.
+pub(super) async fn plan_query(
     known: &Known,
     mut statement: Statement,
     models: &BTreeMap<String, BoundModel>,
+    encoders: &BTreeMap<String, String>,
 ) -> Result<LogicalPlan, SqlError> {
-    if !models.is_empty() {
+    if !models.is_empty() || !encoders.is_empty() {
         let schemas = sql::table_schemas(&known.ctx, &statement).await?;
         bind(&mut statement, &schemas, models)?;
+        bind_encoders(&mut statement, &schemas, encoders)?;
     }
     sql::plan(&known.ctx, statement).await
 }
 
 /// What the models of a query take. `None` when one that the project makes is broken.
-fn bound_models(
+pub(super) fn bound_models(
     checker: &mut Checker<'_>,
     known: &Known,
     applied: &[Applied],
 ) -> Option<BTreeMap<String, BoundModel>> {
     let mut models = BTreeMap::new();
     for model in applied {
-        let makers = registering(checker, &model.uri);
-        let interface = match makers.last() {
-            Some(maker) => known.interfaces.get(maker)?.clone(),
-            None => checker.stored_models.get(&model.written)?.clone(),
-        };
+        let interface = interface_of(checker, known, model)?;
         let features = interface.features.clone();
         let declared = Arc::new(DeclaredModel::new(interface));
         known.models.insert(&model.written, declared);
@@ -245,12 +297,32 @@ fn bound_models(
     Some(models)
 }
 
+/// What an applied model takes and gives. `None` when it is one that the project makes, and
+/// broken.
+pub(super) fn interface_of(
+    checker: &Checker<'_>,
+    known: &Known,
+    model: &Applied,
+) -> Option<Interface> {
+    let makers = registering(checker, &model.uri);
+    match makers.last() {
+        Some(maker) => known.interfaces.get(maker).cloned(),
+        None => {
+            let stored = checker.stored_models.get(&model.written);
+            stored.map(|stored| stored.interface.clone())
+        }
+    }
+}
+
 /// What a version in the registry takes and gives.
-pub(super) fn interface_of_version(folder: &std::path::Path) -> Result<Interface, String> {
+pub(super) fn stored_version(folder: &std::path::Path) -> Result<Stored, String> {
     let model = LoadedModel::open(folder).map_err(|error| error_chain(error.as_ref()))?;
-    Ok(Interface {
-        features: model.features().to_vec(),
-        target: model.target(),
+    Ok(Stored {
+        interface: Interface {
+            features: model.features().to_vec(),
+            target: model.target(),
+        },
+        label: model.model().label().name.clone(),
     })
 }
 

@@ -57,6 +57,8 @@ pub(super) async fn check(
     let text = data.text.as_ref()?;
     let interface = interface(checker, data, text, from, &schema, &dataset)?;
     let target = interface.target;
+    let features = interface.features.iter();
+    let features = features.map(|feature| feature.name.clone()).collect();
     known.interfaces.insert(position, interface);
     let (train, _, spec) = parts?;
     let goes = spec.check(target);
@@ -72,6 +74,7 @@ pub(super) async fn check(
     Some(AssetBody::Model(Box::new(ModelAsset {
         from: from.clone(),
         data: dataset,
+        features,
         definition: definition(data, text, &train.estimator, &sources),
         fit: Fit::Text(Box::new(TextTraining {
             spec,

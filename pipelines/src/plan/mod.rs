@@ -5,9 +5,12 @@
 //! what a run would do.
 
 pub mod fingerprint;
+pub(crate) mod forecast;
 pub(crate) mod freshness;
+pub mod origins;
 pub mod preview;
 pub mod report;
+pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
 
@@ -24,7 +27,8 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
-pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
+pub use scored::ScoredAsset;
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
@@ -53,18 +57,18 @@ impl Plan {
         self.assets.iter().position(same)
     }
 
-    /// Whether a run is about the asset of this name.
-    pub fn is_chosen(&self, name: &str) -> bool {
-        self.position(name)
-            .is_some_and(|position| self.chosen.contains(&position))
-    }
-
     /// Whether a run makes the asset of this name anew even where it is up to date.
     pub(crate) fn is_refreshed(&self, name: &str) -> bool {
         !self.refreshed.is_empty()
             && self
                 .position(name)
                 .is_some_and(|position| self.refreshed.contains(&position))
+    }
+
+    /// The position of the asset that makes a table.
+    pub fn maker_of(&self, table: &TableName) -> Option<usize> {
+        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
+        self.assets.iter().position(makes)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes,
@@ -110,6 +114,8 @@ pub enum AssetBody {
     Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
+    /// A table from a model and the rows that it scores.
+    Scored(Box<ScoredAsset>),
     /// A tokenizer in the registry.
     Tokenizer(Box<TokenizerAsset>),
     /// A fitted model.
@@ -119,12 +125,13 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
-    /// `profile`.
+    /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+    /// such as `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
+            AssetBody::Scored(_) => "predict",
             AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) | Fit::Text(_) => "train",
@@ -139,6 +146,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
+            AssetBody::Scored(scored) => Some(&scored.table),
             AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
@@ -148,6 +156,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Scored(scored) => vec![&scored.from],
             AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
@@ -161,16 +170,19 @@ impl Asset {
             AssetBody::Model(_) => 2,
             AssetBody::Ingest(_)
             | AssetBody::Sql(_)
+            | AssetBody::Scored(_)
             | AssetBody::Tokenizer(_)
             | AssetBody::Report(_) => 1,
         }
     }
 
-    /// The versions of the registry that it is made with: models that its SQL applies, the
-    /// tokenizer of a text model.
+    /// The versions of the registry that it is made with: models that its rows are made with,
+    /// the tokenizer of a text model.
     pub fn applies(&self) -> &[Applied] {
         match &self.body {
             AssetBody::Sql(sql) => &sql.applies,
+            AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
+            AssetBody::Report(report) => report.applies(),
             AssetBody::Model(model) => match &model.fit {
                 Fit::Text(text) => match &text.tokenizer {
                     UsedTokenizer::Registered(applied) => std::slice::from_ref(applied),
@@ -178,8 +190,17 @@ impl Asset {
                 },
                 Fit::Train(_) | Fit::Sweep(_) => &[],
             },
-            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Report(_) => &[],
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) => &[],
         }
+    }
+
+    /// All tables that it makes, side tables included.
+    pub fn makes(&self) -> impl Iterator<Item = &TableName> {
+        let beside = match &self.body {
+            AssetBody::Report(report) => report.makes(),
+            _ => None,
+        };
+        self.table().into_iter().chain(beside)
     }
 
     /// Where a model goes when it is fitted.
@@ -225,6 +246,8 @@ pub struct SqlAsset {
     pub reads: BTreeSet<TableName>,
     /// The models that it applies.
     pub applies: Vec<Applied>,
+    /// Its columns, with what they are made of.
+    pub columns: Vec<origins::ColumnOrigins>,
     /// Why equal inputs do not prove equal rows, if so: `it calls random()`.
     pub volatile: Option<String>,
     /// Rules and split.
@@ -291,6 +314,8 @@ pub struct ModelAsset {
     pub from: TableName,
     /// Label and features.
     pub data: DatasetSpec,
+    /// The columns that it learns from, in the model's order.
+    pub features: Vec<String>,
     /// The kind of question that the label asks.
     pub task: Task,
     /// What is fitted.

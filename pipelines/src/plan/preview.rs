@@ -1,6 +1,5 @@
 //! What a run would do, and why, without doing it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,10 +7,12 @@ use sluice_lake::TableName;
 use sluice_lake::catalog::{LakeCatalog, Pins};
 
 use super::fingerprint::Fingerprint;
+use super::forecast::{Sources, forecast};
 use super::freshness::{Freshness, Lookup, Outlook, Verdict};
-use super::{Asset, AssetBody, Plan};
+use super::{Asset, AssetBody, Fit, Plan, ScoredAsset};
 use crate::check::{World, error_chain};
-use crate::run::resume;
+use crate::run::{resume, scored as scoring};
+use sluice_report::number;
 
 /// What a run would do with one asset.
 #[derive(Debug, Clone, Serialize)]
@@ -103,7 +104,12 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
                 }
                 (Action::Skip, skipped(&freshness, asset, reason))
             }
-            Verdict::Stale { reason, .. } => {
+            Verdict::Stale { reason, anew } => {
+                if let AssetBody::Scored(scored) = &asset.body {
+                    let models = &freshness.fingerprint;
+                    let rows = scored_rows(lookup, scored, models, *anew).await;
+                    return (Action::Run, reason.clone() + &rows.unwrap_or_default());
+                }
                 stale(lookup, asset, &freshness.fingerprint, reason.clone()).await
             }
         },
@@ -132,9 +138,63 @@ async fn stale(
         Some(Outlook::RowsDecide(words)) => (Action::Maybe, format!("{reason}; {words}")),
         None => {
             let resumes = resumes(lookup, asset, fingerprint).await;
-            (Action::Run, reason + &resumes.unwrap_or_default())
+            let size = size(lookup, asset).await.unwrap_or_default();
+            (Action::Run, reason + &resumes.unwrap_or_default() + &size)
         }
     }
+}
+
+/// How many rows a model would score, in words that follow a reason. What cannot be read now
+/// is told when it is made.
+async fn scored_rows(
+    lookup: &Lookup<'_>,
+    scored: &ScoredAsset,
+    fingerprint: &Fingerprint,
+    anew: bool,
+) -> Option<String> {
+    let (catalog, registry) = (lookup.catalog.clone(), lookup.registry.clone());
+    // On the heap: planning and executing a query takes a good deal of stack in itself.
+    let counted = Box::pin(scoring::outlook(
+        catalog,
+        registry,
+        scored,
+        fingerprint,
+        anew,
+    ));
+    let counts = counted.await.ok()?;
+    let rows = |count: u64| match count {
+        1 => "1 row".to_owned(),
+        _ => format!("{} rows", number::count(count)),
+    };
+    let all = counts.scored + counts.kept;
+    if anew {
+        return Some(format!("; all {} are scored", rows(all)));
+    }
+    let gone = match counts.removed {
+        0 => String::new(),
+        removed => format!(", {} gone", number::count(removed)),
+    };
+    let new = number::count(counts.scored);
+    Some(format!("; {new} of {} new or changed{gone}", rows(all)))
+}
+
+/// How large a training of a text model will be, in words that follow a reason.
+async fn size(lookup: &Lookup<'_>, asset: &Asset) -> Option<String> {
+    let AssetBody::Model(model) = &asset.body else {
+        return None;
+    };
+    let Fit::Text(text) = &model.fit else {
+        return None;
+    };
+    let sources = Sources {
+        catalog: lookup.catalog,
+        registry: lookup.registry,
+        state: lookup.state,
+        project: lookup.project,
+    };
+    // What cannot be looked at now is told when it is made.
+    let forecast = forecast(&sources, asset, model, text).await.ok()??;
+    Some(format!("; {forecast}"))
 }
 
 /// How far earlier runs got with a sweep, in words that follow a reason.
@@ -150,12 +210,12 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
 /// What follows from an input that would itself be made.
 fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
     let made = |step: &&Step| step.action != Action::Skip;
-    let tables = reads(asset);
-    let table = steps
-        .iter()
-        .filter(made)
-        .find(|step| tables.contains(&step.asset.to_lowercase()));
-    if let Some(step) = table {
+    let tables = asset.reads();
+    let is_read = |made: &TableName| tables.iter().any(|table| made.matches(table));
+    let makes = |asset: &Asset| asset.makes().any(is_read);
+    let mut made_before = plan.assets.iter().zip(steps);
+    let table = made_before.find(|(asset, step)| made(step) && makes(asset));
+    if let Some((_, step)) = table {
         let words = match step.action {
             Action::Maybe => "may be made",
             _ => "will be made",
@@ -171,9 +231,4 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
         let reason = format!("{} may move {}", step.1.asset, applied.written);
         Some((Action::Maybe, reason))
     })
-}
-
-fn reads(asset: &Asset) -> BTreeSet<String> {
-    let names = asset.reads().into_iter().map(TableName::to_string);
-    names.map(|name| name.to_lowercase()).collect()
 }

@@ -76,14 +76,19 @@ impl RunContext {
 
     /// A session over the lakehouse as this run sees it.
     pub(crate) fn session(&self) -> Result<LakeSession, StageError> {
-        self.session_with(SessionOptions {
-            target_partitions: self.threads.get(),
-            ..SessionOptions::default()
-        })
+        self.session_within(None)
     }
 
-    /// The same, computing in a way of its own.
-    pub(crate) fn session_with(&self, options: SessionOptions) -> Result<LakeSession, StageError> {
+    /// The same, whose sorts and joins hold so many bytes at most and spill the rest.
+    pub(crate) fn session_within(
+        &self,
+        memory_limit_bytes: Option<usize>,
+    ) -> Result<LakeSession, StageError> {
+        let options = SessionOptions {
+            target_partitions: self.threads.get(),
+            memory_limit_bytes,
+            ..SessionOptions::default()
+        };
         Ok(LakeSession::open(
             &options,
             self.catalog.clone(),

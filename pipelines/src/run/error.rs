@@ -64,6 +64,10 @@ pub(crate) enum StageError {
     #[error(transparent)]
     DataFusion(#[from] datafusion::error::DataFusionError),
     #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error(transparent)]
+    Evaluate(#[from] super::evaluate::EvaluateError),
+    #[error(transparent)]
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]
     Learn(LearnError),
@@ -87,6 +91,13 @@ pub(crate) enum StageError {
         rows: u64,
         columns: String,
         example: String,
+    },
+    #[error("{model} cannot score the rows of {table}")]
+    Unfit {
+        model: String,
+        table: String,
+        #[source]
+        source: sluice_learn::error::BindError,
     },
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),

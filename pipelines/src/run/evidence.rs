@@ -25,7 +25,8 @@ const RESIDUAL_BINS: usize = 31;
 
 /// How well the probabilities of one class against the rest do on one split.
 pub(crate) struct OneClass {
-    pub(crate) split: Split,
+    /// The rows: `validation`, `test`, or what else they are called.
+    pub(crate) split: String,
     pub(crate) class: String,
     pub(crate) auc: f64,
     pub(crate) average_precision: f64,
@@ -45,7 +46,8 @@ pub(crate) struct Uncalibrated {
 
 /// What a regression predicts on one split.
 pub(crate) struct Residuals {
-    pub(crate) split: Split,
+    /// The rows, as of a class.
+    pub(crate) split: String,
     /// Actual and predicted values of some rows: the first, whose order is that of a hash.
     pub(crate) sample: Vec<(f64, f64)>,
     /// The borders of bins of actual less predicted values, over all rows.
@@ -113,7 +115,7 @@ impl Evidence {
         };
         for Scored { split, labels, raw } in scored {
             if label.task == Task::Regression {
-                let residuals = Residuals::of(split, labels, &raw);
+                let residuals = Residuals::of(split.as_str(), labels, &raw);
                 evidence.residuals.push(residuals);
             } else {
                 let classes = one_against_rest((label, settled), split, labels, &raw)?;
@@ -129,6 +131,13 @@ impl Evidence {
         if !self.shap.is_empty() {
             files.push(("shap.csv", self.shap_csv()));
         }
+        files.extend(self.curve_files(task));
+        files
+    }
+
+    /// Those of them that hold curves.
+    pub(crate) fn curve_files(&self, task: Task) -> Vec<(&'static str, String)> {
+        let mut files = Vec::new();
         if task != Task::Regression {
             files.push(("roc.csv", self.roc_csv()));
             files.push(("precision_recall.csv", self.precision_recall_csv()));
@@ -216,9 +225,6 @@ fn one_against_rest(
         Task::Binary => 1..2,
         Task::Multiclass => 0..width,
     };
-    let metrics = ["auc", "average_precision", "brier"].map(Metric::find);
-    let [auc, average_precision, brier] = metrics;
-    let (auc, average_precision, brier) = (auc?, average_precision?, brier?);
     let is_calibrated = settled.calibration.is_some();
     let calibrated = settled.calibrated(raw.to_vec());
     let one = |class: usize| {
@@ -229,32 +235,53 @@ fn one_against_rest(
             let rows = scores.chunks_exact(width);
             rows.map(|row| row[column]).collect()
         };
-        let scores = of_class(&calibrated);
-        let figure = |metric: &Metric| metric.compute(Task::Binary, &labels, &scores);
-        let uncalibrated = is_calibrated.then(|| {
+        let mut told = OneClass::of(
+            split.as_str(),
+            label.classes[class].to_string(),
+            &labels,
+            &of_class(&calibrated),
+        )?;
+        if is_calibrated {
             let scores = of_class(raw);
-            Uncalibrated {
-                brier: brier.compute(Task::Binary, &labels, &scores),
+            told.uncalibrated = Some(Uncalibrated {
+                brier: Metric::find("brier")?.compute(Task::Binary, &labels, &scores),
                 bins: reliability(&labels, &scores, RELIABILITY_BINS),
-            }
-        });
-        OneClass {
-            split,
-            class: label.classes[class].to_string(),
-            auc: figure(auc),
-            average_precision: figure(average_precision),
-            brier: figure(brier),
-            roc: thinned(&roc(&labels, &scores), POINTS),
-            precision_recall: thinned(&precision_recall(&labels, &scores), POINTS),
-            bins: reliability(&labels, &scores, RELIABILITY_BINS),
-            uncalibrated,
+            });
         }
+        Ok(told)
     };
-    Ok(chosen.map(one).collect())
+    chosen.map(one).collect()
+}
+
+impl OneClass {
+    /// Of 0/1 labels `[rows]` and probabilities of the class `[rows]`.
+    pub(crate) fn of(
+        split: &str,
+        class: String,
+        labels: &[f32],
+        scores: &[f64],
+    ) -> Result<Self, LearnError> {
+        let figure = |name: &str| {
+            let metric = Metric::find(name)?;
+            Ok::<f64, LearnError>(metric.compute(Task::Binary, labels, scores))
+        };
+        Ok(Self {
+            split: split.to_owned(),
+            class,
+            auc: figure("auc")?,
+            average_precision: figure("average_precision")?,
+            brier: figure("brier")?,
+            roc: thinned(&roc(labels, scores), POINTS),
+            precision_recall: thinned(&precision_recall(labels, scores), POINTS),
+            bins: reliability(labels, scores, RELIABILITY_BINS),
+            uncalibrated: None,
+        })
+    }
 }
 
 impl Residuals {
-    fn of(split: Split, labels: &[f32], scores: &[f64]) -> Self {
+    /// Of actual and predicted values, in an order that is none.
+    pub(crate) fn of(split: &str, labels: &[f32], scores: &[f64]) -> Self {
         let pairs = labels.iter().map(|&label| f64::from(label)).zip(scores);
         let pairs = pairs.map(|(actual, &predicted)| (actual, predicted));
         let residual = |(actual, predicted): (f64, f64)| actual - predicted;
@@ -274,7 +301,7 @@ impl Residuals {
         }
         let edge = |at: usize| low + at as f64 * step;
         Self {
-            split,
+            split: split.to_owned(),
             sample: pairs.take(SHOWN).collect(),
             edges: (0..=RESIDUAL_BINS).map(edge).collect(),
             counts,
@@ -288,11 +315,11 @@ mod tests {
 
     #[test]
     fn every_residual_is_in_a_bin() {
-        let residuals = Residuals::of(Split::Test, &[1.0, 2.0, 4.0], &[1.0, 1.0, 9.0]);
+        let residuals = Residuals::of("test", &[1.0, 2.0, 4.0], &[1.0, 1.0, 9.0]);
         assert_eq!(residuals.counts.iter().sum::<u64>(), 3);
         assert_eq!((residuals.edges[0], residuals.edges[31]), (-5.0, 1.0));
         assert_eq!((residuals.counts[0], residuals.counts[30]), (1, 1));
-        let exact = Residuals::of(Split::Test, &[1.0, 2.0], &[1.0, 2.0]);
+        let exact = Residuals::of("test", &[1.0, 2.0], &[1.0, 2.0]);
         assert_eq!(exact.counts.iter().sum::<u64>(), 2);
         assert!(exact.edges[0] < 0.0 && exact.edges[31] > 0.0);
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TrainedAs,
 };
-use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
+use sluice_lake::state::{AssetKey, RunId, RunKind};
 use sluice_lake::tags::NOTE_TAG;
 use sluice_learn::features::LabelType;
 use sluice_learn::metric::Metric;
@@ -22,7 +22,6 @@ use super::promote::{Decision, decide};
 use super::rows::{self, Identity, Rows};
 use super::search::search;
 use super::{figures, resume, reuse, text, track};
-use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
 use crate::plan::training::Trained;
@@ -171,25 +170,9 @@ async fn fit_and_register(
     };
     let run_id = track::start(run, asset, kind).await?;
     let outcome = fit_in(run, asset, model, fingerprint, (rows, seat), &run_id).await;
-    let (version, metrics, report) = ended(run, &run_id, outcome).await?;
+    track::finish(run, &run_id, &outcome).await?;
+    let (version, metrics, report) = outcome?;
     Ok((run_id, version, metrics, Some(report)))
-}
-
-/// Ends the run of a fit as the fit ended.
-pub(super) async fn ended<T>(
-    run: &RunContext,
-    run_id: &RunId,
-    outcome: Result<T, StageError>,
-) -> Result<T, StageError> {
-    let (status, error) = match &outcome {
-        Ok(_) => (RunStatus::Finished, None),
-        Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
-        Err(error) => (RunStatus::Failed, Some(error_chain(error))),
-    };
-    run.state
-        .finish_run(run_id, status, error.as_deref())
-        .await?;
-    outcome
 }
 
 async fn fit_in(

@@ -13,6 +13,7 @@ use super::name::{
 };
 use super::report::ReportSpec;
 use super::schema::Definitions;
+use super::scored::ScoredSpec;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
@@ -113,6 +114,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
     let records = [
         record::<PipelineFile>(),
         record::<TableSpec>(),
+        record::<ScoredSpec>(),
         record::<Ingest>(),
         record::<Csv>(),
         record::<JsonFiles>(),

@@ -25,6 +25,11 @@ impl LoadedModel {
             model: AppliedModel::load(folder)?,
         })
     }
+
+    /// The model itself.
+    pub fn model(&self) -> &AppliedModel {
+        &self.model
+    }
 }
 
 impl Predictor for LoadedModel {
@@ -43,6 +48,10 @@ impl Predictor for LoadedModel {
         _rows: usize,
     ) -> Result<ArrayRef, ModelError> {
         answer.of(&self.model, columns)
+    }
+
+    fn loaded(&self) -> Option<&LoadedModel> {
+        Some(self)
     }
 }
 

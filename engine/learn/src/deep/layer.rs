@@ -65,6 +65,11 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         op::linear(x, &self.weight, &self.bias)
     }
+
+    /// Weight and bias.
+    pub(super) fn parts(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
 }
 
 /// A table of vectors.
@@ -104,5 +109,10 @@ impl LayerNorm {
     /// As [`op::layer_norm`].
     pub fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         op::layer_norm(x, residual, &self.scale, &self.shift, self.epsilon)
+    }
+
+    /// Scale and shift.
+    pub(super) fn parts(&self) -> [&Tensor; 2] {
+        [&self.scale, &self.shift]
     }
 }

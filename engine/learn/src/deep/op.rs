@@ -10,11 +10,14 @@
 //! Every public function takes and gives tensors; where to look for one: its own module.
 
 mod attention;
+mod block;
+mod bundle;
 mod cross_entropy;
 mod dropout;
 mod embedding;
 mod gelu;
 mod linear;
+mod matrix;
 mod norm;
 #[cfg(test)]
 mod parity;
@@ -22,6 +25,7 @@ mod real;
 mod rows;
 
 pub use attention::{AttentionShape, attention};
+pub use block::{Activation, BlockPlan, BlockWeights, block};
 pub use cross_entropy::{ClassLoss, cross_entropy};
 pub use dropout::{Keep, dropout};
 pub use embedding::embedding;

@@ -8,12 +8,12 @@
 //! points: [`Report::html`], [`conclude`].
 
 mod champion;
-mod curves;
+pub(super) mod curves;
 mod features;
 mod folds;
-mod residuals;
+pub(super) mod residuals;
 mod rounds;
-mod scores;
+pub(super) mod scores;
 mod steps;
 mod trials;
 

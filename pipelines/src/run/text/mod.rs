@@ -10,6 +10,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sluice_lake::registry::{ModelUri, ModelVersion, TOKENIZER_FILE, TrainedAs};
 use sluice_lake::state::{DatasetUse, RunId, RunKind};
@@ -24,11 +25,12 @@ use sluice_learn::{LearnError, Seat, Split};
 use super::context::RunContext;
 use super::error::{StageError, blocking};
 use super::evidence::{Evidence, Scored};
-use super::model::{Learned, ended, register};
+use super::model::{Learned, register};
 use super::page::{About, AsFitted, REPORT_FILE, Report};
 use super::rows::{Identity, dataset, table_version};
 use super::{figures, reuse, track};
 use crate::plan::fingerprint::Fingerprint;
+use crate::plan::forecast::{self, Forecast};
 use crate::plan::training::Trained;
 use crate::plan::{Asset, ModelAsset, TextTraining, UsedTokenizer};
 
@@ -67,7 +69,8 @@ pub(super) async fn learn(
         run_id: run_id.clone(),
     };
     let outcome = training.fit_in(tokenizer, splits, seat).await;
-    let (version, metrics, report) = ended(run, &run_id, outcome).await?;
+    track::finish(run, &run_id, &outcome).await?;
+    let (version, metrics, report) = outcome?;
     Ok(Learned {
         registered: (run_id, version, metrics, Some(report)),
         reused: None,
@@ -138,8 +141,14 @@ impl Training<'_> {
     ) -> Result<Fitted, StageError> {
         let (run, run_id) = (self.run, &self.run_id);
         self.describe(&splits.digest).await?;
+        let forecast = self.forecast().await?;
         let splits = Arc::new(splits);
+        let began = Instant::now();
         let (fit, told) = self.train(tokenizer, Arc::clone(&splits), seat).await?;
+        let came = (fit.outcome.tokens, began.elapsed().as_secs_f64());
+        let off = forecast.filter(|_| !told.went_on());
+        let off = off.map(|forecast| forecast.off(came.0, came.1));
+        self.log(off.unwrap_or_default()).await?;
         let about = About::of(
             run,
             self.asset,
@@ -196,6 +205,29 @@ impl Training<'_> {
         // What was registered needs no checkpoint any more.
         checkpoints::remove(run, run_id).await?;
         Ok((version, figures, report))
+    }
+
+    /// What `plan` would tell of the training, which is recorded to be compared with it.
+    async fn forecast(&self) -> Result<Option<Forecast>, StageError> {
+        let sources = forecast::Sources {
+            catalog: &self.run.catalog,
+            registry: &self.run.world.registry,
+            state: Some(&self.run.state),
+            project: Some(&self.run.project),
+        };
+        let told = forecast::forecast(&sources, self.asset, self.model, self.text).await?;
+        let metrics = told.as_ref().map(Forecast::metrics);
+        self.log(metrics.unwrap_or_default()).await?;
+        Ok(told)
+    }
+
+    async fn log(&self, figures: Vec<(&'static str, f64)>) -> Result<(), StageError> {
+        let named = figures.into_iter();
+        let named = named
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let metrics = track::metrics(&named, &[], "");
+        Ok(self.run.state.log_metrics(&self.run_id, &metrics).await?)
     }
 
     /// What the run is told before it begins.

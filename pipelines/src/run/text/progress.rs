@@ -55,7 +55,10 @@ pub(super) fn recorder<'a>(
         asset,
         run_id,
         events,
-        told: Told { metrics: before },
+        told: Told {
+            went_on: !before.is_empty(),
+            metrics: before,
+        },
         began: None,
     };
     (recorder, Events(sender))
@@ -64,6 +67,7 @@ pub(super) fn recorder<'a>(
 /// What a training told, over all its attempts.
 pub(super) struct Told {
     metrics: Vec<Metric>,
+    went_on: bool,
 }
 
 impl Recorder<'_> {
@@ -168,6 +172,11 @@ impl Recorder<'_> {
 }
 
 impl Told {
+    /// Whether it went on from an earlier attempt, so that this one's time is not the whole.
+    pub(super) fn went_on(&self) -> bool {
+        self.went_on
+    }
+
     /// All metrics by step as CSV.
     pub(super) fn csv(&self) -> String {
         let mut text = "metric,step,value\n".to_owned();

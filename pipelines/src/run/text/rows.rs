@@ -10,7 +10,6 @@ use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, Volatility, create_udf};
 use futures::StreamExt;
-use sluice_lake::session::SessionOptions;
 use sluice_learn::Seat;
 use sluice_learn::dataset::{TextRowsBuilder, TextSplits, text_row_hash};
 use sluice_learn::deep::tokenizer::TextTokenizer;
@@ -45,11 +44,7 @@ pub(super) async fn read(
         same.next().map_or(wanted, String::as_str).to_owned()
     };
     let columns = [&text.text, &model.data.label, SPLIT_COLUMN].map(|name| named(name));
-    let session = run.session_with(SessionOptions {
-        target_partitions: run.threads.get(),
-        memory_limit_bytes: Some(SORT_BYTES),
-        ..SessionOptions::default()
-    })?;
+    let session = run.session_within(Some(SORT_BYTES))?;
     let column = |name: &String| Expr::Column(Column::from_name(name));
     let [by_text, by_label, _] = &columns;
     let types = [by_text, by_label].map(|name| {

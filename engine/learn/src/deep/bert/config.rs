@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::deep::error::DeepError;
+pub use crate::deep::op::Activation;
 use crate::nearest::{hint, nearest};
 
 /// Whose names for weights and settings a model uses.
@@ -79,15 +80,6 @@ static DISTILBERT: Keys = Keys {
     attention_dropout: "attention_dropout",
     classifier_dropout: "seq_classif_dropout",
 };
-
-/// The function between the two halves of a layer's feed-forward part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Exact GELU.
-    Gelu,
-    /// `max(x, 0)`.
-    Relu,
-}
 
 impl Activation {
     const ALL: [Self; 2] = [Self::Gelu, Self::Relu];

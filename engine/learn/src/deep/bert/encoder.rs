@@ -9,7 +9,7 @@ use super::config::{Activation, BertConfig};
 use super::names::{Names, Part};
 use crate::deep::error::DeepError;
 use crate::deep::layer::{Embedding, LayerNorm, Linear, Pass};
-use crate::deep::op::{self, AttentionShape};
+use crate::deep::op::{self, AttentionShape, BlockPlan, BlockWeights};
 use crate::deep::parameters::{Init, ParameterSource};
 use crate::deep::tokenizer::Tokens;
 
@@ -266,6 +266,9 @@ impl Layer {
         mask: &Arc<[bool]>,
         pass: &mut Pass,
     ) -> Result<Tensor> {
+        if x.device().is_cpu() {
+            return self.forward_at_once(x, shape, mask, pass);
+        }
         let (q, k, v) = (
             self.query.forward(x)?,
             self.key.forward(x)?,
@@ -286,5 +289,35 @@ impl Layer {
         let outer = self.outer.forward(&inner)?;
         self.outer_norm
             .forward(&pass.dropout(&outer, self.dropout)?, Some(&x))
+    }
+
+    /// The same as one operation.
+    fn forward_at_once(
+        &self,
+        x: &Tensor,
+        shape: AttentionShape,
+        mask: &Arc<[bool]>,
+        pass: &mut Pass,
+    ) -> Result<Tensor> {
+        let plan = BlockPlan {
+            shape,
+            mask: Arc::clone(mask),
+            activation: self.activation,
+            epsilon: self.mixed_norm.epsilon,
+            attention_keep: pass.keep(self.attention_dropout),
+            mixed_keep: pass.keep(self.dropout),
+            outer_keep: pass.keep(self.dropout),
+        };
+        let weights = BlockWeights {
+            query: self.query.parts(),
+            key: self.key.parts(),
+            value: self.value.parts(),
+            mixed: self.mixed.parts(),
+            mixed_norm: self.mixed_norm.parts(),
+            inner: self.inner.parts(),
+            outer: self.outer.parts(),
+            outer_norm: self.outer_norm.parts(),
+        };
+        op::block(x, &weights, plan)
     }
 }

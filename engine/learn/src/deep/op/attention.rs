@@ -253,7 +253,7 @@ impl Attention {
 /// In each row of `scores`, `exp(score * scale)` over the keys that `mask` names, divided
 /// by their sum; 0 for the others.
 #[inline(always)]
-fn masked_softmax<T: Real>(scores: &mut [T], mask: &[bool], scale: T) {
+pub(super) fn masked_softmax<T: Real>(scores: &mut [T], mask: &[bool], scale: T) {
     let lowest = T::from_f64(f64::NEG_INFINITY);
     let (hidden, kept): (Vec<T>, Vec<T>) = mask
         .iter()
@@ -283,7 +283,7 @@ fn masked_softmax<T: Real>(scores: &mut [T], mask: &[bool], scale: T) {
 
 /// Turns the gradients of `weights` into those of the scores before their scaling.
 #[inline(always)]
-fn softmax_backward<T: Real>(weights: &[T], grads: &mut [T], seq: usize, scale: T) {
+pub(super) fn softmax_backward<T: Real>(weights: &[T], grads: &mut [T], seq: usize, scale: T) {
     for (weights, grads) in weights.chunks_exact(seq).zip(grads.chunks_exact_mut(seq)) {
         let mean = sum(seq, |i| weights[i] * grads[i]);
         for (grad, &weight) in grads.iter_mut().zip(weights) {
@@ -292,8 +292,9 @@ fn softmax_backward<T: Real>(weights: &[T], grads: &mut [T], seq: usize, scale: 
     }
 }
 
+/// Multiplies `weights`, the first of which is number `first`, with the factors of dropout.
 #[inline(always)]
-fn multiply<T: Real>(keep: &Keep, first: usize, weights: &mut [T]) {
+pub(super) fn multiply<T: Real>(keep: &Keep, first: usize, weights: &mut [T]) {
     let scale = keep.scale();
     for (i, weight) in weights.iter_mut().enumerate() {
         *weight *= keep.factor((first + i) as u32, scale);

@@ -36,17 +36,19 @@ fn value<T: Real>(x: T) -> T {
     half * x * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf())
 }
 
+/// GELU's value and its derivative.
 #[inline(always)]
-fn derivative<T: Real>(x: T) -> T {
+pub(super) fn value_and_slope<T: Real>(x: T) -> (T, T) {
     let half = T::from_f64(0.5);
     let cumulative = half * (T::ONE + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf());
     // 1 / sqrt(2 pi)
     let density = T::from_f64(0.398_942_280_401_432_7) * (-half * x * x).exp();
-    cumulative + x * density
+    (x * cumulative, cumulative + x * density)
 }
 
+/// GELU of each of `x`.
 #[inline(always)]
-fn values<T: Real>(x: &[T], out: &mut [T]) {
+pub(super) fn values<T: Real>(x: &[T], out: &mut [T]) {
     for (out, &x) in out.iter_mut().zip(x) {
         *out = value(x);
     }
@@ -55,7 +57,7 @@ fn values<T: Real>(x: &[T], out: &mut [T]) {
 #[inline(always)]
 fn gradients<T: Real>(x: &[T], grad: &[T], out: &mut [T]) {
     for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
-        *out = grad * derivative(x);
+        *out = grad * value_and_slope(x).1;
     }
 }
 

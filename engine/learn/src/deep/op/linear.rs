@@ -141,15 +141,16 @@ fn column_sums(grad: &Tensor) -> Result<Tensor> {
         let host = Host::of(grad, NAME);
         let values = host.slice::<T>()?;
         let sums = sum_rows(rows, columns, |from, to, sums: &mut [T]| {
-            vectorized(|| add_rows(&values[from * columns..to * columns], sums));
+            vectorized(|| add_rows(&values[from * columns..], columns, to - from, sums));
         });
         Tensor::from_vec(sums, columns, grad.device())
     })
 }
 
+/// Adds the first numbers of `count` rows, which begin every `step` numbers, to `sums`.
 #[inline(always)]
-fn add_rows<T: Real>(rows: &[T], sums: &mut [T]) {
-    for row in rows.chunks_exact(sums.len()) {
+pub(super) fn add_rows<T: Real>(rows: &[T], step: usize, count: usize, sums: &mut [T]) {
+    for row in rows.chunks(step).take(count) {
         for (sum, &value) in sums.iter_mut().zip(row) {
             *sum += value;
         }

@@ -60,6 +60,38 @@ pub(super) fn composed(
     normal.broadcast_mul(scale)?.broadcast_add(shift)
 }
 
+/// Normalises a row and returns 1 / its standard deviation.
+#[inline(always)]
+pub(super) fn normalise<T: Real>(row: &mut [T], epsilon: T) -> T {
+    let count = T::from_f64(row.len() as f64);
+    let mean = sum(row.len(), |i| row[i]) / count;
+    for value in row.iter_mut() {
+        *value -= mean;
+    }
+    let variance = sum(row.len(), |i| row[i] * row[i]) / count;
+    let inverse = T::ONE / (variance + epsilon).sqrt();
+    for value in row.iter_mut() {
+        *value *= inverse;
+    }
+    inverse
+}
+
+/// The gradient of a row before it was normalised: with n the normalised row and d the
+/// gradient times the scale, `(d - mean(d) - n mean(d n)) / deviation`.
+#[inline(always)]
+pub(super) fn slope<T: Real>(normal: &[T], inverse: T, scale: &[T], grad: &[T], out: &mut [T]) {
+    let width = out.len();
+    let count = T::from_f64(width as f64);
+    for ((out, &grad), &scale) in out.iter_mut().zip(grad).zip(scale) {
+        *out = grad * scale;
+    }
+    let mean = sum(width, |i| out[i]) / count;
+    let slope = sum(width, |i| out[i] * normal[i]) / count;
+    for (out, &normal) in out.iter_mut().zip(normal) {
+        *out = (*out - mean - normal * slope) * inverse;
+    }
+}
+
 /// With `[2, width]`: the scale, then the shift.
 #[derive(Debug, Clone, Copy)]
 struct Norm {
@@ -86,17 +118,7 @@ impl<T: Real> Rows<'_, T> {
                 *out += other;
             }
         }
-        let count = T::from_f64(self.width as f64);
-        let mean = sum(self.width, |i| out[i]) / count;
-        for out in out.iter_mut() {
-            *out -= mean;
-        }
-        let variance = sum(self.width, |i| out[i] * out[i]) / count;
-        let inverse = T::ONE / (variance + self.epsilon).sqrt();
-        for out in out.iter_mut() {
-            *out *= inverse;
-        }
-        inverse
+        normalise(out, self.epsilon)
     }
 
     #[inline(always)]
@@ -110,24 +132,15 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// The gradient of the sum that was normalised: with n the normalised row and d the
-    /// gradient times the scale, `(d - mean(d) - n mean(d n)) / deviation`.
+    /// The gradient of the sum that was normalised.
     #[inline(always)]
     fn backward(&self, first: usize, scale: &[T], grad: &[T], out: &mut [T]) {
-        let count = T::from_f64(self.width as f64);
         let mut normal = vec![T::ZERO; self.width];
         for (row, out) in out.chunks_exact_mut(self.width).enumerate() {
             let number = first + row;
             let inverse = self.normalise(number, &mut normal);
             let grad = &grad[number * self.width..(number + 1) * self.width];
-            for ((out, &grad), &scale) in out.iter_mut().zip(grad).zip(scale) {
-                *out = grad * scale;
-            }
-            let mean = sum(self.width, |i| out[i]) / count;
-            let slope = sum(self.width, |i| out[i] * normal[i]) / count;
-            for (out, &normal) in out.iter_mut().zip(&normal) {
-                *out = (*out - mean - normal * slope) * inverse;
-            }
+            slope(&normal, inverse, scale, grad, out);
         }
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor, Var};
 
 use super::{
-    AttentionShape, ClassLoss, Keep, attention, cross_entropy, dropout, embedding, gelu,
-    layer_norm, linear, norm,
+    Activation, AttentionShape, BlockPlan, BlockWeights, ClassLoss, Keep, attention, block,
+    cross_entropy, dropout, embedding, gelu, layer_norm, linear, norm,
 };
 use crate::deep::DeviceChoice;
 use crate::random::SplitMix64;
@@ -142,4 +142,151 @@ fn cross_entropy_agrees() {
         |x| cross_entropy(&x[0], loss.clone()),
         |x| super::cross_entropy::composed(&x[0], &loss),
     );
+}
+
+/// A layer out of the single operations.
+fn layered(x: &Tensor, weights: &BlockWeights<'_>, plan: &BlockPlan) -> Result<Tensor> {
+    let affine = |x: &Tensor, [weight, bias]: [&Tensor; 2]| linear(x, weight, bias);
+    let kept = |x: Tensor, keep: Option<Keep>| match keep {
+        Some(keep) => dropout(&x, keep),
+        None => Ok(x),
+    };
+    let [q, k, v] = [weights.query, weights.key, weights.value].map(|part| affine(x, part));
+    let context = attention(&q?, &k?, &v?, plan.shape, &plan.mask, plan.attention_keep)?;
+    let mixed = kept(affine(&context, weights.mixed)?, plan.mixed_keep)?;
+    let [scale, shift] = weights.mixed_norm;
+    let between = layer_norm(&mixed, Some(x), scale, shift, plan.epsilon)?;
+    let inner = affine(&between, weights.inner)?;
+    let active = match plan.activation {
+        Activation::Gelu => gelu(&inner)?,
+        Activation::Relu => inner.relu()?,
+    };
+    let outer = kept(affine(&active, weights.outer)?, plan.outer_keep)?;
+    let [scale, shift] = weights.outer_norm;
+    layer_norm(&outer, Some(&between), scale, shift, plan.epsilon)
+}
+
+/// The weights of a layer of width `x` and `inner`, from a list of them.
+fn weights(list: &[Tensor]) -> BlockWeights<'_> {
+    let pair = |place: usize| [&list[2 * place], &list[2 * place + 1]];
+    BlockWeights {
+        query: pair(0),
+        key: pair(1),
+        value: pair(2),
+        mixed: pair(3),
+        mixed_norm: pair(4),
+        inner: pair(5),
+        outer: pair(6),
+        outer_norm: pair(7),
+    }
+}
+
+/// An input of `rows` and the weights of a layer of width 6 and 260, which is more than one
+/// piece of work.
+fn of_layer(rows: usize) -> Vec<Tensor> {
+    let mut list = vec![random(1, &[rows, 6])];
+    for (number, (outputs, inputs)) in [
+        (6, 6),
+        (6, 6),
+        (6, 6),
+        (6, 6),
+        (6, 0),
+        (260, 6),
+        (6, 260),
+        (6, 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let seed = 10 + 2 * number as u64;
+        list.push(match inputs {
+            0 => random(seed, &[outputs]),
+            _ => random(seed, &[outputs, inputs]),
+        });
+        list.push(random(seed + 1, &[outputs]));
+    }
+    list
+}
+
+#[test]
+fn a_layer_at_once_agrees_with_its_operations() {
+    // Texts enough for three pieces, the last of which is shorter.
+    for (batch, seq, activation) in [(5, 70, Activation::Gelu), (3, 4, Activation::Relu)] {
+        let rows = batch * seq;
+        for dropping in [false, true] {
+            let keep = |key| dropping.then(|| Keep::new(0.25, key));
+            let plan = BlockPlan {
+                shape: AttentionShape {
+                    batch,
+                    seq,
+                    heads: 3,
+                    size: 2,
+                },
+                mask: (0..rows).map(|row| row % seq < seq - row / seq).collect(),
+                activation,
+                epsilon: 1e-5,
+                attention_keep: keep(1),
+                mixed_keep: keep(2),
+                outer_keep: keep(3),
+            };
+            same(
+                &of_layer(rows),
+                |x| match x[0].device() {
+                    Device::Cpu => block(&x[0], &weights(&x[1..]), plan.clone()),
+                    _ => layered(&x[0], &weights(&x[1..]), &plan),
+                },
+                |x| layered(&x[0], &weights(&x[1..]), &plan),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_layer_at_once_differentiates_what_trains_only() {
+    let list = of_layer(8);
+    let plan = BlockPlan {
+        shape: AttentionShape {
+            batch: 2,
+            seq: 4,
+            heads: 3,
+            size: 2,
+        },
+        mask: vec![true; 8].into(),
+        activation: Activation::Gelu,
+        epsilon: 1e-5,
+        attention_keep: None,
+        mixed_keep: None,
+        outer_keep: None,
+    };
+    let whole = differentiated(&Device::Cpu, &list, &|x| {
+        block(&x[0], &weights(&x[1..]), plan.clone())
+    });
+    // Nothing, the input alone, a weight alone, a bias and a shift.
+    for training in [&[][..], &[0], &[5], &[2, 16]] {
+        let vars: Vec<Option<Var>> = (0..list.len())
+            .map(|number| {
+                let trains = training.contains(&number);
+                trains.then(|| Var::from_tensor(&list[number]).unwrap())
+            })
+            .collect();
+        let tensors: Vec<Tensor> = vars
+            .iter()
+            .zip(&list)
+            .map(|(var, tensor)| {
+                var.as_ref()
+                    .map_or(tensor.clone(), |v| v.as_tensor().clone())
+            })
+            .collect();
+        let value = block(&tensors[0], &weights(&tensors[1..]), plan.clone()).unwrap();
+        assert_eq!(values(&value), whole.1[0]);
+        assert_eq!(value.track_op(), !training.is_empty());
+        let weigh = random(99, value.dims());
+        let loss = value.mul(&weigh).unwrap().sum_all().unwrap();
+        let gradients = loss.backward().unwrap();
+        for &number in training {
+            let var = vars[number].as_ref().unwrap();
+            let gradient = values(gradients.get(var).unwrap());
+            assert_eq!(gradient, whole.1[1 + number], "{number}");
+        }
+    }
 }
