@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod encoders;
+mod evaluations;
 mod hub;
 mod interrupted;
 mod journey;

@@ -16,6 +16,7 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod gelu;
+mod half;
 mod linear;
 mod matrix;
 mod norm;

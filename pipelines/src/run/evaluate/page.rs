@@ -13,7 +13,7 @@ use super::{Evaluated, SHOWN_WORST, cautions};
 use crate::plan::report::{WORST_COLUMNS, is_worst_column};
 use crate::run::evidence::OneClass;
 use crate::run::page::curves::{precision_recall, reliability, roc, thresholds};
-use crate::run::page::residuals::residual_charts;
+use crate::run::page::residuals::errors;
 use crate::run::page::scores::{classes_table, confusion_map, figure};
 
 /// Values of a slice that are listed.
@@ -26,16 +26,19 @@ const CHARACTERS: usize = 240;
 /// The page.
 pub(super) fn page(evaluated: &Evaluated) -> Page {
     let about = &evaluated.about;
-    let address = |at: usize| match (about.models.get(at), about.addresses.get(at)) {
-        (Some(version), Some(written)) if version != written => format!("{version} ({written})"),
-        (Some(version), _) => version.clone(),
-        (None, _) => String::new(),
+    let address = |at: usize| {
+        let version = about.models.get(at).map_or("", String::as_str);
+        let alias = about
+            .addresses
+            .get(at)
+            .and_then(|address| address.split_once('@'));
+        match alias {
+            Some((_, alias)) => format!("{version}, @{alias}"),
+            None => version.to_owned(),
+        }
     };
     let rows = number::count(evaluated.figures.model.rows as u64);
-    let rows = match about.has_parts {
-        true => format!("{rows} {}", about.part),
-        false => rows,
-    };
+    let rows = format!("{rows}{}", about.rows());
     let mut page = Page::new("Evaluation", &about.title)
         .lead(lead(evaluated))
         .fact("Model", address(0))
@@ -62,7 +65,10 @@ pub(super) fn page(evaluated: &Evaluated) -> Page {
     page.section(metrics(evaluated))
         .section(classes(evaluated))
         .section(curves(evaluated))
-        .section(errors(evaluated))
+        .section(errors(
+            &about.label,
+            evaluated.figures.curves.residuals.iter(),
+        ))
         .section(slices(evaluated))
         .section(comparison(evaluated))
         .section(worst(evaluated))
@@ -148,7 +154,15 @@ fn metrics(evaluated: &Evaluated) -> Section {
                 figure(interval.high)
             ))
         });
-        let mut cells = vec![Cell::new(*name), told(*value).strong(), interval];
+        let beaten = figures.baselines.iter().any(|baseline| {
+            let other = baseline.evaluation.get(name).unwrap_or(f64::NAN);
+            beats(name, other, Some(*value))
+        });
+        let own = match beaten {
+            true => told(*value),
+            false => told(*value).strong(),
+        };
+        let mut cells = vec![Cell::new(*name), own, interval];
         for baseline in &figures.baselines {
             let value = baseline.evaluation.get(name).unwrap_or(f64::NAN);
             let cell = told(value);
@@ -199,19 +213,13 @@ fn metrics_told(evaluated: &Evaluated) -> String {
         }
     }
     if let Some(resamples) = figures.resamples {
-        let accuracy = match about.task {
-            Task::Regression => "",
-            _ => "That of accuracy is Wilson's; ",
-        };
-        let others = if accuracy.is_empty() {
-            "Intervals are"
-        } else {
-            "others are"
-        };
-        told.push(format!(
-            "{accuracy}{others} from {} resamples of the rows.",
-            number::count(resamples as u64)
-        ));
+        let resamples = number::count(resamples as u64);
+        told.push(match about.task {
+            Task::Regression => format!("Intervals are from {resamples} resamples of the rows."),
+            _ => format!(
+                "The interval of accuracy is Wilson's; the others are from {resamples} resamples of the rows."
+            ),
+        });
     }
     told.join(" ")
 }
@@ -263,21 +271,6 @@ fn curves(evaluated: &Evaluated) -> Section {
     };
     section
         .text(format!("{told} Of reliable probabilities the points are on the diagonal: they come true as often as they say."))
-        .charts(charts)
-}
-
-fn errors(evaluated: &Evaluated) -> Section {
-    let section = Section::new("Errors");
-    let parts = &evaluated.figures.curves.residuals;
-    let charts: Vec<_> = parts
-        .iter()
-        .flat_map(|part| residual_charts(&evaluated.about.label, part))
-        .collect();
-    if charts.is_empty() {
-        return section;
-    }
-    section
-        .text("An error is the actual less the predicted value: above 0 the model said too little.")
         .charts(charts)
 }
 

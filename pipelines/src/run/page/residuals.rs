@@ -12,23 +12,30 @@ use crate::run::evidence::Residuals;
 impl Report {
     /// Predicted and actual values, and what is between them.
     pub(super) fn residuals(&self) -> Section {
-        let section = Section::new("Errors");
         // What matters most comes first: the rows that were not looked at before.
-        let parts = self.evidence.residuals.iter().rev();
-        let charts: Vec<Chart> = parts
-            .flat_map(|part| residual_charts(&self.about.label, part))
-            .collect();
-        if charts.is_empty() {
-            return section;
-        }
-        section
-            .text("An error is the actual less the predicted value: above 0 the model said too little.")
-            .charts(charts)
+        errors(&self.about.label, self.evidence.residuals.iter().rev())
     }
 }
 
+/// The errors of a regression on each of some parts of the rows.
+pub(in crate::run) fn errors<'r>(
+    label: &str,
+    parts: impl Iterator<Item = &'r Residuals>,
+) -> Section {
+    let section = Section::new("Errors");
+    let charts: Vec<Chart> = parts
+        .flat_map(|part| residual_charts(label, part))
+        .collect();
+    if charts.is_empty() {
+        return section;
+    }
+    section
+        .text("An error is the actual less the predicted value: above 0 the model said too little.")
+        .charts(charts)
+}
+
 /// Predicted and actual values of some rows of a label, and the errors of all.
-pub(in crate::run) fn residual_charts(label: &str, part: &Residuals) -> [Chart; 3] {
+fn residual_charts(label: &str, part: &Residuals) -> [Chart; 3] {
     let rows: u64 = part.counts.iter().sum();
     let shown = part.sample.len() as u64;
     let noted = |chart: Chart| match shown < rows {

@@ -231,7 +231,7 @@ async fn figures_files_page_worst_rows_and_tracking_agree() {
     );
     for shown in [
         "Is it any good? How well a random_forest tells whether good is true, on rows that were not for training.",
-        "models:/wine/1 (models:/wine@production)",
+        "models:/wine/1, @production",
         "The table gold.worst keeps them.",
         "McNemar",
         "<h3>Confusion on test rows</h3>",

@@ -86,6 +86,9 @@ pub struct TrainingArguments {
     pub early_stopping_threshold: f64,
     /// Decides the order of the rows and what drops out.
     pub seed: u64,
+    /// Whether steps compute in bfloat16. Weights, the optimizer's means and the loss stay in
+    /// `f32`, as do evaluations, which judge what will be applied.
+    pub bf16: bool,
     /// Where the model is to compute: whoever makes it asks here. The trainer computes
     /// where the model lies, and a training may go on elsewhere than it started.
     pub device: DeviceChoice,
@@ -118,6 +121,7 @@ impl Default for TrainingArguments {
             early_stopping_patience: None,
             early_stopping_threshold: 0.0,
             seed: 42,
+            bf16: false,
             device: DeviceChoice::Auto,
         }
     }
@@ -241,6 +245,11 @@ pub static ARGUMENTS: &[Param] = &[
         "decides the order of the rows and what drops out",
     ),
     param(
+        "bf16",
+        &[],
+        "whether steps compute in bfloat16, with weights in f32",
+    ),
+    param(
         "device",
         &[],
         "where the model computes: auto, cpu, cuda or cuda:N",
@@ -316,6 +325,7 @@ impl TrainingArguments {
                 Some(_) => given.seed("seed"),
                 None => default.seed,
             },
+            bf16: given.flag("bf16", false),
             device: device(&mut given),
         };
         given.finish().map_err(DeepError::Params)?;

@@ -273,7 +273,8 @@ where
                 DeepError::NothingToTrain { reason }
             })??;
             let place = self.state.epoch * batches as u64 + (self.state.batch + part) as u64;
-            let mut pass = Pass::training(self.run.arguments.seed, place);
+            let arguments = self.run.arguments;
+            let mut pass = Pass::training(arguments.seed, place).in_bf16(arguments.bf16);
             let loss = self.model.loss(&batch, &mut pass)?;
             let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
             self.finite("loss", value, part)?;
