@@ -138,6 +138,33 @@ pub(crate) fn trial(event: &EventKind, screen: Screen) -> Option<String> {
     ))
 }
 
+/// How far a training in steps is, for logs that show some of it.
+pub(crate) fn training(event: &EventKind, screen: Screen) -> Option<String> {
+    let EventKind::TrainingProgress {
+        asset,
+        step,
+        total_steps,
+        loss,
+        tokens_per_second,
+        seconds_left,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    let verb = screen.paint(Tone::Plain, &format!("{:<VERB_WIDTH$}", "step"));
+    let left = seconds_left.map_or_else(String::new, |left| {
+        format!(", {} left", figures::duration_roughly(left))
+    });
+    Some(format!(
+        "{verb} {asset} {}/{}: loss {}, {} tokens/s{left}",
+        figures::count(*step),
+        figures::count(*total_steps),
+        figures::metric(*loss),
+        figures::count(tokens_per_second.max(0.0) as u64),
+    ))
+}
+
 /// `has_alcohol broken by 3 of 1,599 rows (dropped)`.
 pub(crate) fn broken_rule(name: &str, otherwise: &str, rows: u64, failed: u64) -> String {
     let then = match otherwise {

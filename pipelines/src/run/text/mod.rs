@@ -23,6 +23,7 @@ use sluice_learn::validate::evaluated_labels;
 use sluice_learn::{LearnError, Seat, Split};
 
 use super::context::RunContext;
+use super::data::tell_straddling;
 use super::error::{StageError, blocking};
 use super::evidence::{Evidence, Scored};
 use super::model::{Learned, register};
@@ -108,16 +109,7 @@ fn tell_of_rows(run: &RunContext, asset: &Asset, text: &TextTraining, splits: &T
         };
         run.warn(&asset.name, words);
     }
-    let shared = splits.straddling;
-    if shared.validation + shared.test > 0 {
-        run.warn(
-            &asset.name,
-            format!(
-                "{} validation and {} test rows are also train rows: their metrics flatter the model",
-                shared.validation, shared.test
-            ),
-        );
-    }
+    tell_straddling(run, asset, splits.straddling);
 }
 
 /// One training in a run of its own.

@@ -9,12 +9,12 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, Volatility, create_udf};
-use futures::StreamExt;
 use sluice_learn::Seat;
 use sluice_learn::dataset::{TextRowsBuilder, TextSplits, text_row_hash};
 use sluice_learn::deep::tokenizer::TextTokenizer;
 
 use super::super::context::RunContext;
+use super::super::data::{feed, first};
 use super::super::error::{StageError, blocking};
 use crate::plan::{ModelAsset, TextTraining};
 use crate::run::split::SPLIT_COLUMN;
@@ -56,7 +56,7 @@ pub(super) async fn read(
     let mut selected: Vec<Expr> = columns.iter().map(column).collect();
     selected.push(hash.alias(HASH));
     let order = [&HASH.to_owned(), by_text, by_label].map(|name| column(name).sort(true, false));
-    let mut stream = session
+    let stream = session
         .context()
         .read_table(table.provider)?
         .select(selected)?
@@ -78,7 +78,7 @@ pub(super) async fn read(
         let builder = TextRowsBuilder::new(&schema, &spec, &name, tokens, &folder);
         // The files have no name any more.
         let _ = fs::remove_dir(&folder);
-        let mut builder = builder.map_err(super::super::data::first)?;
+        let mut builder = builder.map_err(first)?;
         sluice_learn::compute::on_threads(threads, || {
             while let Some(batch) = batches.blocking_recv() {
                 builder.push(&batch)?;
@@ -86,20 +86,7 @@ pub(super) async fn read(
             Ok(builder.build()?)
         })?
     });
-    let feed = async {
-        while let Some(batch) = stream.next().await {
-            if run.cancel.is_cancelled() {
-                return Err(StageError::Cancelled);
-            }
-            if sender.send(batch?).await.is_err() {
-                // The builder refused a batch: its error is the one to tell.
-                break;
-            }
-        }
-        drop(sender);
-        Ok(())
-    };
-    let (built, fed) = tokio::join!(built, feed);
+    let (built, fed) = tokio::join!(built, feed(run, stream, sender));
     fed?;
     built
 }

@@ -386,6 +386,7 @@ impl TrainingArguments {
             ),
             ("seed", json!(self.seed)),
             ("device", json!(self.device.to_string())),
+            ("bf16", json!(self.bf16)),
         ];
         let named = all.into_iter();
         named
