@@ -488,11 +488,13 @@ pub enum LearnError {
         /// What it holds instead.
         reason: String,
     },
-    /// A folder is asked for predictions, and holds an encoder without a label.
-    #[error("{} holds an encoder of texts that predicts nothing; `embed` gives its vectors", path.display())]
+    /// A folder is asked for predictions, and holds something that has no label.
+    #[error("{} predicts nothing: {reason}", path.display())]
     NoLabel {
         /// The folder.
         path: PathBuf,
+        /// What it holds instead, and what that is for.
+        reason: &'static str,
     },
     /// Arrow refused a conversion.
     #[error("column `{column}` cannot be read as numbers")]

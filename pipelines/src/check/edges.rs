@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use sluice_lake::TableName;
-use sluice_lake::registry::{ModelUri, VersionSpec};
+use sluice_lake::registry::{ModelUri, ModelVersion, VersionSpec};
 use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
 use sluice_learn::TextEmbedder;
 use sluice_udfs::models::{ModelAddress, encoder_addresses, model_addresses};
+use sluice_udfs::text;
 
-use super::{Checker, Declared, sql_errors, text_models};
+use super::{Checker, Declared, sql_errors, text_models, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
@@ -46,6 +47,8 @@ pub(crate) struct Found {
     pub(crate) applies: Vec<Applied>,
     /// The registered tokenizer of a text model.
     pub(crate) tokenizer: Option<Applied>,
+    /// Tokenizers that it names.
+    pub(crate) tokenizers: Vec<Applied>,
     /// Models that it asks for vectors, and where.
     pub(crate) embeds: Vec<(Applied, Location)>,
     /// Whether something in it is wrong already.
@@ -67,6 +70,7 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 if let TableBody::Predict(scored) = &table.body {
                     of_scored(checker, scored, &mut found).await;
                 }
+                tokenizers::of_rules(checker, table, &mut found).await;
                 after(checker, &table.after, &mut found);
             }
             Declared::Tokenizer(tokenizer) => {
@@ -155,6 +159,7 @@ async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
             }
         }
     }
+    tokenizers::of_calls(checker, text::references(&statement), sql, found).await;
     found.statement = Some(statement);
 }
 
@@ -350,6 +355,7 @@ async fn stored_model(
     uri: &ModelUri,
 ) -> Result<(), String> {
     let resolved = checker.world.registry.resolve(uri).await;
+    let resolved = resolved.and_then(ModelVersion::as_model);
     let version = resolved.map_err(|error| super::world::error_chain(&error))?;
     if asked == Asked::Vectors {
         return TextEmbedder::check(&version.path)

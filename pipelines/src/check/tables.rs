@@ -21,13 +21,14 @@ use sluice_learn::features::{FeatureKind, Interface};
 use sluice_udfs::models::{
     BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind, bind_encoders,
 };
+use sluice_udfs::text::{self, bind_expression};
 
 use super::edges::{Found, made_by_report, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
 use super::scored::check_scored;
 use super::world::error_chain;
-use super::{Checker, Declaration, Stored, sql_errors};
+use super::{Checker, Declaration, Stored, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
@@ -125,7 +126,13 @@ pub(crate) async fn check(
         TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
         TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
-    let rows = check_rows(checker, known, table, &name, &schema)?;
+    let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
+    let tokenizers = tokenizers.await;
+    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers)?;
+    let rows = RowPlan {
+        tokenizers: found.tokenizers.clone(),
+        ..rows
+    };
     let schema = match &rows.split {
         Some(_) => Arc::new(Splitter::schema(&schema)),
         None => schema,
@@ -183,7 +190,13 @@ async fn check_query(
     }
     let encoders = found.embeds.iter().map(|(model, _)| &model.written);
     let encoders = encoders.map(|address| (address.clone(), address.clone()));
-    let planned = plan_query(known, statement.clone(), &models, &encoders.collect()).await;
+    let encoders = encoders.collect();
+    let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
+    let mut settled = statement.clone();
+    let planned = match text::bind(&mut settled, &tokenizers.await) {
+        Ok(()) => plan_query(known, settled, &models, &encoders).await,
+        Err(error) => Err(error),
+    };
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
@@ -387,12 +400,13 @@ fn check_rows(
     table: &TableSpec,
     name: &TableName,
     schema: &SchemaRef,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Option<RowPlan> {
     let before = checker.diagnostics.len();
     let mut rows = RowPlan::default();
     for (rule, expectation) in &table.expect {
         match &expectation.rule {
-            Rule::That(text) => match row_rule(known, text, name, schema) {
+            Rule::That(text) => match row_rule(known, text, name, schema, tokenizers) {
                 Ok(that) => rows.rules.push(RowExpectation {
                     name: rule.value.clone(),
                     that,
@@ -448,6 +462,7 @@ fn row_rule(
     text: &SqlText,
     name: &TableName,
     schema: &SchemaRef,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Result<sql::Expression, Box<Diagnostic>> {
     let shown = |error: SqlError| Box::new(sql_errors::diagnostic(&error, text));
     let that = parse_expression(&text.text).map_err(shown)?;
@@ -459,8 +474,10 @@ fn row_rule(
                 .at_location(text.to_source(0..text.text.trim_end().len())),
         ));
     }
+    let mut settled = that.clone();
+    bind_expression(&mut settled, tokenizers).map_err(shown)?;
     let planned =
-        sql::plan_expression(&known.ctx, &that, &name.to_string(), schema).map_err(shown)?;
+        sql::plan_expression(&known.ctx, &settled, &name.to_string(), schema).map_err(shown)?;
     let columns =
         datafusion::common::DFSchema::try_from_qualified_schema(name.to_string().as_str(), schema);
     let data_type = columns.and_then(|columns| planned.get_type(&columns));

@@ -1,23 +1,26 @@
 //! Looks inside tokenizers, and finds those that others name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::datatypes::DataType;
 use serde_json::json;
 use sluice_lake::hub;
 use sluice_lake::registry::{ModelFormat, ModelUri, RegistryError, TOKENIZER_FILE};
+use sluice_lake::sql::{SqlError, parse_expression};
 use sluice_learn::deep::tokenizer::TextTokenizer;
 use sluice_learn::sql_type::SqlType;
+use sluice_udfs::text::{LoadedTokenizer, TokenizerSet, TokenizerUse, references_in_expression};
 
 use super::edges::{Edge, Found, registering};
 use super::tables::{Known, find_column, load_stored};
 use super::world::error_chain;
-use super::{Checker, Declaration, Declared};
+use super::{Checker, Declaration, Declared, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::tokenizer::content_hash;
 use crate::plan::{Applied, AssetBody, TokenizerAsset, TokenizerSource};
 use crate::source::{Location, Spanned};
-use crate::spec::{TokenizerBody, TokenizerSpec, TokenizerTraining};
+use crate::spec::{Rule, SqlText, TableSpec, TokenizerBody, TokenizerSpec, TokenizerTraining};
 
 /// The estimator whose models bring a tokenizer.
 const TEXT_ESTIMATOR: &str = "bert";
@@ -274,12 +277,79 @@ pub(crate) async fn refer(
     })
 }
 
+/// Finds the tokenizers that the calls in a piece of SQL name.
+pub(super) async fn of_calls(
+    checker: &mut Checker<'_>,
+    calls: Result<Vec<TokenizerUse>, SqlError>,
+    sql: &SqlText,
+    found: &mut Found,
+) {
+    let uses = match calls {
+        Ok(uses) => uses,
+        Err(error) => {
+            let diagnostic = sql_errors::diagnostic(&error, sql);
+            checker.diagnostics.push(diagnostic);
+            found.broken = true;
+            return;
+        }
+    };
+    for one in uses {
+        let at = sql.to_source(one.place.map_or(0..0, |place| place.range()));
+        let applied = refer(checker, &one.written, at, found).await;
+        let applied = applied.filter(|applied| !found.tokenizers.contains(applied));
+        found.tokenizers.extend(applied);
+    }
+}
+
+/// Finds the tokenizers that a table's rules name. Rules that do not parse are told of later.
+pub(super) async fn of_rules(checker: &mut Checker<'_>, table: &TableSpec, found: &mut Found) {
+    for (_, expectation) in &table.expect {
+        if let Rule::That(text) = &expectation.rule
+            && let Ok(rule) = parse_expression(&text.text)
+        {
+            of_calls(checker, references_in_expression(&rule), text, found).await;
+        }
+    }
+}
+
+/// What a query's calls are settled to while it is checked: the references as they are
+/// written. The tokenizers that the registry has are loaded, so that what is asked of them can
+/// be checked.
+pub(super) async fn settled(
+    checker: &mut Checker<'_>,
+    tokenizers: &[Applied],
+    set: &TokenizerSet,
+) -> BTreeMap<String, String> {
+    let mut settled = BTreeMap::new();
+    for Applied { written, .. } in tokenizers {
+        settled.insert(written.clone(), written.clone());
+        if let Some(file) = checker.stored_tokenizers.get(written).cloned()
+            && set.get(written).is_none()
+        {
+            // What cannot be loaded is told when it is to be used.
+            let opened = tokio::task::spawn_blocking(move || LoadedTokenizer::open(&file)).await;
+            if let Ok(Ok(opened)) = opened {
+                set.insert(written, opened);
+            }
+        }
+    }
+    settled
+}
+
 /// `error`: what the registry says of a tokenizer that this project does not make.
 fn unknown(checker: &Checker<'_>, error: RegistryError) -> Diagnostic {
     let code = match error {
         RegistryError::NoTokenizer { .. } => "bad_tokenizer",
         _ => "unknown_tokenizer",
     };
+    if let RegistryError::UnknownModel { name, .. } | RegistryError::UnknownAlias { name, .. } =
+        &error
+        && checker.spec.tokenizers.get(name).is_some()
+    {
+        let message = format!("`{name}` has no such version yet");
+        let help = format!("`'{name}'` alone stands for what this project makes");
+        return Diagnostic::error(code, message).help(help);
+    }
     let RegistryError::UnknownTokenizer {
         name, mut known, ..
     } = error
@@ -295,7 +365,7 @@ fn unknown(checker: &Checker<'_>, error: RegistryError) -> Diagnostic {
     let help =
         did_you_mean(&name, names.iter().copied()).unwrap_or_else(|| match names.is_empty() {
             true => "declare it below `tokenizers:`".to_owned(),
-            false => format!("there are {}", crate::spec::decode::list(&names)),
+            false => format!("the tokenizers are {}", crate::spec::decode::list(&names)),
         });
     Diagnostic::error(code, format!("there is no tokenizer `{name}`")).help(help)
 }

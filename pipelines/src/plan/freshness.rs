@@ -320,6 +320,12 @@ impl Lookup<'_> {
                 }
             }
         }
+        for tokenizer in asset.tokenizers() {
+            let version = self.registry.resolve_tokenizer(&tokenizer.uri).await?;
+            let number = version.version.to_string();
+            let models = &mut fingerprint.models;
+            models.insert(tokenizer.written.clone(), number);
+        }
         Ok(fingerprint)
     }
 

@@ -163,6 +163,21 @@ impl Asset {
         }
     }
 
+    /// The tokenizers that its query and its rules name.
+    pub fn tokenizers(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Ingest(ingest) => &ingest.rows.tokenizers,
+            AssetBody::Sql(sql) => &sql.rows.tokenizers,
+            AssetBody::Scored(scored) => &scored.rows.tokenizers,
+            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => &[],
+        }
+    }
+
+    /// What of the registry its rows are made with: models, then tokenizers.
+    pub fn uses(&self) -> impl Iterator<Item = &Applied> {
+        self.applies().iter().chain(self.tokenizers())
+    }
+
     /// Raised when a release makes the same definition mean something else.
     pub fn semantics(&self) -> u32 {
         match self.body {
@@ -254,7 +269,7 @@ pub struct SqlAsset {
     pub rows: RowPlan,
 }
 
-/// A model that a query applies.
+/// A model or a tokenizer that a query applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// The address as written, with the moment at which it is read if one is given.
@@ -266,6 +281,8 @@ pub struct Applied {
 /// What happens to a table's rows before they are written.
 #[derive(Debug, Clone, Default)]
 pub struct RowPlan {
+    /// The tokenizers that the rules name, and the query before them.
+    pub tokenizers: Vec<Applied>,
     /// Rules on single rows.
     pub rules: Vec<RowExpectation>,
     /// Rules on the whole table.

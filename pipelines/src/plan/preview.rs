@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sluice_lake::TableName;
 use sluice_lake::catalog::{LakeCatalog, Pins};
+use sluice_lake::registry::VersionSpec;
 
 use super::fingerprint::Fingerprint;
 use super::forecast::{Sources, forecast};
@@ -222,13 +223,16 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
         };
         return Some((step.action, format!("{} {words}", step.asset)));
     }
-    asset.applies().iter().find_map(|applied| {
+    asset.uses().find_map(|applied| {
         let makers = plan.makers(&applied.uri);
         let step = steps
             .iter()
             .enumerate()
             .find(|(at, step)| makers.contains(at) && made(step))?;
-        let reason = format!("{} may move {}", step.1.asset, applied.written);
+        let reason = match applied.uri.version {
+            VersionSpec::Latest => format!("{} may be made anew", step.1.asset),
+            _ => format!("{} may move {}", step.1.asset, applied.written),
+        };
         Some((Action::Maybe, reason))
     })
 }

@@ -183,7 +183,14 @@ async fn run_locked(
         run.warn(&asset, message);
     }
     pin_external(&run).await?;
-    let summary = walk(&run, options).await?;
+    let (cancel, models) = (run.cancel.clone(), Arc::clone(&run.models));
+    let stopping = tokio::spawn(async move {
+        cancel.cancelled().await;
+        models.stop(true);
+    });
+    let summary = walk(&run, options).await;
+    stopping.abort();
+    let summary = summary?;
     finish(&run, &summary, started).await?;
     Ok(summary)
 }

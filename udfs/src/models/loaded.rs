@@ -2,6 +2,8 @@
 //! and one that a project only declares.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use sluice_learn::AppliedModel;
@@ -24,6 +26,14 @@ impl LoadedModel {
         Ok(Self {
             model: AppliedModel::load(folder)?,
         })
+    }
+
+    /// The same model, which gives up a long prediction once `stop` is true.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            model: self.model.stopped_by(stop),
+        }
     }
 
     /// The model itself.

@@ -12,6 +12,7 @@ mod reports;
 mod rules;
 mod same_rows;
 mod scored;
+mod text_functions;
 mod text_models;
 mod tokenizers;
 mod wine;
