@@ -22,5 +22,6 @@ mod slt;
 mod sweeps;
 mod tags;
 mod tasks;
+mod text_resume;
 mod validation;
 mod wine;

@@ -72,11 +72,11 @@ impl std::error::Error for ParamError {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LearnError {
-    /// A column that `label:`, `exclude:`, `categorical:`, `weight:` or `by:` names is not in
+    /// A column that `label:`, `text:`, `exclude:`, `categorical:`, `weight:` or `by:` names is not in
     /// the table.
     #[error("`{role}:` names column `{column}`, which the table does not have{}", hint(.nearest.as_ref()))]
     UnknownColumn {
-        /// The key that names it: `label`, `exclude`, `categorical`, `weight` or `by`.
+        /// The key that names it: `label`, `text`, `exclude`, `categorical`, `weight` or `by`.
         role: &'static str,
         /// The name as written.
         column: String,
@@ -107,6 +107,26 @@ pub enum LearnError {
         column: String,
         /// Its Arrow type.
         data_type: DataType,
+    },
+    /// `text:` names a column that holds none.
+    #[error(
+        "`text:` names column `{column}` of type {}: a text model reads text; {}",
+        SqlType(data_type),
+        if data_type.is_nested() { "turn it into text in the table's SQL" } else { "write `CAST(... AS VARCHAR)` in the table's SQL" }
+    )]
+    TextType {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// `text:` and `label:` name the same column.
+    #[error(
+        "column `{column}` is both `text:` and `label:`: a model cannot learn to read off its answer"
+    )]
+    TextIsLabel {
+        /// The column.
+        column: String,
     },
     /// Nothing is left to learn from.
     #[error("no column is left to learn from besides label `{label}`: the table has {}", columns.join(", "))]

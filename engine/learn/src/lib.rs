@@ -17,8 +17,8 @@
 //!    them; [`bag_of_words`]: what a model of text should beat.
 //! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 8. [`compute`]: the threads that all of them share.
-//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, whose
-//!    result is a [`fitted_text::FittedText`].
+//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, which
+//!    [`text_fit`] goes to a [`fitted_text::FittedText`].
 //! 10. [`applied`]: a model of either kind, as SQL and the registry take it.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
@@ -43,6 +43,7 @@ pub mod search;
 pub mod sql_type;
 pub mod sweep;
 pub mod text_embedder;
+pub mod text_fit;
 pub mod threshold;
 pub mod uncertainty;
 pub mod validate;

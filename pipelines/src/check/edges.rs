@@ -11,7 +11,7 @@ use sluice_learn::TextEmbedder;
 use sluice_udfs::models::{ModelAddress, encoder_addresses, model_addresses};
 use sluice_udfs::text;
 
-use super::{Checker, Declared, sql_errors, tokenizers};
+use super::{Checker, Declared, sql_errors, text_models, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
@@ -45,6 +45,8 @@ pub(crate) struct Found {
     pub(crate) system: Vec<String>,
     /// Models that it asks for predictions.
     pub(crate) applies: Vec<Applied>,
+    /// The registered tokenizer of a text model.
+    pub(crate) tokenizer: Option<Applied>,
     /// Tokenizers that it names.
     pub(crate) tokenizers: Vec<Applied>,
     /// Models that it asks for vectors, and where.
@@ -80,6 +82,7 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
             }
             Declared::Model(model) => {
                 of_model(checker, model, &mut found);
+                text_models::refer(checker, model, &mut found).await;
                 after(checker, &model.after, &mut found);
             }
             Declared::Report(report) => {

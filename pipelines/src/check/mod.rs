@@ -3,8 +3,8 @@
 //! [`check`] collects everything that is wrong, except what only follows from something
 //! else that is: a query over a table that itself is broken is not planned.
 //!
-//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`]
-//! and [`reports`] look inside.
+//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`],
+//! [`text_models`] and [`reports`] look inside.
 
 mod edges;
 mod evaluate;
@@ -17,6 +17,7 @@ mod reports;
 mod scored;
 mod sql_errors;
 mod tables;
+mod text_models;
 mod tokenizers;
 mod world;
 
@@ -205,7 +206,12 @@ async fn type_in_order(
                     let (read, span) = (&found[*position], declaration.span);
                     tables::load_stored(checker, &mut known, read, span).await;
                 }
-                models::check(checker, &mut known, declaration, model, &found[*position])
+                let read = &found[*position];
+                if text_models::reads_text(model) {
+                    text_models::check(checker, &mut known, declaration, model, read).await
+                } else {
+                    models::check(checker, &mut known, declaration, model, read)
+                }
             }
             Declared::Report(report) => {
                 reports::check(checker, &mut known, declaration, report, &found[*position]).await

@@ -305,7 +305,14 @@ impl Lookup<'_> {
                     self.put_table(&mut fingerprint, from).await?;
                 }
             }
-            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
+            AssetBody::Model(model) => {
+                self.put_table(&mut fingerprint, &model.from).await?;
+                for applied in asset.applies() {
+                    let version = self.registry.resolve_tokenizer(&applied.uri).await?;
+                    let number = version.version.to_string();
+                    fingerprint.models.insert(applied.written.clone(), number);
+                }
+            }
             AssetBody::Report(report) => {
                 self.put_table(&mut fingerprint, &report.of).await?;
                 for applied in report.applies() {

@@ -5,6 +5,7 @@
 //! what a run would do.
 
 pub mod fingerprint;
+pub(crate) mod forecast;
 pub(crate) mod freshness;
 pub mod origins;
 pub mod preview;
@@ -23,6 +24,7 @@ use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
+use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
@@ -132,7 +134,7 @@ impl Asset {
             AssetBody::Scored(_) => "predict",
             AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
-                Fit::Train(_) => "train",
+                Fit::Train(_) | Fit::Text(_) => "train",
                 Fit::Sweep(_) => "sweep",
             },
             AssetBody::Report(report) => report.kind.name(),
@@ -189,13 +191,21 @@ impl Asset {
         }
     }
 
-    /// The models that its rows are made with.
+    /// The versions of the registry that it is made with: models that its rows are made with,
+    /// the tokenizer of a text model.
     pub fn applies(&self) -> &[Applied] {
         match &self.body {
             AssetBody::Sql(sql) => &sql.applies,
             AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
             AssetBody::Report(report) => report.applies(),
-            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Model(_) => &[],
+            AssetBody::Model(model) => match &model.fit {
+                Fit::Text(text) => match &text.tokenizer {
+                    UsedTokenizer::Registered(applied) => std::slice::from_ref(applied),
+                    UsedTokenizer::File(_) => &[],
+                },
+                Fit::Train(_) | Fit::Sweep(_) => &[],
+            },
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) => &[],
         }
     }
 
@@ -343,4 +353,32 @@ pub enum Fit {
     Train(EstimatorSpec),
     /// Many, of which the best on the validation rows is kept.
     Sweep(Box<SweepSpec>),
+    /// An encoder that reads a text.
+    Text(Box<TextTraining>),
+}
+
+/// An encoder that reads a text. It is no [`EstimatorSpec`]: it learns from tokens instead of
+/// a matrix, in steps that can be gone on from, so that it shares a report and a registry with
+/// trees and nothing of how it is fitted.
+#[derive(Debug, Clone)]
+pub struct TextTraining {
+    /// Its parameters.
+    pub spec: BertSpec,
+    /// The column that it reads.
+    pub text: String,
+    /// Tokens of a text that are looked at.
+    pub max_length: usize,
+    /// The folder of the model that is fine-tuned; `None` trains from scratch.
+    pub pretrained: Option<PathBuf>,
+    /// What makes tokens of texts.
+    pub tokenizer: UsedTokenizer,
+}
+
+/// A tokenizer that somebody else made.
+#[derive(Debug, Clone)]
+pub enum UsedTokenizer {
+    /// A `tokenizer.json`.
+    File(PathBuf),
+    /// One of the registry.
+    Registered(Applied),
 }

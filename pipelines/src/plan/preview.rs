@@ -8,8 +8,9 @@ use sluice_lake::catalog::{LakeCatalog, Pins};
 use sluice_lake::registry::VersionSpec;
 
 use super::fingerprint::Fingerprint;
+use super::forecast::{Sources, forecast};
 use super::freshness::{Freshness, Lookup, Outlook, Verdict};
-use super::{Asset, AssetBody, Plan, ScoredAsset};
+use super::{Asset, AssetBody, Fit, Plan, ScoredAsset};
 use crate::check::{World, error_chain};
 use crate::run::{resume, scored as scoring};
 use sluice_report::number;
@@ -138,7 +139,8 @@ async fn stale(
         Some(Outlook::RowsDecide(words)) => (Action::Maybe, format!("{reason}; {words}")),
         None => {
             let resumes = resumes(lookup, asset, fingerprint).await;
-            (Action::Run, reason + &resumes.unwrap_or_default())
+            let size = size(lookup, asset).await.unwrap_or_default();
+            (Action::Run, reason + &resumes.unwrap_or_default() + &size)
         }
     }
 }
@@ -175,6 +177,25 @@ async fn scored_rows(
     };
     let new = number::count(counts.scored);
     Some(format!("; {new} of {} new or changed{gone}", rows(all)))
+}
+
+/// How large a training of a text model will be, in words that follow a reason.
+async fn size(lookup: &Lookup<'_>, asset: &Asset) -> Option<String> {
+    let AssetBody::Model(model) = &asset.body else {
+        return None;
+    };
+    let Fit::Text(text) = &model.fit else {
+        return None;
+    };
+    let sources = Sources {
+        catalog: lookup.catalog,
+        registry: lookup.registry,
+        state: lookup.state,
+        project: lookup.project,
+    };
+    // What cannot be looked at now is told when it is made.
+    let forecast = forecast(&sources, asset, model, text).await.ok()??;
+    Some(format!("; {forecast}"))
 }
 
 /// How far earlier runs got with a sweep, in words that follow a reason.

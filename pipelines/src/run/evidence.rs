@@ -9,9 +9,10 @@ use sluice_learn::curves::{
     reliability, roc, thinned,
 };
 use sluice_learn::explain::{ShapImportance, shap_importance};
+use sluice_learn::features::Label;
 use sluice_learn::metric::Metric;
 use sluice_learn::validate::FinishedFit;
-use sluice_learn::{LearnError, Model, Split, Splits, Task};
+use sluice_learn::{LearnError, Settled, Split, Splits, Task};
 
 use super::track::quoted;
 
@@ -55,6 +56,13 @@ pub(crate) struct Residuals {
     pub(crate) counts: Vec<u64>,
 }
 
+/// Predictions before calibration for the rows of a split.
+pub(crate) struct Scored<'a> {
+    pub(crate) split: Split,
+    pub(crate) labels: &'a [f32],
+    pub(crate) raw: Vec<f64>,
+}
+
 /// What there is to look at.
 pub(crate) struct Evidence {
     /// Over validation rows; over training rows where there are none.
@@ -75,11 +83,8 @@ impl Evidence {
             true => &splits.train,
             false => &splits.validation,
         };
-        let mut evidence = Self {
-            shap: shap_importance(model, explained)?,
-            classes: Vec::new(),
-            residuals: Vec::new(),
-        };
+        let shap = shap_importance(model, explained)?;
+        let mut scored = Vec::new();
         for split in [Split::Validation, Split::Test] {
             let (data, raw) = match folds.filter(|_| split == Split::Validation) {
                 Some(folds) => (&splits.train, folds.out_of_fold.clone()),
@@ -88,14 +93,32 @@ impl Evidence {
                     (data, model.predict_uncalibrated(data)?)
                 }
             };
-            if data.is_empty() {
-                continue;
+            if !data.is_empty() {
+                let labels = data.labels();
+                scored.push(Scored { split, labels, raw });
             }
-            if model.plan().label.task == Task::Regression {
-                let residuals = Residuals::of(split.as_str(), data.labels(), &raw);
+        }
+        Self::of_scores(&model.plan().label, model.settled(), shap, scored)
+    }
+
+    /// Looks at predictions, on validation and test rows.
+    pub(crate) fn of_scores(
+        label: &Label,
+        settled: &Settled,
+        shap: Vec<ShapImportance>,
+        scored: Vec<Scored<'_>>,
+    ) -> Result<Self, LearnError> {
+        let mut evidence = Self {
+            shap,
+            classes: Vec::new(),
+            residuals: Vec::new(),
+        };
+        for Scored { split, labels, raw } in scored {
+            if label.task == Task::Regression {
+                let residuals = Residuals::of(split.as_str(), labels, &raw);
                 evidence.residuals.push(residuals);
             } else {
-                let classes = one_against_rest(model, split, data.labels(), &raw)?;
+                let classes = one_against_rest((label, settled), split, labels, &raw)?;
                 evidence.classes.extend(classes);
             }
         }
@@ -104,7 +127,10 @@ impl Evidence {
 
     /// The files of the run: name and text.
     pub(crate) fn files(&self, task: Task) -> Vec<(&'static str, String)> {
-        let mut files = vec![("shap.csv", self.shap_csv())];
+        let mut files = Vec::new();
+        if !self.shap.is_empty() {
+            files.push(("shap.csv", self.shap_csv()));
+        }
         files.extend(self.curve_files(task));
         files
     }
@@ -188,20 +214,19 @@ impl Evidence {
 
 /// The positive class of two, or each of several, of probabilities before calibration.
 fn one_against_rest(
-    model: &Model,
+    (label, settled): (&Label, &Settled),
     split: Split,
     codes: &[f32],
     raw: &[f64],
 ) -> Result<Vec<OneClass>, LearnError> {
-    let label = &model.plan().label;
     let width = label.outputs();
     let chosen = match label.task {
         Task::Regression => 0..0,
         Task::Binary => 1..2,
         Task::Multiclass => 0..width,
     };
-    let is_calibrated = model.settled().calibration.is_some();
-    let calibrated = model.settled().calibrated(raw.to_vec());
+    let is_calibrated = settled.calibration.is_some();
+    let calibrated = settled.calibrated(raw.to_vec());
     let one = |class: usize| {
         let is_class = |&code: &f32| f32::from(u8::from(code as usize == class));
         let labels: Vec<f32> = codes.iter().map(is_class).collect();

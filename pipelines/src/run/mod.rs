@@ -34,6 +34,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
+mod text;
 mod tokenizer;
 mod track;
 mod turns;

@@ -13,12 +13,29 @@ use sluice_learn::deep::bert::{
 use sluice_learn::deep::layer::Pass;
 use sluice_learn::deep::parameters::{Init, ParameterSource, Parameters};
 use sluice_learn::deep::tokenizer::Tokens;
+use sluice_learn::deep::trainer::arguments::ARGUMENTS;
 use sluice_learn::deep::trainer::{
     Ended, Examples, LOSS, TrainEvent, TrainOutcome, TrainRun, Trainable, TrainingArguments, train,
 };
 use sluice_learn::metric::Goal;
 
 use crate::deep_fixtures::{devices, random_values, values};
+
+#[test]
+fn every_argument_is_recorded_and_read_back() {
+    let changed = arguments(json!({"max_grad_norm": 0, "max_steps": 7, "save_total_limit": 3}));
+    for arguments in [TrainingArguments::default(), changed] {
+        let map = arguments.to_map();
+        for param in ARGUMENTS {
+            assert!(
+                map.contains_key(param.name),
+                "{} is not recorded",
+                param.name
+            );
+        }
+        assert_eq!(TrainingArguments::parse(&map).unwrap(), arguments);
+    }
+}
 
 fn arguments(given: Value) -> TrainingArguments {
     let Value::Object(map) = given else {

@@ -25,6 +25,7 @@ fn report(task: Task, classes: usize) -> Report {
             label: "kind".to_owned(),
             classes: (0..classes).map(|class| format!("class {class}")).collect(),
             features: 1,
+            text: None,
             weight: Some("stock".to_owned()),
             table: ("gold.fruit".to_owned(), 3),
             seed: 1,
@@ -51,6 +52,7 @@ fn report(task: Task, classes: usize) -> Report {
         },
         judged: None,
         search: None,
+        steps: None,
     }
 }
 

@@ -13,5 +13,6 @@ mod rules;
 mod same_rows;
 mod scored;
 mod text_functions;
+mod text_models;
 mod tokenizers;
 mod wine;
