@@ -18,6 +18,7 @@ mod registry;
 mod reports;
 mod sandbox;
 mod selectors;
+mod sentiment;
 mod slt;
 mod sweeps;
 mod tags;
