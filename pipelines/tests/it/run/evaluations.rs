@@ -439,3 +439,66 @@ async fn what_is_in_the_rows_is_escaped() {
     assert!(html.contains("&lt;script&gt;alert(") && html.contains("A &lt;b&gt;bold"));
     assert!(!html.contains("<script>alert"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_texts_stands_beside_a_bag_of_words() {
+    let sandbox = Sandbox::new(
+        "\
+tables:
+  gold.reviews:
+    sql: |
+      SELECT value AS id,
+             concat('the film ', value, ' is ', CASE WHEN value % 3 = 0 THEN 'good' ELSE 'bad' END) AS text,
+             value % 3 = 0 AS good,
+             CASE value % 7 WHEN 0 THEN 'test' WHEN 1 THEN 'validation' ELSE 'train' END AS _split
+      FROM generate_series(1, 210)
+  gold.odd:
+    sql: |
+      SELECT * EXCEPT (text), CASE WHEN id % 14 = 0 THEN NULL ELSE text END AS text FROM gold.reviews
+tokenizers:
+  words:
+    train: {from: gold.reviews, column: text, wordpiece: {vocab_size: 80}}
+models:
+  mood:
+    train:
+      from: gold.reviews
+      text: text
+      label: good
+      estimator:
+        bert: {tokenizer: words, hidden_size: 32, num_train_epochs: 8, per_device_train_batch_size: 10, learning_rate: 0.01, device: cpu}
+    register: {as: mood, alias: production}
+reports:
+  look:
+    evaluate: models:/mood@production
+    from: gold.odd
+    worst: gold.worst
+",
+    );
+    let ran = sandbox.run_well().await;
+    insta::assert_snapshot!(cautions(&ran, "look"), @"left out: 15 rows without an answer, since what the model reads is NULL");
+    let told = figures(&sandbox).await;
+    assert_eq!(told["test"]["rows"], 15);
+    assert_eq!(told["test"]["metrics"]["accuracy"], 1.0);
+    let baselines = &told["baselines"];
+    assert_eq!(
+        baselines["bag_of_words"]["metrics"]["accuracy"], 1.0,
+        "one word tells all"
+    );
+    assert!(
+        baselines["majority"]["metrics"]["accuracy"]
+            .as_f64()
+            .unwrap()
+            < 0.8
+    );
+    let html = page(&sandbox);
+    for shown in [
+        "bag of words",
+        "words occur in text",
+        "How well a bert tells whether good is true",
+    ] {
+        assert!(html.contains(shown), "no {shown:?} in {html}");
+    }
+    let texts =
+        "SELECT count(*) FROM gold.worst WHERE text LIKE 'the film%' AND _model_version = 1";
+    assert_eq!(sandbox.value(texts).await, "15");
+}
