@@ -208,7 +208,7 @@ pub enum DeepError {
         activations: String,
         /// The device's words.
         #[source]
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// A checkpoint cannot be gone on from.
     #[error("{} cannot be resumed: {reason}", path.display())]

@@ -87,7 +87,7 @@ impl TextSize {
             seq: longest,
             weights: bytes(self.weights_bytes()),
             activations: bytes(self.activations_bytes(rows as u64, longest as u64)),
-            source,
+            source: Box::new(source),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn read(
         let mut same = names.filter(|name| name.eq_ignore_ascii_case(wanted));
         same.next().map_or(wanted, String::as_str).to_owned()
     };
-    let columns = [&text.text, &model.data.label, SPLIT_COLUMN].map(|name| named(name));
+    let columns = [&text.text, &model.data.label, SPLIT_COLUMN].map(named);
     let session = run.session_within(Some(SORT_BYTES))?;
     let column = |name: &String| Expr::Column(Column::from_name(name));
     let [by_text, by_label, _] = &columns;
