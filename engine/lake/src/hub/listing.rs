@@ -215,8 +215,7 @@ impl HubClient {
         let known = self.revisions(reference).await.unwrap_or_default();
         let nearest = nearest(reference.revision(), known.iter().map(String::as_str));
         HubError::NoSuchRevision {
-            model: reference.id().to_owned(),
-            revision: reference.revision().to_owned(),
+            reference: reference.clone(),
             endpoint: self.endpoint().to_owned(),
             nearest: nearest.map(str::to_owned),
             known,
