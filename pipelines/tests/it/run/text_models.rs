@@ -101,7 +101,7 @@ async fn two_classes_are_learned_tracked_and_applied() {
     sandbox.edit("learning_rate: 0.005", "learning_rate: 0.02");
     let plan = sandbox.plan().await;
     // What a run would do, how large that is, and, since it was done before, how long.
-    let size = "150 examples of 1,350 tokens in all, 60 steps of batches up to [10, 9], about 1 MiB of memory, about ";
+    let size = "150 examples of 1,185 tokens in all, 60 steps of batches up to [10, 8], about 1 MiB of memory, about ";
     assert!(plan.contains(size), "{plan}");
     let off = "SELECT value FROM system.metrics WHERE key = 'estimate.tokens_off'";
     assert_eq!(sandbox.value(off).await.parse::<f64>().unwrap().abs(), 0.0);
