@@ -282,7 +282,7 @@ mod tests {
     fn a_training_tells_its_loss() {
         assert_eq!(
             steps(0.512_34, 12_345.6, Some(130.0)),
-            "loss 0.5123, 2 min left, 12,345 tokens/s, steps"
+            "loss 0.5123, 3 min left, 12,345 tokens/s, steps"
         );
         assert_eq!(steps(0.5, 0.0, None), "loss 0.5000, 0 tokens/s, steps");
     }
