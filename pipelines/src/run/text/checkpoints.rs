@@ -48,13 +48,19 @@ pub(super) async fn take_over(
         .await?;
     run.state.set_tag(run_id, KEY_TAG, &key).await?;
     let mut newest: Option<(u64, RunId)> = None;
-    for attempt in attempts {
+    for attempt in &attempts {
         let folder = folder(run, &attempt.run_id);
         let step = blocking(move || newest_step(&folder)).await?;
         if let Some(step) = step
             && newest.as_ref().is_none_or(|(best, _)| step >= *best)
         {
-            newest = Some((step, attempt.run_id));
+            newest = Some((step, attempt.run_id.clone()));
+        }
+    }
+    // What is not gone on from never will be, such as one that was cut off while it was written.
+    for attempt in attempts {
+        if newest.as_ref().is_none_or(|(_, best)| *best != attempt.run_id) {
+            remove(run, &attempt.run_id).await?;
         }
     }
     let Some((step, from)) = newest else {
