@@ -59,7 +59,10 @@ pub(super) async fn take_over(
     }
     // What is not gone on from never will be, such as one that was cut off while it was written.
     for attempt in attempts {
-        if newest.as_ref().is_none_or(|(_, best)| *best != attempt.run_id) {
+        if newest
+            .as_ref()
+            .is_none_or(|(_, best)| *best != attempt.run_id)
+        {
             remove(run, &attempt.run_id).await?;
         }
     }
