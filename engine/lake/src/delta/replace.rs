@@ -1,4 +1,4 @@
-//! Replacing the rows of some ingested files, in one commit.
+//! Replacing some of a table's rows, those of ingested files or of a condition, in one commit.
 //!
 //! Data files that hold such rows are rewritten without them, the new rows go
 //! into new data files, and one commit swaps them. (deltalake's `replaceWhere`
@@ -31,18 +31,16 @@ use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 const DATA_FILE_COLUMN: &str = "__sluice_data_file";
 
 impl Lakehouse {
-    /// Replaces the rows of the ingested `files` by the incoming rows.
-    pub(super) async fn replace_files(
+    /// Replaces the rows for which `replaced` is TRUE by the incoming rows.
+    pub(super) async fn replace_rows(
         &self,
         name: &TableName,
         table: DeltaTable,
-        files: Vec<String>,
+        replaced: Expr,
         incoming: Vec<Incoming>,
         at_end: AtEnd,
         commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
-        let replaced = Expr::Column(Column::from_name(FILE_COLUMN))
-            .in_list(files.into_iter().map(lit).collect(), false);
         let scan = Scan::new(&table, replaced);
         let touched = scan.touched_data_files().await?;
         tracing::debug!(table = %name, data_files = touched.len(), "rewriting");
@@ -90,6 +88,12 @@ impl Lakehouse {
             .await?;
         Ok(committed.version())
     }
+}
+
+/// The condition on the rows of ingested files.
+pub(super) fn of_files(files: Vec<String>) -> Expr {
+    Expr::Column(Column::from_name(FILE_COLUMN))
+        .in_list(files.into_iter().map(lit).collect(), false)
 }
 
 /// The rows that are there, and which of them go.

@@ -27,6 +27,8 @@ pub(super) fn can(existing: &Option<DeltaTable>, mode: &WriteMode, rows: &[Incom
     };
     match (existing, mode) {
         (None, _) | (Some(_), WriteMode::Append | WriteMode::ReplaceFiles(_)) => true,
+        // Rewrites data files that are there.
+        (Some(_), WriteMode::ReplaceWhere(_)) => false,
         (Some(table), WriteMode::Overwrite) => table.snapshot().is_ok_and(|snapshot| {
             // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
             snapshot.snapshot().arrow_schema() == *first.schema()
@@ -70,7 +72,9 @@ impl Lakehouse {
                 );
                 SaveMode::Overwrite
             }
-            WriteMode::Append | WriteMode::ReplaceFiles(_) => SaveMode::Append,
+            WriteMode::Append | WriteMode::ReplaceFiles(_) | WriteMode::ReplaceWhere(_) => {
+                SaveMode::Append
+            }
         };
         let operation = DeltaOperation::Write {
             mode,
