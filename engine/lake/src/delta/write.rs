@@ -34,7 +34,7 @@ use super::{
     CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     data_files::{AtEnd, ENCODED_ROWS, writer_properties},
     failure::{delta_error, rows_error},
-    replace::of_files,
+    replace::Going,
     side_by_side,
     types::{Conversion, delta_schema},
     within::Within,
@@ -82,6 +82,7 @@ impl Lakehouse {
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
+            check_unmoved(name, table, &mode)?;
         }
         let existing = match existing {
             Some(table) => {
@@ -91,11 +92,8 @@ impl Lakehouse {
             None => None,
         };
         let conversion = match (&existing, &mode) {
-            (
-                Some(table),
-                WriteMode::Append | WriteMode::ReplaceFiles(_) | WriteMode::ReplaceWhere(_),
-            ) => {
-                let by_file = matches!(&mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
+            (Some(table), mode) if mode.keeps_columns() => {
+                let by_file = matches!(mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
                 self.conversion_onto(name, table, &schema, by_file)?
             }
             _ => Conversion::in_place(schema),
@@ -122,12 +120,18 @@ impl Lakehouse {
             .collect();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
-                let replaced = of_files(files);
-                self.replace_rows(name, table, replaced, incoming, at_end, &marked)
+                let going = Going::files(files);
+                self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
             (Some(table), WriteMode::ReplaceWhere(replaced)) => {
-                self.replace_rows(name, table, *replaced, incoming, at_end, &marked)
+                let going = Going::Where(*replaced);
+                self.replace(name, table, going, incoming, at_end, &marked)
+                    .await
+            }
+            (Some(table), WriteMode::ReplaceKeys(keys)) => {
+                let going = Going::Keys(keys);
+                self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
             (existing, mode) if side_by_side::can(&existing, &mode, &incoming) => {
@@ -135,7 +139,7 @@ impl Lakehouse {
                     .await
             }
             (existing, mode) => {
-                let overwrite = existing.is_some() && mode == WriteMode::Overwrite;
+                let overwrite = existing.is_some() && !mode.keeps_columns();
                 let rows = Incoming::chained(incoming, at_end);
                 self.write_plan(name, existing, overwrite, rows, &marked)
                     .await
@@ -258,6 +262,19 @@ impl Lakehouse {
             bytes: entry.added_bytes,
             files: entry.added_files,
         })
+    }
+}
+
+/// Rows that were made from what a table held can replace its rows only while it holds that.
+fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Result<(), LakeError> {
+    match (mode, table.version()) {
+        (WriteMode::ReplaceKeys(keys), Some(version)) if version != keys.read_at => {
+            Err(LakeError::Conflict {
+                table: name.clone(),
+                source: Box::new(DeltaTableError::VersionAlreadyExists(version)),
+            })
+        }
+        _ => Ok(()),
     }
 }
 
