@@ -14,8 +14,13 @@ use crate::state::{
 };
 
 use super::{
-    AliasMove, ModelVersion, Registry, RegistryError, alias_log, durable, folder,
-    folder::STAGING_FOLDER, labels, version_at,
+    AliasMove, ModelVersion, Registry, RegistryError, alias_log,
+    decision::DECISIONS_FOLDER,
+    durable, folder,
+    folder::STAGING_FOLDER,
+    labels,
+    retire::{DELETED_FOLDER, DELETED_PREFIX},
+    version_at,
 };
 
 /// A staging folder of a run that the store does not know is left alone for so
@@ -104,7 +109,7 @@ impl Registry {
             let run = RunId::from(name.split('-').next().unwrap_or_default());
             let ended = match state.run(&run).await? {
                 Some(run) => run.status != RunStatus::Running,
-                None => is_old(&path),
+                None => name.starts_with(DELETED_PREFIX) || is_old(&path),
             };
             if ended && self.blocking(move |_| remove(path)).await? {
                 removed += 1;
@@ -127,7 +132,9 @@ struct News {
 /// store's write lock, so nobody is in the middle of writing here.
 fn news(root: &Path, name: &str, versions: &[i64], moves: &[i64]) -> Result<News, RegistryError> {
     let model = root.join(name);
-    alias_log::remove_unfinished(&model)?;
+    durable::remove_unfinished(&model)?;
+    durable::remove_unfinished(&model.join("aliases"))?;
+    durable::remove_unfinished(&model.join(DELETED_FOLDER))?;
     let versions: BTreeSet<&i64> = versions.iter().collect();
     let moves: BTreeSet<&i64> = moves.iter().collect();
     let mut news = News {
@@ -140,6 +147,9 @@ fn news(root: &Path, name: &str, versions: &[i64], moves: &[i64]) -> Result<News
     news.moves
         .retain(|alias_move| !moves.contains(&alias_move.number));
     for number in folder::version_numbers(&model)? {
+        let version = model.join(number.to_string());
+        durable::remove_unfinished(&version)?;
+        durable::remove_unfinished(&version.join(DECISIONS_FOLDER))?;
         news.labels.extend(labels::row(&model, name, Some(number))?);
         if versions.contains(&number) {
             continue;
