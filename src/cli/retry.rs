@@ -1,7 +1,6 @@
 //! `sluice retry`: makes what an earlier run did not get done.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use sluice_lake::state::{Run, State, StateError};
@@ -10,7 +9,7 @@ use sluice_pipelines::select::{SelectError, undone};
 
 use super::check::checked;
 use super::error::CliError;
-use super::run::carry_out;
+use super::run::{Manner, carry_out};
 use super::{Global, print};
 use crate::exit::Exit;
 
@@ -22,12 +21,8 @@ pub(super) struct Options {
     /// The project; the nearest one upward by default
     #[arg(short, long, value_name = "PROJECT")]
     project: Option<PathBuf>,
-    /// Writes one event a line, as JSON
-    #[arg(long)]
-    json: bool,
-    /// Assets made side by side, and threads of one training; by default one a processor
-    #[arg(long, value_name = "N")]
-    parallelism: Option<NonZeroUsize>,
+    #[command(flatten)]
+    manner: Manner,
 }
 
 /// Runs what the earlier run failed to make, what it did not try because of that, and what it
@@ -56,7 +51,7 @@ pub(super) async fn retry(options: &Options, global: &Global) -> Result<Exit, Cl
         return Ok(Exit::Ok);
     }
     plan.chosen = left;
-    carry_out(plan, world, options.json, options.parallelism).await
+    carry_out(plan, world, &options.manner).await
 }
 
 async fn find(

@@ -1,5 +1,6 @@
 //! `sluice run`: makes what should exist and does not, or not as it should.
 
+use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use sluice_pipelines::check::World;
 use sluice_pipelines::events::RunStatus;
 use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
+use sluice_pipelines::spec::Length;
 use tokio_util::sync::CancellationToken;
 
 use super::check::checked;
@@ -24,18 +26,28 @@ const STOPPING: &str = "Stopping: what is committed stays. Ctrl-C again ends at 
 pub(super) struct Options {
     /// A folder with a pipeline.yaml, or such a file; the nearest one upward by default
     project: Option<PathBuf>,
-    /// Writes one event a line, as JSON
-    #[arg(long)]
-    json: bool,
-    /// Assets made side by side, and threads of one training; by default one a processor
-    #[arg(long, value_name = "N")]
-    parallelism: Option<NonZeroUsize>,
+    #[command(flatten)]
+    manner: Manner,
     #[command(flatten)]
     selected: Selected,
     #[command(flatten)]
     refresh: Refresh,
     #[command(flatten)]
     event_time: EventWindow,
+}
+
+/// How a run works, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Manner {
+    /// Writes one event a line, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Assets made side by side, and threads of one training; by default one a processor
+    #[arg(long, value_name = "N")]
+    parallelism: Option<NonZeroUsize>,
+    /// How long a run that is stopped (Ctrl-C, SIGTERM) may take to write checkpoints and end
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    grace: Length,
 }
 
 /// Runs the project and shows what happens.
@@ -48,27 +60,32 @@ pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliE
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     options.event_time.mark(&mut plan)?;
-    carry_out(plan, world, options.json, options.parallelism).await
+    carry_out(plan, world, &options.manner).await
 }
 
 /// Runs a plan and shows what happens.
 ///
 /// # Errors
 /// As [`run`], without those of the project.
-pub(super) async fn carry_out(
-    plan: Plan,
-    world: World,
-    json: bool,
-    parallelism: Option<NonZeroUsize>,
-) -> Result<Exit, CliError> {
+pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
     }
     let mut how = RunOptions::default();
-    how.parallelism = parallelism.unwrap_or(how.parallelism);
+    how.parallelism = manner.parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
-    let display = Display::start(json).map_err(CliError::Runtime)?;
-    let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));
+    let display = Display::start(manner.json).map_err(CliError::Runtime)?;
+    let late = format!(
+        "It did not stop within {}: the process ends. The next run goes on.",
+        manner.grace
+    );
+    let watcher = signal::watch(
+        cancel.clone(),
+        manner.grace.0,
+        display.notice(STOPPING),
+        // Not through the display, which the process does not wait for.
+        move || drop(writeln!(io::stderr().lock(), "{late}")),
+    );
     let ran = run::run(plan, how, display.sink(), cancel).await;
     watcher.abort();
     let shown = match &ran {

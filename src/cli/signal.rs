@@ -1,14 +1,20 @@
-//! Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process.
+//! Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process, as does a
+//! grace period that is over.
+
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
-/// Watches until the task is aborted. `notice` is called on the first signal.
+/// Watches until the task is aborted. `notice` is called on the first signal, `late` when the
+/// run has not ended `grace` after it.
 pub(crate) fn watch(
     cancel: CancellationToken,
+    grace: Duration,
     notice: impl Fn() + Send + 'static,
+    late: impl Fn() + Send + 'static,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         if arrived().await.is_err() {
@@ -16,9 +22,13 @@ pub(crate) fn watch(
         }
         cancel.cancel();
         notice();
-        if arrived().await.is_ok() {
-            end();
+        tokio::select! {
+            again = arrived() => if again.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(grace) => late(),
         }
+        end();
     })
 }
 
@@ -42,7 +52,7 @@ pub(crate) async fn arrived() -> std::io::Result<()> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the user asked twice; what a run commits is whole at every moment, so that nothing is lost"
+    reason = "the user asked twice, or the time is over; what a run commits is whole at every moment, so that nothing is lost"
 )]
 fn end() -> ! {
     std::process::exit(i32::from(Exit::Cancelled as u8))

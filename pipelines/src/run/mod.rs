@@ -4,6 +4,7 @@
 //! [`incremental`], [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
+mod attempts;
 mod commit;
 mod content_hash;
 mod context;
@@ -12,11 +13,13 @@ mod describe;
 pub(crate) mod error;
 mod evaluate;
 mod evidence;
+mod fault;
 mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
 pub(crate) mod incremental;
+mod leftovers;
 mod model;
 mod page;
 mod pool;
@@ -35,7 +38,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
-mod text;
+pub(crate) mod text;
 mod tokenizer;
 mod track;
 mod turns;
@@ -163,7 +166,7 @@ async fn run_locked(
         run_id,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
-        turns: Turns::default(),
+        turns: Arc::new(Turns::default()),
         sink,
         cancel,
         threads: options.parallelism,
@@ -205,6 +208,7 @@ async fn recover(
     registry: &Registry,
     project: &str,
 ) -> Result<Vec<(String, String)>, RunError> {
+    leftovers::remove(plan, lakehouse, state, project).await?;
     state.recover_runs(project).await?;
     let tables = plan.assets.iter().flat_map(|asset| asset.makes());
     let tables: Vec<TableName> = tables.cloned().collect();
