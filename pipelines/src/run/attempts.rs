@@ -8,6 +8,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::context::RunContext;
 use super::error::StageError;
 use crate::check::error_chain;
@@ -28,7 +30,7 @@ pub(super) async fn persist<F>(
     attempt: impl Fn(Arc<RunContext>) -> F,
 ) -> (Result<(), StageError>, u32)
 where
-    F: Future<Output = Result<(), StageError>>,
+    F: Future<Output = Result<(), StageError>> + Send + 'static,
 {
     let mut attempts = 1;
     loop {
@@ -63,7 +65,7 @@ async fn limited<F>(
     attempt: impl Fn(Arc<RunContext>) -> F,
 ) -> Result<(), StageError>
 where
-    F: Future<Output = Result<(), StageError>>,
+    F: Future<Output = Result<(), StageError>> + Send + 'static,
 {
     let Some(limit) = asset.patience.timeout else {
         return attempt(Arc::clone(run)).await;
@@ -73,9 +75,10 @@ where
         cancel: stop.clone(),
         ..RunContext::clone(run)
     };
-    let mut work = std::pin::pin!(attempt(Arc::new(within)));
+    // On a task of its own: a query may compute for long without looking up.
+    let mut work = AbortOnDropHandle::new(tokio::spawn(attempt(Arc::new(within))));
     tokio::select! {
-        ended = &mut work => return ended,
+        ended = &mut work => return ended.unwrap_or(Err(StageError::Panicked)),
         () = tokio::time::sleep(limit) => stop.cancel(),
     }
     let late = StageError::TimedOut {
@@ -84,8 +87,8 @@ where
     match tokio::time::timeout(STOPPING, work).await {
         // Dropped, it commits nothing.
         Err(_) => Err(late),
-        Ok(Err(StageError::Cancelled)) if !run.cancel.is_cancelled() => Err(late),
-        Ok(ended) => ended,
+        Ok(Ok(Err(StageError::Cancelled))) if !run.cancel.is_cancelled() => Err(late),
+        Ok(ended) => ended.unwrap_or(Err(StageError::Panicked)),
     }
 }
 

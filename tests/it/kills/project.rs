@@ -159,6 +159,14 @@ pub(super) const SCENES: &[Scene] = &[
         again: &[0],
     },
     Scene {
+        name: "only a comment changes",
+        after: Some(("the first run", None)),
+        edit: |sandbox| sandbox.edit("pipeline.yaml", "comment: Apples.", "comment: Pears."),
+        command: run,
+        code: 0,
+        again: &[0],
+    },
+    Scene {
         name: "a run that fails",
         after: Some(("the first run", None)),
         edit: |sandbox| sandbox.edit("pipeline.yaml", "otherwise: drop", "otherwise: fail"),

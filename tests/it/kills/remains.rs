@@ -15,7 +15,7 @@ use sluice_lake::{LakeCatalog, Lakehouse, Pins, TableName, sql};
 use sluice_udfs::session::LakeSession;
 
 /// What of the state store must be the same, whatever happened on the way.
-const LEDGERS: [(&str, &str); 7] = [
+const LEDGERS: [(&str, &str); 6] = [
     (
         "files",
         "SELECT table_name, path, content_hash, bytes, rows FROM system.files",
@@ -36,12 +36,6 @@ const LEDGERS: [(&str, &str); 7] = [
     (
         "models of tables",
         "SELECT DISTINCT table_name, address, model_name, model_version FROM system.table_models",
-    ),
-    (
-        "rules",
-        "SELECT DISTINCT e.asset, e.name, e.rows, e.failed FROM system.expectations AS e
-         JOIN system.stages AS s ON s.run_id = e.run_id AND s.asset = e.asset
-         WHERE s.status = 'SUCCESS'",
     ),
 ];
 
@@ -100,17 +94,6 @@ impl Remains {
         for (path, model) in &self.models {
             assert!(model == &expected.models[path], "{context}: {path}");
         }
-    }
-
-    /// The same, less what only runs remember.
-    pub(super) fn assert_same_but_history(&self, expected: &Self, context: &str) {
-        let without = |remains: &Self| {
-            let mut rows = remains.rows.clone();
-            rows.remove("(rules)");
-            let models = remains.models.clone();
-            Self { rows, models }
-        };
-        without(self).assert_same(&without(expected), context);
     }
 
     /// The names of tables and ledgers.

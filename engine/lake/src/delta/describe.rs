@@ -61,13 +61,16 @@ impl Lakehouse {
         if current == Some(description) {
             return Ok(table);
         }
-        table
+        fail_points::pass(Moment::Before, "describe a table");
+        let described = table
             .update_table_metadata()
             .with_update(TableMetadataUpdate {
                 name: None,
                 description: Some(description.to_owned()),
             })
             .await
-            .map_err(failed)
+            .map_err(failed)?;
+        fail_points::pass(Moment::After, "describe a table");
+        Ok(described)
     }
 }

@@ -19,7 +19,7 @@ use super::{
     durable, folder,
     folder::STAGING_FOLDER,
     labels,
-    retire::{DELETED_FOLDER, DELETED_PREFIX},
+    retire::{DELETED_FOLDER, DELETED_PREFIX, deleted_numbers},
     version_at,
 };
 
@@ -82,6 +82,11 @@ impl Registry {
                 .put_version(tx.connection(), &version_row(version))
                 .await?;
         }
+        for number in &news.deleted {
+            state
+                .put_version_status(tx.connection(), name, *number, "DELETED")
+                .await?;
+        }
         for alias_move in &news.moves {
             state
                 .put_move(tx.connection(), &move_row(alias_move))
@@ -125,6 +130,9 @@ struct News {
     moves: Vec<AliasMove>,
     /// All that there are: they are few, and a change leaves no number to tell it by.
     labels: Vec<LabelsRow>,
+    /// Versions that the store knows and that were deleted: a process may have ended before it
+    /// could tell.
+    deleted: Vec<i64>,
     damaged: Vec<PathBuf>,
 }
 
@@ -141,8 +149,11 @@ fn news(root: &Path, name: &str, versions: &[i64], moves: &[i64]) -> Result<News
         versions: Vec::new(),
         moves: alias_log::read_moves(&model)?,
         labels: Vec::new(),
+        deleted: deleted_numbers(&model)?,
         damaged: Vec::new(),
     };
+    news.deleted
+        .retain(|number| versions.contains(number) && !model.join(number.to_string()).exists());
     news.labels.extend(labels::row(&model, name, None)?);
     news.moves
         .retain(|alias_move| !moves.contains(&alias_move.number));
