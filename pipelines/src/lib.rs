@@ -11,6 +11,7 @@ pub mod lineage;
 pub mod plan;
 pub mod project;
 pub mod run;
+pub mod schedule;
 pub mod select;
 pub mod source;
 pub mod spec;

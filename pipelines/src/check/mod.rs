@@ -13,6 +13,7 @@ mod ingest;
 mod lineage;
 mod models;
 mod reports;
+mod schedule;
 mod sql_errors;
 mod tables;
 mod tokenizers;
@@ -30,6 +31,7 @@ pub(crate) use world::error_chain;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan::{Asset, Plan};
 use crate::project::Project;
+use crate::schedule::Schedule;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
 
@@ -141,9 +143,10 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
     let typed = type_in_order(&mut checker, &found, &order.positions).await;
+    let schedule = schedule::check(&mut checker);
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
-    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed));
+    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed, schedule));
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -242,6 +245,7 @@ fn assemble(
     found: &[edges::Found],
     order: &[usize],
     typed: Vec<Option<Asset>>,
+    schedule: Option<Schedule>,
 ) -> Option<Plan> {
     let mut typed: Vec<Option<Asset>> = typed;
     let mut assets = Vec::with_capacity(order.len());
@@ -256,6 +260,7 @@ fn assemble(
     Some(Plan {
         pipeline: spec.pipeline.value.clone(),
         lakehouse: spec.lakehouse.path.clone(),
+        schedule,
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
         assets,

@@ -40,6 +40,8 @@ pub struct Plan {
     pub assets: Vec<Arc<Asset>>,
     /// For each asset the assets that must be done before it.
     pub depends: Vec<BTreeSet<usize>>,
+    /// When it is to be run, if it says so.
+    pub schedule: Option<crate::schedule::Schedule>,
     /// The assets that a run is about; the others are taken as they are.
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.

@@ -98,6 +98,7 @@ pub fn load_source(
         tokenizers: file.tokenizers,
         models: file.models,
         reports: file.reports,
+        schedule: file.schedule,
         broken: Broken::default(),
     });
     match spec {

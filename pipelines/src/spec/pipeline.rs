@@ -12,6 +12,7 @@ use super::name::{
     ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, TokenizerNames, VariableNames,
 };
 use super::report::ReportSpec;
+use super::schedule::{OrWhen, ScheduleSpec};
 use super::schema::Definitions;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
@@ -40,6 +41,8 @@ record! {
         "models" models: Named<ModelNames, ModelSpec>,
         /// Reports by name: pages to look at. No report has the name of a model.
         "reports" reports: Named<ReportNames, ReportSpec>,
+        /// When `sluice schedule` runs the pipeline.
+        "schedule" schedule: Option<ScheduleSpec>,
     }
 }
 
@@ -129,6 +132,8 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<BestThreshold>(),
         record::<Register>(),
         record::<ReportSpec>(),
+        record::<ScheduleSpec>(),
+        record::<OrWhen>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -155,6 +160,8 @@ pub struct Spec {
     pub models: Named<ModelNames, ModelSpec>,
     /// `reports:`
     pub reports: Named<ReportNames, ReportSpec>,
+    /// `schedule:`
+    pub schedule: Option<ScheduleSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }

@@ -75,6 +75,7 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         tokenizers,
         models,
         reports,
+        schedule: None,
         broken,
     })
 }

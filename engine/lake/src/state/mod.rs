@@ -24,6 +24,7 @@ mod runs;
 mod side_tables;
 mod stages;
 mod table_versions;
+mod ticks;
 mod tracking;
 mod txns;
 

@@ -299,6 +299,19 @@ pub(super) static TABLES: &[Table] = &[
         columns: &[text("run_id"), text("key"), text("value")],
         key: &["run_id", "key"],
     },
+    Table {
+        name: "ticks",
+        stored: "ticks",
+        columns: &[
+            text("project"),
+            time("tick_time"),
+            text("cause"),
+            time("claim_time"),
+            maybe(text("outcome")),
+            maybe(text("run_id")),
+        ],
+        key: &["project", "tick_time"],
+    },
 ];
 
 #[cfg(test)]
