@@ -50,8 +50,8 @@ pub enum EventKind {
     StageStarted {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
-        /// `profile`.
+        /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+        /// such as `profile`.
         kind: &'static str,
     },
     /// How far a stage is.
@@ -131,6 +131,20 @@ pub enum EventKind {
         /// the largest first; empty when the trials cannot tell.
         importance: Vec<(String, f64)>,
     },
+    /// A table that a model makes is being written: which rows are scored, and which keep the
+    /// prediction that they have.
+    Scoring {
+        /// The table.
+        asset: String,
+        /// The model version that scores: `models:/sentiment/3`.
+        model: String,
+        /// Rows to score: new or changed ones, or all.
+        scored: u64,
+        /// Rows that keep their prediction.
+        kept: u64,
+        /// Rows that are in the table and not in the source any more, as they are.
+        removed: u64,
+    },
     /// A page for people was written.
     Report {
         /// The asset that it is about.
@@ -171,8 +185,8 @@ pub enum EventKind {
     StageFinished {
         /// The asset.
         asset: String,
-        /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
-        /// `profile`.
+        /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+        /// such as `profile`.
         kind: &'static str,
         /// Rows written, for a table.
         rows: Option<u64>,

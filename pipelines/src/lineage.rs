@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sluice_lake::nearest::nearest;
 
-use crate::plan::{AssetBody, Plan};
+use crate::plan::Plan;
 pub use columns::ColumnLineage;
 
 /// What assets are made from.
@@ -77,10 +77,7 @@ impl Lineage {
                     }
                 }
             }
-            let AssetBody::Sql(sql) = &asset.body else {
-                continue;
-            };
-            for applied in &sql.applies {
+            for applied in asset.applies() {
                 let makers = plan.makers(&applied.uri);
                 if makers.is_empty() {
                     outside.insert(applied.written.clone(), "model");

@@ -27,7 +27,7 @@ pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, Cl
     let (mut tables, mut tokenizers, mut models, mut reports) = (0, 0, 0, 0);
     for asset in &plan.assets {
         match asset.body {
-            AssetBody::Ingest(_) | AssetBody::Sql(_) => tables += 1,
+            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Scored(_) => tables += 1,
             AssetBody::Tokenizer(_) => tokenizers += 1,
             AssetBody::Model(_) => models += 1,
             AssetBody::Report(_) => reports += 1,

@@ -4,6 +4,7 @@ use std::io;
 
 use datafusion::error::DataFusionError;
 use sluice_lake::LakeError;
+use sluice_lake::hub::HubError;
 use sluice_lake::registry::RegistryError;
 use sluice_lake::state::StateError;
 use sluice_lake::tags::TagError;
@@ -44,6 +45,9 @@ pub(super) enum CliError {
     /// The model registry cannot be read or written.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A model of a hub cannot be pulled, or its folder not be read.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// A tag cannot be set or removed.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -98,6 +102,7 @@ impl CliError {
             Self::Run(RunError::Locked(_)) => Exit::Locked,
             Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
             Self::State(error) if error.is_wrong_request() => Exit::Usage,
+            Self::Hub(error) if error.is_wrong_request() => Exit::Usage,
             Self::Tag(_) => Exit::Usage,
             Self::Query(_) | Self::Result(WriteError::Value(_)) => Exit::Failed,
             Self::Result(error) if error.is_closed_pipe() => Exit::Ok,
@@ -107,6 +112,7 @@ impl CliError {
             | Self::Run(_)
             | Self::State(_)
             | Self::Registry(_)
+            | Self::Hub(_)
             | Self::Model { .. }
             | Self::Result(_)
             | Self::Output(_)

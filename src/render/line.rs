@@ -93,6 +93,7 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
         EventKind::TrainingReused { asset, reason } => {
             (Tone::Plain, "reuse", format!("{asset}: {reason}"))
         }
+        EventKind::Scoring { .. } => (Tone::Plain, "score", scoring(event)?),
         EventKind::SweepResumed { asset, done, total } => (
             Tone::Plain,
             "resume",
@@ -143,6 +144,30 @@ pub(crate) fn broken_rule(name: &str, otherwise: &str, rows: u64, failed: u64) -
         figures::count(failed),
         figures::counted(rows, "rows"),
     )
+}
+
+/// Which rows of a table a model scores, and what becomes of the others.
+pub(crate) fn scoring(event: &EventKind) -> Option<String> {
+    let EventKind::Scoring {
+        asset,
+        model,
+        scored,
+        kept,
+        removed,
+    } = event
+    else {
+        return None;
+    };
+    let mut text = format!(
+        "{asset}: {} scored by {model}",
+        figures::counted(*scored, "rows")
+    );
+    for (rows, fate) in [(*kept, "kept"), (*removed, "removed")] {
+        if rows > 0 {
+            text.push_str(&format!(", {} {fate}", figures::count(rows)));
+        }
+    }
+    Some(text)
 }
 
 /// What became of a trained model: version, alias, reason.

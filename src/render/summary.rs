@@ -65,6 +65,7 @@ pub(crate) struct Summary {
     broken_rules: Vec<String>,
     warnings: Vec<String>,
     leaderboards: Vec<Leaderboard>,
+    scored: Vec<String>,
     reused: Vec<String>,
     reports: Vec<(String, String)>,
     registrations: Vec<(bool, String)>,
@@ -96,6 +97,7 @@ impl Summary {
                     self.broken_rules.push(format!("{asset}: {rule}"));
                 }
             }
+            EventKind::Scoring { .. } => self.scored.extend(line::scoring(event)),
             EventKind::TrainingReused { asset, reason } => {
                 self.reused.push(format!("{asset}: {reason}"));
             }
@@ -225,6 +227,7 @@ impl Summary {
                 })
                 .collect(),
         );
+        section("Scored", Tone::Head, self.scored.clone());
         section("Reports", Tone::Head, self.report_lines());
         section(
             "Broken expectations",

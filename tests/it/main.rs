@@ -6,6 +6,8 @@
 )]
 
 mod bad_input;
+mod encoders;
+mod hub;
 mod interrupted;
 mod journey;
 mod layering;

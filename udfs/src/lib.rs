@@ -6,17 +6,23 @@
 
 pub mod models;
 pub mod session;
+mod vectors;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
-use crate::models::{ModelSet, predict};
+use crate::models::{ModelSet, embed, predict};
 
 /// Every function: a new one is a line here.
-const FUNCTIONS: &[fn(&Arc<ModelSet>) -> ScalarUDF] =
-    &[predict::value, predict::label, predict::scores];
+const FUNCTIONS: &[fn(&Arc<ModelSet>) -> ScalarUDF] = &[
+    predict::value,
+    predict::label,
+    predict::scores,
+    embed::embed,
+    |_| vectors::cosine_similarity(),
+];
 
 /// Registers all functions; they find models in `models`.
 pub fn register(ctx: &SessionContext, models: &Arc<ModelSet>) {

@@ -6,17 +6,19 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use sluice_lake::LakeCatalog;
-use sluice_lake::registry::{ModelUri, Registry, RegistryError};
+use sluice_lake::registry::{ModelUri, ModelVersion, Registry, RegistryError};
 use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
 use sluice_lake::sql::{self, SqlError, SqlErrorKind, SqlSpan, Statement};
 use sluice_lake::state::State;
 use sluice_lake::system::SystemSchema;
+use sluice_learn::TextEmbedder;
 
 use crate::models::{
-    BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind, model_addresses,
+    Answer, BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind,
+    bind_encoders, encoder_addresses, model_addresses, predict,
 };
 
 /// Why a statement cannot be planned.
@@ -99,7 +101,8 @@ impl LakeSession {
     ) -> Result<LogicalPlan, QueryError> {
         sql::read_only(&statement)?;
         let addresses = model_addresses(&statement)?;
-        if !addresses.is_empty() {
+        let encoders = encoder_addresses(&statement)?;
+        if !addresses.is_empty() || !encoders.is_empty() {
             let mut bound = BTreeMap::new();
             for (address, place) in addresses {
                 let text = address.to_string();
@@ -109,10 +112,38 @@ impl LakeSession {
                     free.insert(model);
                 }
             }
+            let mut vectors = BTreeMap::new();
+            for (address, place) in encoders {
+                let text = address.to_string();
+                if let Entry::Vacant(free) = vectors.entry(text) {
+                    let settled = versions.get(free.key()).copied();
+                    free.insert(self.load_encoder(&address, settled, place).await?);
+                }
+            }
             let schemas = sql::table_schemas(&self.ctx, &statement).await?;
             bind(&mut statement, &schemas, &bound)?;
+            bind_encoders(&mut statement, &schemas, &vectors)?;
         }
         Ok(sql::plan(&self.ctx, statement).await?)
+    }
+
+    /// The model that an address names, or version `settled` of it, loaded once for all sessions
+    /// of a set; and the address of that version.
+    ///
+    /// # Errors
+    /// An address that names nothing, or a registry or a model that cannot be read.
+    pub async fn model(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+    ) -> Result<(String, Arc<dyn Predictor>), QueryError> {
+        self.open_model(address, settled, None).await
+    }
+
+    /// What a model that is loaded answers for rows with these columns, which are its features
+    /// in their order. `address` names one version, as [`LakeSession::model`] gives it.
+    pub fn answer(&self, answer: Answer, address: &str, columns: Vec<Expr>) -> Expr {
+        predict::call(answer, &self.models, address, columns)
     }
 
     /// The version that is settled, else the one that the address names; loaded once for all
@@ -123,6 +154,20 @@ impl LakeSession {
         settled: Option<i64>,
         place: Option<SqlSpan>,
     ) -> Result<BoundModel, QueryError> {
+        let (address, model) = self.open_model(address, settled, place).await?;
+        Ok(BoundModel {
+            address,
+            features: model.features().to_vec(),
+        })
+    }
+
+    /// The version that is settled, else the one that the address names.
+    async fn version(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+        place: Option<SqlSpan>,
+    ) -> Result<ModelVersion, QueryError> {
         let uri = address.uri().map(|uri| match settled {
             Some(version) => ModelUri::number(uri.name, version),
             None => uri,
@@ -131,7 +176,41 @@ impl LakeSession {
             Ok(uri) => self.registry.resolve(&uri).await,
             Err(error) => Err(error),
         };
-        let version = version.map_err(|error| unresolved(error, place))?;
+        version.map_err(|error| unresolved(error, place))
+    }
+
+    /// The address of an encoder's version, which is loaded as [`LakeSession::load`] does.
+    async fn load_encoder(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+        place: Option<SqlSpan>,
+    ) -> Result<String, QueryError> {
+        let version = self.version(address, settled, place).await?;
+        let address = version.uri().to_string();
+        if self.models.encoder(&address).is_none() {
+            let folder = version.path;
+            let opened = tokio::task::spawn_blocking(move || TextEmbedder::load(&folder)).await;
+            let opened = match opened {
+                Ok(opened) => opened.map_err(ModelError::from),
+                Err(lost) => Err(lost.into()),
+            };
+            let encoder = opened.map_err(|source| QueryError::Model {
+                address: address.clone(),
+                source,
+            })?;
+            self.models.insert_encoder(&address, encoder);
+        }
+        Ok(address)
+    }
+
+    async fn open_model(
+        &self,
+        address: &ModelAddress,
+        settled: Option<i64>,
+        place: Option<SqlSpan>,
+    ) -> Result<(String, Arc<dyn Predictor>), QueryError> {
+        let version = self.version(address, settled, place).await?;
         let address = version.uri().to_string();
         let model = match self.models.get(&address) {
             Some(model) => model,
@@ -147,10 +226,7 @@ impl LakeSession {
                     .insert(&address, Arc::new(model) as Arc<dyn Predictor>)
             }
         };
-        Ok(BoundModel {
-            address,
-            features: model.features().to_vec(),
-        })
+        Ok((address, model))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::features::{FeaturePlan, Label, Target};
 use crate::finish::Settled;
 use crate::fitted_text::FittedText;
 use crate::model::{FEATURES_FILE, Model, TEXT_FORMAT, classes_of, read};
+use crate::text_embedder::TextEmbedder;
 
 /// A fitted model of any kind. Cheap to clone and safe to share between threads.
 #[derive(Debug, Clone)]
@@ -46,6 +47,11 @@ impl AppliedModel {
             format: u32,
         }
         let path = dir.join(FEATURES_FILE);
+        if !path.is_file() && TextEmbedder::check(dir).is_ok() {
+            return Err(LearnError::NoLabel {
+                path: dir.to_owned(),
+            });
+        }
         let kind: Kind =
             serde_json::from_slice(&read(&path)?).map_err(|error| LearnError::ModelFile {
                 path,

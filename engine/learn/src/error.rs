@@ -460,6 +460,20 @@ pub enum LearnError {
     /// A text model, its tokenizer or its training.
     #[error(transparent)]
     Deep(Box<crate::deep::DeepError>),
+    /// A folder is asked for vectors of texts, and holds no encoder.
+    #[error("{} holds no encoder of texts: {reason}", path.display())]
+    NoEncoder {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds instead.
+        reason: String,
+    },
+    /// A folder is asked for predictions, and holds an encoder without a label.
+    #[error("{} holds an encoder of texts that predicts nothing; `embed` gives its vectors", path.display())]
+    NoLabel {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Arrow refused a conversion.
     #[error("column `{column}` cannot be read as numbers")]
     Arrow {

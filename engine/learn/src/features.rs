@@ -135,27 +135,7 @@ impl FeaturePlan {
     ///
     /// All missing and all mistyped columns at once.
     pub fn bind(&self, schema: &Schema) -> Result<Vec<usize>, BindError> {
-        let mut error = BindError::default();
-        let mut positions = Vec::with_capacity(self.features.len());
-        for feature in &self.features {
-            let Some(position) = find_column(schema, &feature.name) else {
-                let names = schema.fields().iter().map(|field| field.name());
-                let near = nearest(&feature.name, names);
-                error.missing.push((feature.name.clone(), near));
-                continue;
-            };
-            let data_type = schema.field(position).data_type();
-            if feature.accepts(data_type) {
-                positions.push(position);
-            } else {
-                error.mistyped.push(mistyped(feature, data_type));
-            }
-        }
-        if error == BindError::default() {
-            Ok(positions)
-        } else {
-            Err(error)
-        }
+        bind_features(&self.features, schema)
     }
 
     /// Whether columns of these types, given by position, can be the features.
@@ -230,6 +210,36 @@ impl FeaturePlan {
                 }),
             })
             .collect()
+    }
+}
+
+/// For each feature, the position of its column in `schema`, by name: the exact name first,
+/// else the only one that differs in case.
+///
+/// # Errors
+///
+/// All missing and all mistyped columns at once.
+pub fn bind_features(features: &[Feature], schema: &Schema) -> Result<Vec<usize>, BindError> {
+    let mut error = BindError::default();
+    let mut positions = Vec::with_capacity(features.len());
+    for feature in features {
+        let Some(position) = find_column(schema, &feature.name) else {
+            let names = schema.fields().iter().map(|field| field.name());
+            let near = nearest(&feature.name, names);
+            error.missing.push((feature.name.clone(), near));
+            continue;
+        };
+        let data_type = schema.field(position).data_type();
+        if feature.accepts(data_type) {
+            positions.push(position);
+        } else {
+            error.mistyped.push(mistyped(feature, data_type));
+        }
+    }
+    if error == BindError::default() {
+        Ok(positions)
+    } else {
+        Err(error)
     }
 }
 

@@ -40,6 +40,7 @@ pub mod model;
 pub mod search;
 pub mod sql_type;
 pub mod sweep;
+pub mod text_embedder;
 pub mod threshold;
 pub mod validate;
 
@@ -58,4 +59,5 @@ pub use features::{FeaturePlan, Task};
 pub use finish::{Finish, Settled};
 pub use fitted_text::FittedText;
 pub use model::Model;
+pub use text_embedder::TextEmbedder;
 pub use validate::{Validated, Validator};

@@ -7,7 +7,8 @@ use std::path::Path;
 use sluice_lake::TableName;
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
-use sluice_udfs::models::{ModelAddress, model_addresses};
+use sluice_learn::TextEmbedder;
+use sluice_udfs::models::{ModelAddress, encoder_addresses, model_addresses};
 
 use super::{Checker, Declared, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
@@ -15,7 +16,7 @@ use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
 use crate::source::{Location, Spanned};
 use crate::spec::decode::list;
-use crate::spec::{ModelSpec, Register, SqlText, TokenizerBody};
+use crate::spec::{ModelSpec, Register, ScoredSpec, SqlText, TableBody, TokenizerBody};
 
 /// Names that a message lists, at most.
 const MAX_LISTED: usize = 8;
@@ -41,8 +42,10 @@ pub(crate) struct Found {
     pub(crate) reads: BTreeSet<TableName>,
     /// Tables of `system` that it reads.
     pub(crate) system: Vec<String>,
-    /// Models that it applies.
+    /// Models that it asks for predictions.
     pub(crate) applies: Vec<Applied>,
+    /// Models that it asks for vectors, and where.
+    pub(crate) embeds: Vec<(Applied, Location)>,
     /// Whether something in it is wrong already.
     pub(crate) broken: bool,
     /// Whether its `after:` names what there is not, so that an edge is missing.
@@ -58,6 +61,9 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
             Declared::Table(table) => {
                 if let Some(sql) = table.sql() {
                     of_query(checker, sql, &mut found).await;
+                }
+                if let TableBody::Predict(scored) = &table.body {
+                    of_scored(checker, scored, &mut found).await;
                 }
                 after(checker, &table.after, &mut found);
             }
@@ -84,6 +90,18 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
     all
 }
 
+/// A table that a model makes reads the table that it scores, and applies the model.
+async fn of_scored(checker: &mut Checker<'_>, scored: &ScoredSpec, found: &mut Found) {
+    let at = checker.location(scored.from.span);
+    resolve_table(checker, &scored.from.value, at, found);
+    let address = ModelAddress {
+        written: scored.model.value.clone(),
+        as_of_ms: None,
+    };
+    let at = checker.location(scored.model.span);
+    apply_model(checker, Asked::Predictions, &address, at, found).await;
+}
+
 async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
     let statement = match parse_query(&sql.text) {
         Ok(statement) => statement,
@@ -98,18 +116,24 @@ async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
     for table in table_refs(&statement) {
         read_table(checker, sql, &table, found);
     }
-    match model_addresses(&statement) {
-        Ok(addresses) => {
-            for (address, span) in addresses {
-                let at = sql.to_source(span.map_or(0..0, |span| span.range()));
-                apply_model(checker, &address, at, found).await;
+    let asked = [
+        (Asked::Predictions, model_addresses(&statement)),
+        (Asked::Vectors, encoder_addresses(&statement)),
+    ];
+    for (asked, addresses) in asked {
+        match addresses {
+            Ok(addresses) => {
+                for (address, span) in addresses {
+                    let at = sql.to_source(span.map_or(0..0, |span| span.range()));
+                    apply_model(checker, asked, &address, at, found).await;
+                }
             }
-        }
-        Err(error) => {
-            checker
-                .diagnostics
-                .push(sql_errors::diagnostic(&error, sql));
-            found.broken = true;
+            Err(error) => {
+                checker
+                    .diagnostics
+                    .push(sql_errors::diagnostic(&error, sql));
+                found.broken = true;
+            }
         }
     }
     found.statement = Some(statement);
@@ -228,10 +252,18 @@ fn sorted(names: &[String]) -> Vec<&str> {
     unique.into_iter().collect()
 }
 
-/// Finds the model that a call of `predict` names: versions that the project registers, else
+/// What a query wants of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Predictions,
+    Vectors,
+}
+
+/// Finds the model that a call of `predict` or `embed` names: versions that the project registers, else
 /// what is in the registry.
 async fn apply_model(
     checker: &mut Checker<'_>,
+    asked: Asked,
     address: &ModelAddress,
     at: Location,
     found: &mut Found,
@@ -254,7 +286,7 @@ async fn apply_model(
         return;
     }
     if makers.is_empty()
-        && let Err(words) = stored_model(checker, &written, &uri).await
+        && let Err(words) = stored_model(checker, asked, &written, &uri).await
     {
         let diagnostic = unknown_model(checker, &uri, words).at_location(at);
         checker.diagnostics.push(diagnostic);
@@ -265,19 +297,26 @@ async fn apply_model(
         found.edges.push(Edge { to, at: at.clone() });
     }
     let applied = Applied { written, uri };
-    if !found.applies.contains(&applied) {
-        found.applies.push(applied);
+    match asked {
+        Asked::Vectors => found.embeds.push((applied, at)),
+        Asked::Predictions if !found.applies.contains(&applied) => found.applies.push(applied),
+        Asked::Predictions => {}
     }
 }
 
 /// Remembers what a model of the registry takes and gives.
 async fn stored_model(
     checker: &mut Checker<'_>,
+    asked: Asked,
     written: &str,
     uri: &ModelUri,
 ) -> Result<(), String> {
     let resolved = checker.world.registry.resolve(uri).await;
     let version = resolved.map_err(|error| super::world::error_chain(&error))?;
+    if asked == Asked::Vectors {
+        return TextEmbedder::check(&version.path)
+            .map_err(|error| super::world::error_chain(&error));
+    }
     let interface = super::tables::interface_of_version(&version.path)?;
     checker.stored_models.insert(written.to_owned(), interface);
     Ok(())

@@ -14,6 +14,7 @@ mod lineage;
 mod models;
 mod reports;
 mod schedule;
+mod scored;
 mod sql_errors;
 mod tables;
 mod tokenizers;

@@ -17,23 +17,24 @@ use sluice_lake::delta::types::delta_schema;
 use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
 use sluice_lake::sql::{self, SqlError, Statement, output_schema, parse_expression};
 use sluice_lake::system::SystemSchema;
-use sluice_learn::features::Interface;
+use sluice_learn::features::{FeatureKind, Interface};
 use sluice_udfs::models::{
-    BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind,
+    BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind, bind_encoders,
 };
 
 use super::edges::{Found, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
+use super::scored::check_scored;
 use super::world::error_chain;
 use super::{Checker, Declaration, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
-    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, SplitPlan, SqlAsset,
+    Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
     UniqueExpectation,
 };
 use crate::run::split::{SPLIT_COLUMN, Splitter};
-use crate::source::{Span, Spanned};
+use crate::source::{Location, Span, Spanned};
 use crate::spec::{Rule, SqlText, TableBody, TableSpec};
 
 /// The tables and models whose columns are known so far.
@@ -118,6 +119,7 @@ pub(crate) async fn check(
         }
         TableBody::Sql(sql) => check_query(checker, known, sql, &name, found).await?,
         TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
+        TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
     let rows = check_rows(checker, known, table, &name, &schema)?;
     let schema = match &rows.split {
@@ -128,6 +130,7 @@ pub(crate) async fn check(
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
+        AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
         other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
 }
@@ -170,7 +173,12 @@ async fn check_query(
 ) -> Option<(AssetBody, SchemaRef)> {
     let statement = found.statement.clone()?;
     let models = bound_models(checker, known, &found.applies)?;
-    let planned = plan_query(known, statement.clone(), &models).await;
+    if !encode_texts(checker, known, &found.embeds) {
+        return None;
+    }
+    let encoders = found.embeds.iter().map(|(model, _)| &model.written);
+    let encoders = encoders.map(|address| (address.clone(), address.clone()));
+    let planned = plan_query(known, statement.clone(), &models, &encoders.collect()).await;
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
@@ -200,7 +208,7 @@ async fn check_query(
         sql: sql.clone(),
         statement,
         reads: found.reads.clone(),
-        applies: found.applies.clone(),
+        applies: applied(found),
         columns,
         volatile,
         rows: RowPlan::default(),
@@ -208,14 +216,55 @@ async fn check_query(
     Some((body, schema))
 }
 
+/// All models of a query, each once.
+fn applied(found: &Found) -> Vec<Applied> {
+    let mut applied = found.applies.clone();
+    for (model, _) in &found.embeds {
+        if !applied.contains(model) {
+            applied.push(model.clone());
+        }
+    }
+    applied
+}
+
+/// Whether the models that a query asks for vectors, and that the project makes, read texts.
+fn encode_texts(checker: &mut Checker<'_>, known: &Known, embeds: &[(Applied, Location)]) -> bool {
+    let mut all = true;
+    for (model, at) in embeds {
+        let Some(maker) = registering(checker, &model.uri).last().copied() else {
+            continue;
+        };
+        // One that is broken is told already.
+        let Some(interface) = known.interfaces.get(&maker) else {
+            return false;
+        };
+        let texts = matches!(&interface.features[..], [one] if one.kind == FeatureKind::Text);
+        if !texts {
+            all = false;
+            let message = format!(
+                "`{}` is no text model, and `embed` needs one",
+                model.written
+            );
+            let diagnostic = Diagnostic::error("wrong_type", message)
+                .help("name a model with `text:`, or one that was imported: `sluice models import`")
+                .at_location(at.clone());
+            checker.diagnostics.push(diagnostic);
+        }
+    }
+    all
+}
+
+/// `encoders`: the addresses that calls of `embed` have, each with what stands for it.
 async fn plan_query(
     known: &Known,
     mut statement: Statement,
     models: &BTreeMap<String, BoundModel>,
+    encoders: &BTreeMap<String, String>,
 ) -> Result<LogicalPlan, SqlError> {
-    if !models.is_empty() {
+    if !models.is_empty() || !encoders.is_empty() {
         let schemas = sql::table_schemas(&known.ctx, &statement).await?;
         bind(&mut statement, &schemas, models)?;
+        bind_encoders(&mut statement, &schemas, encoders)?;
     }
     sql::plan(&known.ctx, statement).await
 }
@@ -228,11 +277,7 @@ fn bound_models(
 ) -> Option<BTreeMap<String, BoundModel>> {
     let mut models = BTreeMap::new();
     for model in applied {
-        let makers = registering(checker, &model.uri);
-        let interface = match makers.last() {
-            Some(maker) => known.interfaces.get(maker)?.clone(),
-            None => checker.stored_models.get(&model.written)?.clone(),
-        };
+        let interface = interface_of(checker, known, model)?;
         let features = interface.features.clone();
         let declared = Arc::new(DeclaredModel::new(interface));
         known.models.insert(&model.written, declared);
@@ -245,6 +290,20 @@ fn bound_models(
         );
     }
     Some(models)
+}
+
+/// What an applied model takes and gives. `None` when it is one that the project makes, and
+/// broken.
+pub(super) fn interface_of(
+    checker: &Checker<'_>,
+    known: &Known,
+    model: &Applied,
+) -> Option<Interface> {
+    let makers = registering(checker, &model.uri);
+    match makers.last() {
+        Some(maker) => known.interfaces.get(maker).cloned(),
+        None => checker.stored_models.get(&model.written).cloned(),
+    }
 }
 
 /// What a version in the registry takes and gives.

@@ -71,6 +71,11 @@ fn direct(asset: &Asset) -> Vec<(String, Origins)> {
             let columns = columns.map(|column| (column.column.clone(), column.origins.clone()));
             with_split(asset, columns.collect(), &sql.rows)
         }
+        AssetBody::Scored(scored) => {
+            let columns = scored.origins().into_iter();
+            let columns = columns.map(|column| (column.column, column.origins));
+            with_split(asset, columns.collect(), &scored.rows)
+        }
         AssetBody::Model(model) => {
             let label = std::iter::once(&model.data.label);
             let seen = model.features.iter().chain(label);

@@ -12,7 +12,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::training::{Trained, rows_decide};
-use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan};
+use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset};
 use crate::run::error::{StageError, blocking};
 
 /// What is known of an asset before it is made.
@@ -182,10 +182,13 @@ impl Lookup<'_> {
             return Ok(Verdict::anew(reason));
         }
         if fingerprint.key() != stored.key {
-            let reason = earlier.and_then(|earlier| fingerprint.change_since(&earlier));
-            return Ok(Verdict::anew(
-                reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
-            ));
+            let reason = earlier
+                .as_ref()
+                .and_then(|earlier| fingerprint.change_since(earlier));
+            return Ok(Verdict::Stale {
+                reason: reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
+                anew: !keeps_rows(asset, fingerprint, earlier.as_ref()),
+            });
         }
         if let Some(reason) = news(files, ledger) {
             return Ok(Verdict::Stale {
@@ -211,6 +214,7 @@ impl Lookup<'_> {
         match &asset.body {
             AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, known).await,
             AssetBody::Sql(sql) => self.lost_table(&sql.table, known).await,
+            AssetBody::Scored(scored) => self.lost_table(&scored.table, known).await,
             AssetBody::Model(model) => {
                 let (Some(register), Some(version)) = (&model.register, version) else {
                     return Ok(None);
@@ -284,6 +288,10 @@ impl Lookup<'_> {
                     self.put_model(&mut fingerprint, applied).await?;
                 }
             }
+            AssetBody::Scored(scored) => {
+                self.put_table(&mut fingerprint, &scored.from).await?;
+                self.put_model(&mut fingerprint, &scored.model).await?;
+            }
             AssetBody::Tokenizer(tokenizer) => {
                 if let Some(from) = tokenizer.table() {
                     self.put_table(&mut fingerprint, from).await?;
@@ -317,6 +325,13 @@ impl Lookup<'_> {
         fingerprint.models.insert(applied.written.clone(), number);
         Ok(())
     }
+}
+
+/// Whether rows that were made from `earlier` count when what an asset is made from changed:
+/// the predictions of the same model, asked in the same way.
+fn keeps_rows(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -> bool {
+    let scored = matches!(asset.body, AssetBody::Scored(_));
+    scored && earlier.is_some_and(|earlier| ScoredAsset::keeps_predictions(now, earlier))
 }
 
 /// The files of an ingest. Those that did not change since the check are not read.
@@ -363,6 +378,7 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Scored(_), _) => format!("model and rows are unchanged{at}"),
         (AssetBody::Tokenizer(tokenizer), _) if tokenizer.table().is_none() => {
             format!("its file is unchanged{at}")
         }
@@ -385,6 +401,7 @@ impl Fingerprint {
             AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
             AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
             AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
+            AssetBody::Scored(scored) => (scored.settings(), json!({})),
             AssetBody::Report(report) => (report.settings(), json!({})),
         };
         Self {
@@ -427,6 +444,10 @@ fn definition(asset: &Asset) -> String {
         AssetBody::Sql(sql) => json!({
             "sql": normalise(&sql.statement),
             "rows": rows(&sql.rows),
+        }),
+        AssetBody::Scored(scored) => json!({
+            "predict": scored.settings(),
+            "rows": rows(&scored.rows),
         }),
         AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),

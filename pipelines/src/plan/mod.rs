@@ -9,6 +9,7 @@ pub(crate) mod freshness;
 pub mod origins;
 pub mod preview;
 pub mod report;
+pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
 
@@ -25,6 +26,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use scored::ScoredAsset;
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
@@ -112,6 +114,8 @@ pub enum AssetBody {
     Ingest(Box<IngestAsset>),
     /// A table from a query.
     Sql(Box<SqlAsset>),
+    /// A table from a model and the rows that it scores.
+    Scored(Box<ScoredAsset>),
     /// A tokenizer in the registry.
     Tokenizer(Box<TokenizerAsset>),
     /// A fitted model.
@@ -121,12 +125,13 @@ pub enum AssetBody {
 }
 
 impl Asset {
-    /// `ingest`, `sql`, `tokenizer`, `train`, `sweep`, or the kind of a report, such as
-    /// `profile`.
+    /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+    /// such as `profile`.
     pub fn kind(&self) -> &'static str {
         match &self.body {
             AssetBody::Ingest(_) => "ingest",
             AssetBody::Sql(_) => "sql",
+            AssetBody::Scored(_) => "predict",
             AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
                 Fit::Train(_) => "train",
@@ -141,6 +146,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
+            AssetBody::Scored(scored) => Some(&scored.table),
             AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
@@ -150,6 +156,7 @@ impl Asset {
         match &self.body {
             AssetBody::Ingest(_) => Vec::new(),
             AssetBody::Sql(sql) => sql.reads.iter().collect(),
+            AssetBody::Scored(scored) => vec![&scored.from],
             AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
@@ -163,8 +170,21 @@ impl Asset {
             AssetBody::Model(_) => 2,
             AssetBody::Ingest(_)
             | AssetBody::Sql(_)
+            | AssetBody::Scored(_)
             | AssetBody::Tokenizer(_)
             | AssetBody::Report(_) => 1,
+        }
+    }
+
+    /// The models that its rows are made with.
+    pub fn applies(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Sql(sql) => &sql.applies,
+            AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
+            AssetBody::Ingest(_)
+            | AssetBody::Tokenizer(_)
+            | AssetBody::Model(_)
+            | AssetBody::Report(_) => &[],
         }
     }
 

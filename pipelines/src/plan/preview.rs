@@ -9,9 +9,10 @@ use sluice_lake::catalog::{LakeCatalog, Pins};
 
 use super::fingerprint::Fingerprint;
 use super::freshness::{Freshness, Lookup, Outlook, Verdict};
-use super::{Asset, AssetBody, Plan};
+use super::{Asset, AssetBody, Plan, ScoredAsset};
 use crate::check::{World, error_chain};
-use crate::run::resume;
+use crate::run::{resume, scored as scoring};
+use sluice_report::number;
 
 /// What a run would do with one asset.
 #[derive(Debug, Clone, Serialize)]
@@ -103,7 +104,12 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
                 }
                 (Action::Skip, skipped(&freshness, asset, reason))
             }
-            Verdict::Stale { reason, .. } => {
+            Verdict::Stale { reason, anew } => {
+                if let AssetBody::Scored(scored) = &asset.body {
+                    let models = &freshness.fingerprint;
+                    let rows = scored_rows(lookup, scored, models, *anew).await;
+                    return (Action::Run, reason.clone() + &rows.unwrap_or_default());
+                }
                 stale(lookup, asset, &freshness.fingerprint, reason.clone()).await
             }
         },
@@ -137,6 +143,40 @@ async fn stale(
     }
 }
 
+/// How many rows a model would score, in words that follow a reason. What cannot be read now
+/// is told when it is made.
+async fn scored_rows(
+    lookup: &Lookup<'_>,
+    scored: &ScoredAsset,
+    fingerprint: &Fingerprint,
+    anew: bool,
+) -> Option<String> {
+    let (catalog, registry) = (lookup.catalog.clone(), lookup.registry.clone());
+    // On the heap: planning and executing a query takes a good deal of stack in itself.
+    let counted = Box::pin(scoring::outlook(
+        catalog,
+        registry,
+        scored,
+        fingerprint,
+        anew,
+    ));
+    let counts = counted.await.ok()?;
+    let rows = |count: u64| match count {
+        1 => "1 row".to_owned(),
+        _ => format!("{} rows", number::count(count)),
+    };
+    let all = counts.scored + counts.kept;
+    if anew {
+        return Some(format!("; all {} are scored", rows(all)));
+    }
+    let gone = match counts.removed {
+        0 => String::new(),
+        removed => format!(", {} gone", number::count(removed)),
+    };
+    let new = number::count(counts.scored);
+    Some(format!("; {new} of {} new or changed{gone}", rows(all)))
+}
+
 /// How far earlier runs got with a sweep, in words that follow a reason.
 async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) -> Option<String> {
     let AssetBody::Model(model) = &asset.body else {
@@ -162,10 +202,7 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
         };
         return Some((step.action, format!("{} {words}", step.asset)));
     }
-    let AssetBody::Sql(sql) = &asset.body else {
-        return None;
-    };
-    sql.applies.iter().find_map(|applied| {
+    asset.applies().iter().find_map(|applied| {
         let makers = plan.makers(&applied.uri);
         let step = steps
             .iter()

@@ -15,8 +15,8 @@ use sluice_lake::state::{AppliedModel, CommitRecord, FileRecord};
 use super::context::RunContext;
 use super::error::StageError;
 use crate::events::EventKind;
+use crate::plan::Asset;
 use crate::plan::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY};
-use crate::plan::{Asset, AssetBody};
 
 /// How often a writing stage says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -91,11 +91,8 @@ pub(crate) fn record(run: &RunContext, asset: &Asset, fingerprint: &Fingerprint)
 
 /// The model versions that make the rows of a table.
 fn applied(asset: &Asset, fingerprint: &Fingerprint) -> Vec<AppliedModel> {
-    let AssetBody::Sql(sql) = &asset.body else {
-        return Vec::new();
-    };
     let versions = fingerprint.model_versions();
-    let applied = sql.applies.iter().filter_map(|applied| {
+    let applied = asset.applies().iter().filter_map(|applied| {
         Some(AppliedModel {
             address: applied.written.clone(),
             name: applied.uri.name.clone(),

@@ -35,7 +35,10 @@ fn fnv1a(tag: u8, bytes: &[u8]) -> u64 {
     })
 }
 
-fn hash_f64(value: f64) -> u64 {
+/// What a value is to a hash: a tag for its kind, and its bytes.
+type Canonical<'a> = (u8, &'a [u8]);
+
+fn canonical_f64(value: f64) -> [u8; 8] {
     let canonical = if value == 0.0 {
         0.0
     } else if value.is_nan() {
@@ -43,14 +46,14 @@ fn hash_f64(value: f64) -> u64 {
     } else {
         value
     };
-    fnv1a(b'n', &canonical.to_bits().to_le_bytes())
+    canonical.to_bits().to_le_bytes()
 }
 
-fn hash_i64(value: i64) -> u64 {
+fn with_i64(value: i64, then: impl FnOnce(Canonical<'_>)) {
     if (-EXACT_IN_F64..=EXACT_IN_F64).contains(&value) {
-        hash_f64(value as f64)
+        then((b'n', &canonical_f64(value as f64)));
     } else {
-        fnv1a(b'i', &value.to_le_bytes())
+        then((b'i', &value.to_le_bytes()));
     }
 }
 
@@ -83,20 +86,24 @@ impl ContentHasher {
     pub(crate) fn hash(&self, batch: &RecordBatch) -> Result<Vec<u64>, ArrowError> {
         let mut rows = vec![mix(self.seed); batch.num_rows()];
         for index in &self.columns {
-            hash_column(batch.column(*index), &mut rows)?;
+            visit_values(batch.column(*index), |row, value| {
+                let value = value.map_or(0, |(tag, bytes)| fnv1a(tag, bytes));
+                rows[row] = mix(rows[row] ^ value);
+            })?;
         }
         Ok(rows)
     }
 }
 
-fn fold(rows: &mut [u64], array: &dyn Array, value: impl Fn(usize) -> u64) {
-    for (row, hash) in rows.iter_mut().enumerate() {
-        let value = if array.is_null(row) { 0 } else { value(row) };
-        *hash = mix(*hash ^ value);
-    }
-}
-
-fn hash_column(array: &dyn Array, rows: &mut [u64]) -> Result<(), ArrowError> {
+/// Shows each value of a column, in order: equal values have the same bytes whatever the type
+/// of their column, and NULL none.
+///
+/// # Errors
+/// A column whose type Arrow cannot turn into text.
+pub(crate) fn visit_values(
+    array: &dyn Array,
+    mut visit: impl FnMut(usize, Option<Canonical<'_>>),
+) -> Result<(), ArrowError> {
     use DataType::{
         Boolean, Float16, Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, UInt8, UInt16,
         UInt32, Utf8, Utf8View,
@@ -104,33 +111,44 @@ fn hash_column(array: &dyn Array, rows: &mut [u64]) -> Result<(), ArrowError> {
     match array.data_type() {
         Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => {
             let array = cast(array, &Int64)?;
-            let values = array.as_primitive::<Int64Type>();
-            fold(rows, values, |row| hash_i64(values.value(row)));
+            for (row, value) in array.as_primitive::<Int64Type>().iter().enumerate() {
+                match value {
+                    Some(value) => with_i64(value, |value| visit(row, Some(value))),
+                    None => visit(row, None),
+                }
+            }
         }
         Float16 | Float32 | Float64 => {
             let array = cast(array, &Float64)?;
-            let values = array.as_primitive::<Float64Type>();
-            fold(rows, values, |row| hash_f64(values.value(row)));
+            for (row, value) in array.as_primitive::<Float64Type>().iter().enumerate() {
+                let bytes = value.map(canonical_f64);
+                visit(row, bytes.as_ref().map(|bytes| (b'n', bytes.as_slice())));
+            }
         }
         Boolean => {
-            let values = array.as_boolean();
-            fold(rows, values, |row| {
-                fnv1a(b'b', &[u8::from(values.value(row))])
-            });
+            for (row, value) in array.as_boolean().iter().enumerate() {
+                let bytes = value.map(|value| [u8::from(value)]);
+                visit(row, bytes.as_ref().map(|bytes| (b'b', bytes.as_slice())));
+            }
         }
         Utf8 | LargeUtf8 | Utf8View => {
             let array = cast(array, &Utf8View)?;
-            let values = array.as_string_view();
-            fold(rows, values, |row| {
-                fnv1a(b's', values.value(row).as_bytes())
-            });
+            for (row, value) in array.as_string_view().iter().enumerate() {
+                visit(row, value.map(|value| (b's', value.as_bytes())));
+            }
         }
         _ => {
             let options = FormatOptions::default();
             let format = ArrayFormatter::try_new(array, &options)?;
-            fold(rows, array, |row| {
-                fnv1a(b's', format.value(row).to_string().as_bytes())
-            });
+            for row in 0..array.len() {
+                match array.is_null(row) {
+                    true => visit(row, None),
+                    false => {
+                        let text = format.value(row).to_string();
+                        visit(row, Some((b's', text.as_bytes())));
+                    }
+                }
+            }
         }
     }
     Ok(())

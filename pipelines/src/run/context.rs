@@ -76,8 +76,17 @@ impl RunContext {
 
     /// A session over the lakehouse as this run sees it.
     pub(crate) fn session(&self) -> Result<LakeSession, StageError> {
+        self.session_within(None)
+    }
+
+    /// The same, whose sorts and joins hold so many bytes at most and spill the rest.
+    pub(crate) fn session_within(
+        &self,
+        memory_limit_bytes: Option<usize>,
+    ) -> Result<LakeSession, StageError> {
         let options = SessionOptions {
             target_partitions: self.threads.get(),
+            memory_limit_bytes,
             ..SessionOptions::default()
         };
         Ok(LakeSession::open(

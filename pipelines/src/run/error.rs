@@ -88,6 +88,13 @@ pub(crate) enum StageError {
         columns: String,
         example: String,
     },
+    #[error("{model} cannot score the rows of {table}")]
+    Unfit {
+        model: String,
+        table: String,
+        #[source]
+        source: sluice_learn::error::BindError,
+    },
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),
     #[error("{address} cannot be loaded")]

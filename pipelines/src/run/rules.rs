@@ -55,7 +55,7 @@ pub(crate) async fn check_unique(
 }
 
 /// Does something, unless the run is stopped before.
-async fn stopping<T>(
+pub(crate) async fn stopping<T>(
     run: &RunContext,
     work: impl Future<Output = Result<T, StageError>>,
 ) -> Result<T, StageError> {
@@ -229,6 +229,7 @@ pub(crate) fn forbidden(asset: &Asset, rules: &RowPlan, washer: &Washer) -> Opti
 fn source_text(asset: &Asset) -> String {
     let query = match &asset.body {
         AssetBody::Sql(sql) => sql.statement.ast().to_string(),
+        AssetBody::Scored(scored) => scored.as_query(),
         _ => String::new(),
     };
     match query.chars().count() {

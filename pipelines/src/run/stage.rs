@@ -13,7 +13,7 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{describe, file_rows, files, model, rejects, report, table, tokenizer};
+use super::{describe, file_rows, files, model, rejects, report, scored, table, tokenizer};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
@@ -176,6 +176,9 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     let written = match &asset.body {
         AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
         AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        AssetBody::Scored(rows) => {
+            scored::from_model(run, asset, rows, &freshness.fingerprint, anew).await?
+        }
         AssetBody::Tokenizer(source) => {
             let made = tokenizer::make(run, asset, source, &freshness.fingerprint).await?;
             return Ok(Made {

@@ -14,6 +14,7 @@ use super::name::{
 use super::report::ReportSpec;
 use super::schedule::{OrWhen, ScheduleSpec};
 use super::schema::Definitions;
+use super::scored::ScoredSpec;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
@@ -116,6 +117,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
     let records = [
         record::<PipelineFile>(),
         record::<TableSpec>(),
+        record::<ScoredSpec>(),
         record::<Ingest>(),
         record::<Csv>(),
         record::<JsonFiles>(),

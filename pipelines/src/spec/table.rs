@@ -11,6 +11,7 @@ use super::ingest::Ingest;
 use super::name::{Name, Named, PartNames, RuleNames, TagNames};
 use super::scalar::{AtLeastOne, Required, word};
 use super::schema::Definitions;
+use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::source::{SourceFile, Spanned};
@@ -43,6 +44,8 @@ choice! {
         "sql" Sql(SqlText),
         /// A file with a query, relative to the pipeline and inside its folder.
         "sql_file" SqlFile(SqlFile),
+        /// A registered model applied to the rows of a table; only new and changed rows are scored again.
+        "predict" Predict(Box<ScoredSpec>),
     }
 }
 
@@ -51,7 +54,7 @@ impl TableSpec {
     #[must_use]
     pub fn sql(&self) -> Option<&SqlText> {
         match &self.body {
-            TableBody::Ingest(_) => None,
+            TableBody::Ingest(_) | TableBody::Predict(_) => None,
             TableBody::Sql(sql) => Some(sql),
             TableBody::SqlFile(file) => Some(&file.sql),
         }

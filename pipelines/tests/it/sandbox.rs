@@ -184,6 +184,16 @@ impl Sandbox {
         self.plan_file("pipeline.yaml").await
     }
 
+    /// What a run would do with one asset.
+    pub(crate) async fn plan_of(&self, asset: &str) -> String {
+        let steps = self.plan().await;
+        let of = |line: &&str| {
+            line.get(6..)
+                .is_some_and(|line| line.starts_with(&format!("{asset}: ")))
+        };
+        steps.lines().find(of).unwrap_or_default().to_owned()
+    }
+
     /// What a run of another pipeline in the folder would do.
     pub(crate) async fn plan_file(&self, file: &str) -> String {
         let (plan, world) = match self.resolved_file(file).await {
@@ -271,9 +281,13 @@ impl Sandbox {
         )
         .unwrap();
         let statement = sql::parse(text).unwrap().remove(0);
-        let plan = session.plan(statement).await.unwrap();
-        let rows = session.context().execute_logical_plan(plan).await.unwrap();
-        let batches = rows.collect().await.unwrap();
+        // A task has a stack of its own: planning takes a good deal of it.
+        let asked = tokio::spawn(async move {
+            let plan = session.plan(statement).await.unwrap();
+            let rows = session.context().execute_logical_plan(plan).await.unwrap();
+            rows.collect().await.unwrap()
+        });
+        let batches = asked.await.unwrap();
         pretty_format_batches(&batches).unwrap().to_string()
     }
 

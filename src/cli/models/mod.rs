@@ -1,6 +1,8 @@
 //! `sluice models`: the registry from the command line.
 
+mod import;
 mod label;
+mod pull;
 mod view;
 
 use std::path::PathBuf;
@@ -40,6 +42,10 @@ pub(super) struct Options {
 enum Action {
     /// Lists the registered models
     List,
+    /// Downloads a model of a Hugging Face hub, for `hf:` in pipelines; no code is run
+    Pull(pull::Pull),
+    /// Lists the models that were pulled
+    Pulled,
     /// Shows a model's versions, or one version: NAME, NAME@ALIAS or NAME/VERSION
     Show { model: String },
     /// Shows versions side by side: parameters, metrics and data, where they differ
@@ -63,6 +69,17 @@ enum Action {
         /// Why, for the history
         #[arg(long, default_value = "")]
         reason: String,
+    },
+    /// Registers a pretrained encoder of texts as a model's next version, for `embed`
+    Import {
+        /// A folder with config.json, model.safetensors and tokenizer.json, or hf:ORG/NAME
+        source: String,
+        /// The registered model's name
+        #[arg(long = "as", value_name = "NAME")]
+        name: String,
+        /// Moves this alias to the version
+        #[arg(long)]
+        alias: Option<String>,
     },
     /// Sets, takes away or shows the tags of a model or a version
     Tag {
@@ -101,10 +118,27 @@ enum Action {
 /// # Errors
 /// What is not there, what is in use, a registry that cannot be read or written.
 pub(super) async fn models(options: &Options, global: &Global) -> Result<Exit, CliError> {
+    // These have nothing to do with a lakehouse.
+    match &options.action {
+        Some(Action::Pull(wanted)) => return pull::pull(wanted).await.map(|()| Exit::Ok),
+        Some(Action::Pulled) => return pull::pulled(options.format).map(|()| Exit::Ok),
+        _ => {}
+    }
     let root = lakehouse_path(options.project.as_deref(), global)?;
+    if let Some(Action::Import {
+        source,
+        name,
+        alias,
+    }) = &options.action
+    {
+        import::import(&root, source, name, alias.as_deref()).await?;
+        return Ok(Exit::Ok);
+    }
     let lakehouse = Lakehouse::open(&root)?;
     let format = options.format;
     match options.action.as_ref().unwrap_or(&Action::List) {
+        // Done above.
+        Action::Pull(_) | Action::Pulled | Action::Import { .. } => {}
         Action::List => view::list(&reading(&lakehouse).await?.0, format).await?,
         Action::Show { model } => show(&lakehouse, model, format).await?,
         Action::Compare { versions, all } => {

@@ -15,7 +15,7 @@ use sluice_lake::sql::{
     ScopeColumn, ScopeColumns, SqlError, SqlErrorKind, SqlSpan, Statement, TableSchemas,
     function_calls, string_value, visit_calls_mut,
 };
-use sluice_learn::features::Feature;
+use sluice_learn::features::{Feature, FeatureKind};
 use sluice_learn::sql_type::SqlType;
 
 use super::Answer;
@@ -37,13 +37,22 @@ pub struct BoundModel {
 pub fn model_addresses(
     statement: &Statement,
 ) -> Result<Vec<(ModelAddress, Option<SqlSpan>)>, SqlError> {
+    addresses_in(statement, &Answer::ALL.map(Answer::function))
+}
+
+/// The addresses in the calls of some functions.
+pub(super) fn addresses_in(
+    statement: &Statement,
+    functions: &[&str],
+) -> Result<Vec<(ModelAddress, Option<SqlSpan>)>, SqlError> {
     let mut addresses = Vec::new();
-    let calls = Answer::ALL
-        .into_iter()
-        .flat_map(|answer| function_calls(statement, answer.function()));
-    for call in calls {
+    let calls = functions.iter().flat_map(|function| {
+        let calls = function_calls(statement, function).into_iter();
+        calls.map(|call| (*function, call))
+    });
+    for (function, call) in calls {
         let Some(written) = call.literal(0) else {
-            return Err(no_address(call.span));
+            return Err(no_address(function, call.span));
         };
         let mut as_of_ms = None;
         for argument in &call.arguments {
@@ -94,31 +103,33 @@ pub fn bind(
             statement,
             answer.function(),
             schemas,
-            &mut |function, scope| bind_call(function, scope, models),
+            &mut |function, scope| bind_call(answer, function, scope, models),
         )?;
     }
     Ok(())
 }
 
-fn no_address(span: Option<SqlSpan>) -> SqlError {
+pub(super) fn no_address(function: &str, span: Option<SqlSpan>) -> SqlError {
     SqlError::new(
         SqlErrorKind::Planning,
-        "the first argument of `predict` must be a model's address in quotes",
+        format!("the first argument of `{function}` must be a model's address in quotes"),
     )
     .at(span)
-    .with_help(Some(
-        "write predict('models:/name@alias', ...) or predict('models:/name/3', ...)".to_owned(),
-    ))
+    .with_help(Some(format!(
+        "write {function}('models:/name@alias', ...) or {function}('models:/name/3', ...)"
+    )))
 }
 
 fn bind_call(
+    answer: Answer,
     function: &mut Function,
     scope: &ScopeColumns,
     models: &BTreeMap<String, BoundModel>,
 ) -> Result<(), SqlError> {
     let place = scope.place(function.name.span());
+    let name = answer.function();
     let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else {
-        return Err(no_address(place));
+        return Err(no_address(name, place));
     };
     // DataFusion knows no named arguments of functions that take any number.
     let as_of_ms = args
@@ -126,9 +137,9 @@ fn bind_call(
         .find_map(|argument| moment(as_of_argument(argument)?));
     args.retain(|argument| as_of_argument(argument).is_none());
     let Some((first, given)) = args.split_first_mut() else {
-        return Err(no_address(place));
+        return Err(no_address(name, place));
     };
-    let (written, literal) = address_of(first).ok_or_else(|| no_address(place))?;
+    let (written, literal) = address_of(first).ok_or_else(|| no_address(name, place))?;
     let address = ModelAddress { written, as_of_ms }.to_string();
     let Some(model) = models.get(&address) else {
         return Err(SqlError::new(
@@ -161,6 +172,9 @@ fn bind_call(
             }
             call.expand(columns.into_iter())?
         }
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(text))] if call.takes_a_text() => {
+            vec![call.the_text(text)?]
+        }
         given => call.by_name(given)?,
     };
     args.truncate(1);
@@ -172,7 +186,7 @@ fn bind_call(
     Ok(())
 }
 
-fn address_of(argument: &mut FunctionArg) -> Option<(String, &mut Value)> {
+pub(super) fn address_of(argument: &mut FunctionArg) -> Option<(String, &mut Value)> {
     let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. }))) =
         argument
     else {
@@ -216,6 +230,30 @@ impl Call<'_> {
         }
         self.none_missing(&missing, columns.iter().map(|column| column.name.as_str()))?;
         Ok(found)
+    }
+
+    /// Whether the model reads one text and nothing else: what is given is that text then,
+    /// whatever it is called.
+    fn takes_a_text(&self) -> bool {
+        matches!(self.features, [one] if one.kind == FeatureKind::Text)
+    }
+
+    /// The only text that is given.
+    fn the_text(&self, text: &Expr) -> Result<Expr, SqlError> {
+        let place = self.scope.place(text.span()).or(self.place);
+        match self.type_of(text) {
+            Some(found) if !self.features[0].accepts(found) => {
+                let message = format!(
+                    "`{}` reads a text, and this is {}",
+                    self.address,
+                    SqlType(found)
+                );
+                Err(SqlError::new(SqlErrorKind::Planning, message)
+                    .at(place)
+                    .with_help(Some(format!("convert it: `CAST({text} AS VARCHAR)`"))))
+            }
+            _ => Ok(text.clone()),
+        }
     }
 
     /// The features among the columns that are written out, by name.

@@ -2,11 +2,12 @@
 //!
 //! A [`ModelSet`] holds the models that a session applies, by the address of one version
 //! (`models:/wine_quality/3`). [`bind`] settles the calls of a statement; [`predict`]
-//! executes them.
+//! executes them. Encoders of texts, which [`embed`] asks, are kept beside.
 
 mod address;
 mod answer;
 mod bind;
+pub(crate) mod embed;
 mod loaded;
 pub mod predict;
 
@@ -15,11 +16,13 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::ArrayRef;
+use sluice_learn::TextEmbedder;
 use sluice_learn::features::{Feature, Target};
 
 pub use address::ModelAddress;
 pub use answer::Answer;
 pub use bind::{BoundModel, bind, model_addresses};
+pub use embed::{bind_encoders, encoder_addresses};
 pub use loaded::{Declared, LoadedModel};
 
 /// An error from inside a model, with its cause.
@@ -50,6 +53,7 @@ pub trait Predictor: fmt::Debug + Send + Sync {
 #[derive(Default)]
 pub struct ModelSet {
     models: RwLock<HashMap<String, Arc<dyn Predictor>>>,
+    encoders: RwLock<HashMap<String, Arc<TextEmbedder>>>,
 }
 
 impl fmt::Debug for ModelSet {
@@ -70,5 +74,21 @@ impl ModelSet {
     pub fn insert(&self, address: &str, model: Arc<dyn Predictor>) -> Arc<dyn Predictor> {
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(models.entry(address.to_owned()).or_insert(model))
+    }
+
+    /// The encoder at an address of one version, if it is here.
+    pub fn encoder(&self, address: &str) -> Option<Arc<TextEmbedder>> {
+        let encoders = self.encoders.read().unwrap_or_else(PoisonError::into_inner);
+        encoders.get(address).cloned()
+    }
+
+    /// Adds an encoder, or keeps the one that is already at that address.
+    pub fn insert_encoder(&self, address: &str, encoder: TextEmbedder) -> Arc<TextEmbedder> {
+        let mut encoders = self
+            .encoders
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let entry = encoders.entry(address.to_owned());
+        Arc::clone(entry.or_insert_with(|| Arc::new(encoder)))
     }
 }

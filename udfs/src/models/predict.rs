@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit,
 };
 
 use sluice_learn::sql_type::SqlType;
@@ -34,6 +34,17 @@ pub(crate) fn label(models: &Arc<ModelSet>) -> ScalarUDF {
 /// `predict_scores`, applying the models of `models`.
 pub(crate) fn scores(models: &Arc<ModelSet>) -> ScalarUDF {
     udf(Answer::Scores, models)
+}
+
+/// A call of a function that applies a model, with the model's columns in their order.
+pub(crate) fn call(
+    answer: Answer,
+    models: &Arc<ModelSet>,
+    address: &str,
+    columns: Vec<Expr>,
+) -> Expr {
+    let arguments = std::iter::once(lit(address)).chain(columns);
+    udf(answer, models).call(arguments.collect())
 }
 
 fn udf(answer: Answer, models: &Arc<ModelSet>) -> ScalarUDF {

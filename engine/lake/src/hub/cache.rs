@@ -213,6 +213,16 @@ impl HubCache {
         self.root.join(folder)
     }
 
+    /// The file that is locked while a content is downloaded, as Python's `huggingface_hub`
+    /// does it.
+    pub(super) fn lock_path(&self, reference: &HubReference, etag: &str) -> PathBuf {
+        let model = self.model_path(reference);
+        let locks = self.root.join(".locks");
+        locks
+            .join(model.file_name().unwrap_or_default())
+            .join(format!("{etag}.lock"))
+    }
+
     pub(super) fn snapshot_path(&self, reference: &HubReference, commit: &str) -> PathBuf {
         self.model_path(reference).join("snapshots").join(commit)
     }
@@ -223,21 +233,48 @@ impl HubCache {
     }
 }
 
+impl Snapshot {
+    /// Its files: the path of each, and its length in bytes.
+    ///
+    /// # Errors
+    /// [`HubError::Io`] when one cannot be read.
+    pub fn files(&self) -> Result<Vec<(PathBuf, u64)>, HubError> {
+        let mut files = Vec::new();
+        walk(&self.folder, |path, length| {
+            // What is a link to nothing has no length.
+            files.push((path, length.unwrap_or_default()));
+        })?;
+        Ok(files)
+    }
+}
+
 /// The first file of a snapshot whose content is gone.
 fn first_missing(folder: &Path) -> Result<Option<PathBuf>, HubError> {
+    let mut missing = None;
+    walk(folder, |path, length| {
+        if length.is_none() {
+            missing.get_or_insert(path);
+        }
+    })?;
+    Ok(missing)
+}
+
+/// Visits all files in and below a folder, with the length of each in bytes: none of a link
+/// to nothing.
+fn walk(folder: &Path, mut visit: impl FnMut(PathBuf, Option<u64>)) -> Result<(), HubError> {
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
         for path in folder::entries(&folder).map_err(reading(&folder))? {
             // Follows links.
             match fs::metadata(&path) {
                 Ok(file) if file.is_dir() => open.push(path),
-                Ok(_) => {}
-                Err(error) if is_absent(&error) => return Ok(Some(path)),
+                Ok(file) => visit(path, Some(file.len())),
+                Err(error) if is_absent(&error) => visit(path, None),
                 Err(error) => return Err(reading(&path)(error)),
             }
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 fn is_absent(error: &io::Error) -> bool {

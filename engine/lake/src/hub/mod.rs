@@ -2,7 +2,7 @@
 //! machine where they lie.
 //!
 //! Start at [`resolve`]: it turns a reference into a local folder, and never into network
-//! traffic. The folder's layout is that of Python's `huggingface_hub`, so that both share
+//! traffic. [`pull`] downloads. The folder's layout is that of Python's `huggingface_hub`, so that both share
 //! what either has downloaded:
 //!
 //! ```text
@@ -12,11 +12,21 @@
 //! ```
 
 mod cache;
+mod checksum;
+mod client;
+mod download;
 mod error;
+mod files;
+mod listing;
+mod options;
+mod pull;
 mod reference;
+mod snapshot;
 
 pub use cache::{HubCache, Snapshot};
 pub use error::HubError;
+pub use options::{HubOptions, HubToken};
+pub use pull::{How, PullEvent, PullRequest, Pulled, PulledFile, Watcher, pull};
 pub use reference::{HubReference, is_reference};
 
 /// The folder of the model that `text` (`hf:org/name`, `hf:org/name@revision`) names, in this

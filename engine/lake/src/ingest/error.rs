@@ -156,6 +156,20 @@ pub enum IngestError {
         /// Every difference.
         differences: Vec<Difference>,
     },
+    /// A file without a header whose columns are not as many as are declared.
+    #[error(
+        "{file} has {found} {} in its first record, but {declared} {} declared: name all of them, in the order of the file",
+        if *found == 1 { "column" } else { "columns" },
+        if *declared == 1 { "is" } else { "are" }
+    )]
+    DeclaredCount {
+        /// The file, as in `_file`.
+        file: String,
+        /// How many columns are declared.
+        declared: usize,
+        /// How many fields its first record has.
+        found: usize,
+    },
     /// A column is declared that no file has.
     #[error(
         "the column `{column}` is declared, but {file} has none of that name{}",

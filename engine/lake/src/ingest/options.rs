@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::{encoding::Encoding, error::IngestError};
 
 /// Raised when a release finds other columns in the same file.
-const OUTLINES: &str = "outlines 1";
+const OUTLINES: &str = "outlines 2";
 
 /// How headers become column names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +49,8 @@ pub struct ReadOptions {
     pub quote: Option<u8>,
     /// What stands before a quote inside quotes; `None`: another quote.
     pub escape: Option<u8>,
-    /// Whether the first line names the columns; without it they are `column_1`, ...
+    /// Whether the first line names the columns; without it they are those of
+    /// [`Self::columns`], in that order, or `column_1`, ...
     pub header: bool,
     /// Whether a comma divides a number from its fraction.
     pub decimal_comma: bool,

@@ -22,6 +22,8 @@ pub enum ModelFormat {
     Tokenizer,
     /// A text model in a folder of Hugging Face's: what `transformers` loads.
     HuggingFace,
+    /// The same without a label: an encoder, of which vectors are asked.
+    Encoder,
 }
 
 impl ModelFormat {
@@ -36,6 +38,7 @@ impl ModelFormat {
                 "tokenizer.json",
                 "features.json",
             ],
+            Self::Encoder => &["config.json", "model.safetensors", "tokenizer.json"],
         }
     }
 
@@ -73,6 +76,18 @@ impl ModelFormat {
                  \x20   framework: pt\n\
                  \x20   model_binary: .\n\
                  \x20   task: text-classification\n"
+            }
+            Self::Encoder => {
+                "  sluice:\n\
+                 \x20   config: config.json\n\
+                 \x20   model: model.safetensors\n\
+                 \x20   sluice_version: SLUICE_VERSION\n\
+                 \x20   tokenizer: tokenizer.json\n\
+                 \x20 transformers:\n\
+                 \x20   code: null\n\
+                 \x20   framework: pt\n\
+                 \x20   model_binary: .\n\
+                 \x20   task: feature-extraction\n"
             }
         }
     }

@@ -224,6 +224,35 @@ async fn files_without_a_header_have_numbered_columns() {
 }
 
 #[tokio::test]
+async fn declared_columns_name_those_of_a_file_without_a_header() {
+    let test = TestLake::new();
+    test.file("a.tsv", "01\t-0.5\t\"x\r\n02\t2\ty\r\n");
+    let mut options = ReadOptions {
+        delimiter: b'\t',
+        quote: None,
+        header: false,
+        columns: vec![
+            ("id".to_owned(), DataType::Utf8),
+            ("rating".to_owned(), DataType::Float64),
+            ("text".to_owned(), DataType::Utf8),
+        ],
+        ..ReadOptions::default()
+    };
+    let batches = test.read_csv("a.tsv", &options).await.unwrap();
+    assert_eq!(batches[0].schema().field(2).name(), "text");
+    assert_eq!(
+        without_time(lines(&batches)),
+        ["01|-0.5|\"x|a.tsv|1", "02|2.0|y|a.tsv|2"]
+    );
+    options.columns.pop();
+    let error = test.read_csv("a.tsv", &options).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a.tsv has 3 columns in its first record, but 2 are declared: name all of them, in the order of the file"
+    );
+}
+
+#[tokio::test]
 async fn a_header_alone_is_a_table_without_rows() {
     let test = TestLake::new();
     test.file("a.csv", "x,y");

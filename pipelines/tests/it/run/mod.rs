@@ -10,5 +10,6 @@ mod remembered;
 mod reports;
 mod rules;
 mod same_rows;
+mod scored;
 mod tokenizers;
 mod wine;

@@ -22,7 +22,7 @@ use self::{
 use super::{
     error::{Fault, IngestError},
     input::{Access, Input},
-    options::ReadOptions,
+    options::{NameStyle, ReadOptions},
     record::Columns,
     survey::SourceFile,
 };
@@ -65,7 +65,7 @@ impl CsvFile {
         let columns = match (options.header, fields) {
             (true, Ok(fields)) => header(&source.path, &fields, options)?,
             (true, Err(fault)) => return Err(bad_header(source, fault, line)),
-            (false, fields) => Columns::numbered(fields.map_or(1, |fields| fields.len())),
+            (false, fields) => unnamed(&source.path, fields.ok().as_deref(), options)?,
         };
         if options.header {
             cutter.pass(first.range().end, 0);
@@ -115,6 +115,32 @@ fn bad_header(source: &SourceFile, fault: Fault, line: u64) -> IngestError {
         line,
         hint: "declare how it is written, as in `csv: {encoding: windows-1252}`",
     }
+}
+
+/// The columns of a file without a header: those that are declared, in their order, else as many
+/// as its first record has.
+fn unnamed(
+    file: &str,
+    first: Option<&[String]>,
+    options: &ReadOptions,
+) -> Result<Columns, IngestError> {
+    let found = first.map(<[String]>::len);
+    let declared = options.columns.len();
+    if declared == 0 {
+        return Ok(Columns::numbered(found.unwrap_or(1)));
+    }
+    if let Some(found) = found.filter(|found| *found != declared) {
+        return Err(IngestError::DeclaredCount {
+            file: file.to_owned(),
+            declared,
+            found,
+        });
+    }
+    let mut columns = Columns::default();
+    for (name, _) in &options.columns {
+        columns.add(file, name, NameStyle::AsIs)?;
+    }
+    Ok(columns)
 }
 
 /// The columns that a header names.

@@ -111,6 +111,16 @@ impl TextModel {
         })
     }
 
+    /// The same encoder, asked for where texts stand in place of what its head answers.
+    #[must_use]
+    pub fn embedder(&self) -> Self {
+        Self {
+            head: Head::Embedding,
+            top: Top::MeanPooling,
+            ..self.clone()
+        }
+    }
+
     /// Its configuration.
     pub fn config(&self) -> &BertConfig {
         &self.config
