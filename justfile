@@ -7,6 +7,14 @@ default:
 wine:
     cargo run -- run examples/wine
 
+# The sentiment example: sentences, a tokenizer, a BERT from scratch; no download.
+sentiment:
+    cargo run -- run examples/sentiment
+
+# The same with all-MiniLM-L6-v2: MODEL is `hf:...`, pulled before, or a folder (scripts/minilm).
+sentiment-minilm MODEL="hf:sentence-transformers/all-MiniLM-L6-v2":
+    cargo run -- run examples/sentiment/minilm --set model={{MODEL}}
+
 # All tests, as the README says.
 test:
     cargo test --workspace
@@ -33,6 +41,9 @@ deny:
 sql *ARGS:
     cargo run -q -- sql -p examples/wine {{ARGS}}
 
-# Forget what the example has made.
+# Forget what the examples have made.
 clean-wine:
     rm -rf examples/wine/lakehouse
+
+clean-sentiment:
+    rm -rf examples/sentiment/lakehouse

@@ -119,16 +119,19 @@ def compare(name, rows, given):
     rows = list(different(rows))
     positive = statistics.mean(row["label"] for row in rows)
     held_out = sum(row["split"] == "validation" for row in rows)
-    print(f"{name}: {len(rows)} texts, {positive:.3f} positive, {held_out} for validation", flush=True)
+    shares = f"{positive:.3f} positive, {held_out} for validation"
+    print(f"{name}: {len(rows)} texts, {shares}", flush=True)
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
         file.flush()
         sides = {"sluice": [], "transformers": []}
         for seed in given.seeds:
-            sides["transformers"].append(theirs(given.model, rows, given.length, seed, given.threads))
-            sides["sluice"].append(ours(given.model, file.name, given.length, seed, given.threads))
-            print(f"  seed {seed}:", *(f"{side} {of[-1]:.4f}" for side, of in sides.items()), flush=True)
+            rest = (given.length, seed, given.threads)
+            sides["transformers"].append(theirs(given.model, rows, *rest))
+            sides["sluice"].append(ours(given.model, file.name, *rest))
+            last = [f"{side} {of[-1]:.4f}" for side, of in sides.items()]
+            print(f"  seed {seed}:", *last, flush=True)
     means = {side: statistics.mean(of) for side, of in sides.items()}
     difference = means["sluice"] - means["transformers"]
     print(

@@ -94,6 +94,32 @@ pub enum EventKind {
         /// Trials in all.
         total: u64,
     },
+    /// A training in steps goes on from a checkpoint of an earlier run.
+    TrainingResumed {
+        /// The model asset.
+        asset: String,
+        /// The steps that are done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
+    /// How far a training in steps is; the figures are of the steps since the last such event.
+    TrainingProgress {
+        /// The model asset.
+        asset: String,
+        /// Steps done.
+        step: u64,
+        /// Steps in all, if it does not stop early.
+        total_steps: u64,
+        /// Epochs done, with the part of the current one.
+        epoch: f64,
+        /// The mean loss.
+        loss: f64,
+        /// Tokens learned from a second, padding not counted.
+        tokens_per_second: f64,
+        /// How long all other steps will take, as far as can be told.
+        seconds_left: Option<f64>,
+    },
     /// A trial of a sweep has ended; emitted in trial order.
     Trial {
         /// The sweep.

@@ -77,10 +77,14 @@ impl Lineage {
                     }
                 }
             }
-            for applied in asset.applies() {
+            for applied in asset.uses() {
                 let makers = plan.makers(&applied.uri);
                 if makers.is_empty() {
-                    outside.insert(applied.written.clone(), "model");
+                    let kind = match asset.tokenizers().contains(applied) {
+                        true => "tokenizer",
+                        false => "model",
+                    };
+                    outside.insert(applied.written.clone(), kind);
                     into(applied.written.clone());
                 }
                 for maker in makers {

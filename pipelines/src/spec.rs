@@ -9,6 +9,7 @@ mod column_type;
 mod component;
 pub mod decode;
 mod duration;
+mod evaluate;
 mod ingest;
 mod load;
 mod metric;
@@ -33,6 +34,7 @@ mod when;
 pub use column_type::ColumnType;
 pub use component::Component;
 pub use duration::Length;
+pub use evaluate::{EvaluateOptions, EvaluatedPart};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
 };

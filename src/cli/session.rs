@@ -38,6 +38,11 @@ impl Session {
         })
     }
 
+    /// Makes what is being predicted for a query give up.
+    pub(super) fn stop(&self) {
+        self.models.stop(true);
+    }
+
     /// The lakehouse's folder.
     pub(super) fn root(&self) -> &Path {
         self.lakehouse.root()
@@ -69,6 +74,7 @@ impl Session {
         let catalog = LakeCatalog::new(self.lakehouse.clone(), Pins::new());
         let options = SessionOptions::default();
         let models = Arc::clone(&self.models);
+        models.stop(false);
         let session = LakeSession::open(&options, catalog, state, registry, models);
         let session = session.map_err(CliError::Query)?;
         let plan = session.plan(statement.clone()).await;

@@ -56,7 +56,10 @@ pub(super) fn sql(options: &Options, global: &Global, runtime: &Runtime) -> Resu
 pub(super) async fn answer(session: &Session, text: &str, format: Format) -> Result<(), CliError> {
     tokio::select! {
         biased;
-        Ok(()) = signal::arrived() => Err(CliError::Cancelled),
+        Ok(()) = signal::arrived() => {
+            session.stop();
+            Err(CliError::Cancelled)
+        }
         answered = answer_all(session, text, format) => answered,
     }
 }

@@ -57,12 +57,26 @@ pub(crate) fn metric(value: f64) -> String {
     format!("{value:.4}")
 }
 
-/// The metrics of a model that fit on a line: the ranking on unseen rows where there is
-/// one, else the first few by name. `system.metrics` has them all.
+/// The metrics of a model that fit on a line: those of an evaluation, which are few and of the
+/// same rows; of a training the ranking on unseen rows where there is one, else the first few by
+/// name. `system.metrics` has them all.
 pub(crate) fn glance(metrics: &BTreeMap<String, f64>) -> String {
     const FIRST: [&str; 2] = ["test.auc", "validation.auc"];
+    const FEW: usize = 4;
     const OTHERWISE: usize = 3;
     let shown = |name: &str, value: &f64| format!("{name} {}", metric(*value));
+    let mut rows: Vec<&str> = metrics
+        .keys()
+        .filter_map(|name| name.split('.').next())
+        .collect();
+    rows.dedup();
+    if rows.len() == 1 && metrics.len() <= FEW {
+        let all: Vec<String> = metrics
+            .iter()
+            .map(|(name, value)| shown(name, value))
+            .collect();
+        return all.join(", ");
+    }
     let mut parts: Vec<String> = FIRST
         .iter()
         .filter_map(|name| Some(shown(name, metrics.get(*name)?)))
@@ -111,6 +125,19 @@ mod tests {
         assert_eq!(counted(1, "rows"), "1 row");
         assert_eq!(counted(0, "row"), "0 rows");
         assert_eq!(counted(1599, "rows"), "1,599 rows");
+    }
+
+    #[test]
+    fn an_evaluation_is_shown_whole_and_a_training_by_its_ranking() {
+        let metrics = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 0.5)).collect();
+        assert_eq!(
+            glance(&metrics(&["test.accuracy", "test.auc", "test.f1"])),
+            "test.accuracy 0.5000, test.auc 0.5000, test.f1 0.5000"
+        );
+        assert_eq!(
+            glance(&metrics(&["test.accuracy", "test.auc", "train.auc"])),
+            "test.auc 0.5000"
+        );
     }
 
     #[test]

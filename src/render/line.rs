@@ -99,9 +99,15 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
             "resume",
             format!("{asset}: {done} of {total} trials are done"),
         ),
+        EventKind::TrainingResumed { asset, done, total } => (
+            Tone::Plain,
+            "resume",
+            format!("{asset}: {done} of {total} steps are done"),
+        ),
         EventKind::Expectation { .. }
         | EventKind::StageProgress { .. }
         | EventKind::Trial { .. }
+        | EventKind::TrainingProgress { .. }
         | EventKind::Leaderboard { .. }
         | EventKind::Report { .. }
         | EventKind::RunFinished { .. } => return None,
@@ -129,6 +135,33 @@ pub(crate) fn trial(event: &EventKind, screen: Screen) -> Option<String> {
         "{verb} {asset} {number}/{total}: {}{early}, best {}",
         shown(value),
         shown(best)
+    ))
+}
+
+/// How far a training in steps is, for logs that show some of it.
+pub(crate) fn training(event: &EventKind, screen: Screen) -> Option<String> {
+    let EventKind::TrainingProgress {
+        asset,
+        step,
+        total_steps,
+        loss,
+        tokens_per_second,
+        seconds_left,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    let verb = screen.paint(Tone::Plain, &format!("{:<VERB_WIDTH$}", "step"));
+    let left = seconds_left.map_or_else(String::new, |left| {
+        format!(", {} left", figures::duration_roughly(left))
+    });
+    Some(format!(
+        "{verb} {asset} {}/{}: loss {}, {} tokens/s{left}",
+        figures::count(*step),
+        figures::count(*total_steps),
+        figures::metric(*loss),
+        figures::count(tokens_per_second.max(0.0) as u64),
     ))
 }
 

@@ -70,15 +70,24 @@ impl<W: Write> Live<W> {
             return;
         };
         let seconds = (time_ms - running.started_ms) as f64 / 1000.0;
-        let bar = &running.bar;
-        if let Some(total) = total {
-            if bar.length() != Some(total) {
-                bar.set_style(measured(self.screen));
-                bar.set_length(total);
-            }
-            bar.set_position(done);
+        let words = words(done, total, unit, seconds, running.best);
+        match total {
+            Some(total) => self.measure(asset, done, total, words),
+            None => running.bar.set_message(words),
         }
-        bar.set_message(words(done, total, unit, seconds, running.best));
+    }
+
+    /// Shows how much of something known is done.
+    fn measure(&self, asset: &str, done: u64, total: u64, words: String) {
+        let Some(Running { bar, .. }) = self.running.get(asset) else {
+            return;
+        };
+        if bar.length() != Some(total) {
+            bar.set_style(measured(self.screen));
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+        bar.set_message(words);
     }
 
     fn end(&mut self, asset: &str) {
@@ -117,6 +126,21 @@ impl<W: Write> Consumer for Live<W> {
                     running.best = *best;
                 }
                 self.progress(asset, event.time_ms, *number, Some(*total), "trials");
+            }
+            EventKind::TrainingProgress {
+                asset,
+                step,
+                total_steps,
+                loss,
+                tokens_per_second,
+                seconds_left,
+                ..
+            } => {
+                let words = steps(*loss, *tokens_per_second, *seconds_left);
+                self.measure(asset, *step, *total_steps, words);
+            }
+            EventKind::TrainingResumed { asset, done, total } => {
+                self.measure(asset, *done, *total, "steps".to_owned());
             }
             EventKind::StageSkipped { asset, .. }
             | EventKind::StageFinished { asset, .. }
@@ -172,6 +196,18 @@ fn words(done: u64, total: Option<u64>, unit: &str, seconds: f64, best: Option<f
     } else if total.is_some() {
         parts.push(unit.to_owned());
     }
+    parts.join(", ")
+}
+
+/// What stands behind the bar of a training in steps: the same, with its loss.
+fn steps(loss: f64, tokens_per_second: f64, seconds_left: Option<f64>) -> String {
+    let mut parts = vec![format!("loss {}", figures::metric(loss))];
+    parts.extend(seconds_left.map(|left| format!("{} left", figures::duration_roughly(left))));
+    parts.push(format!(
+        "{} tokens/s",
+        figures::count(tokens_per_second.max(0.0) as u64)
+    ));
+    parts.push("steps".to_owned());
     parts.join(", ")
 }
 
@@ -240,6 +276,15 @@ mod tests {
         best 0.9123, 4 min left, trials
         best 0.9500, 0 s left, trials
         ");
+    }
+
+    #[test]
+    fn a_training_tells_its_loss() {
+        assert_eq!(
+            steps(0.512_34, 12_345.6, Some(130.0)),
+            "loss 0.5123, 3 min left, 12,345 tokens/s, steps"
+        );
+        assert_eq!(steps(0.5, 0.0, None), "loss 0.5000, 0 tokens/s, steps");
     }
 
     /// What a stage under way shows, whatever the width; `NO_COLOR` leaves no escape in it.

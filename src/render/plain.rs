@@ -1,5 +1,6 @@
 //! A run in a pipe: a line an event, then the summary.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use sluice_pipelines::events::{Event, EventKind};
@@ -11,6 +12,8 @@ use super::summary::Summary;
 
 /// A sweep shows about this many of its trials.
 const TRIALS_SHOWN: u64 = 10;
+/// A training in steps shows so many of its parts.
+const PARTS_SHOWN: u64 = 10;
 
 /// Writes plain lines to `out`.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Plain<W> {
     out: W,
     screen: Screen,
     summary: Summary,
+    /// The part that each training has reached, of [`PARTS_SHOWN`].
+    parts: HashMap<String, u64>,
 }
 
 impl<W: Write> Plain<W> {
@@ -27,7 +32,17 @@ impl<W: Write> Plain<W> {
             out,
             screen,
             summary: Summary::default(),
+            parts: HashMap::new(),
         }
+    }
+
+    /// Whether a training comes to a part that it had not reached before.
+    fn reaches_part(&mut self, asset: &str, step: u64, total: u64) -> bool {
+        let part = step * PARTS_SHOWN / total.max(1);
+        let reached = self.parts.entry(asset.to_owned()).or_default();
+        let further = part > *reached;
+        *reached = part.max(*reached);
+        further
     }
 }
 
@@ -37,6 +52,14 @@ impl<W: Write> Consumer for Plain<W> {
         let line = match &event.kind {
             EventKind::Trial { number, total, .. } if shown(*number, *total) => {
                 line::trial(&event.kind, self.screen)
+            }
+            EventKind::TrainingProgress {
+                asset,
+                step,
+                total_steps,
+                ..
+            } if self.reaches_part(asset, *step, *total_steps) => {
+                line::training(&event.kind, self.screen)
             }
             kind => line::line(kind, self.screen),
         };

@@ -84,6 +84,8 @@ impl Summary {
             }
             EventKind::StageProgress { .. }
             | EventKind::SweepResumed { .. }
+            | EventKind::TrainingResumed { .. }
+            | EventKind::TrainingProgress { .. }
             | EventKind::Trial { .. } => {}
             EventKind::Expectation {
                 asset,

@@ -237,3 +237,111 @@ fn a_model_of_another_kind_says_what_it_is_for() {
     assert_eq!(ended.code, Some(2), "{}", ended.all());
     assert!(ended.all().contains("is no text model"), "{}", ended.all());
 }
+
+/// The tiny BERT with a label, as a training leaves it.
+fn classifier(sandbox: &Sandbox) -> PathBuf {
+    damaged(sandbox, "classifier", |folder| {
+        let features = serde_json::json!({
+            "format": 4, "estimator": "bert", "max_length": 24,
+            "features": [{"name": "text", "data_type": "Utf8", "kind": "text"}],
+            "label": {"name": "mood", "task": "multiclass", "type": "text",
+                      "classes": ["bad", "fair", "good"]},
+        });
+        fs::write(folder.join("features.json"), features.to_string()).unwrap();
+    })
+}
+
+#[test]
+fn texts_are_predicted_by_any_expression_alike_in_all_batches() {
+    let sandbox = Sandbox::new();
+    let words = [
+        "a good film",
+        "this was dull",
+        "see it",
+        "not bad, not great !",
+    ];
+    let sentences: Vec<Value> = (0..200)
+        .map(|row| match row % 50 {
+            7 => Value::Null,
+            other => format!("{} {}", words[row % 4], "the ".repeat(other % 5)).into(),
+        })
+        .collect();
+    with_sentences(&sandbox, &sentences);
+    import(&sandbox, &classifier(&sandbox), "mood");
+    let missing =
+        "SELECT count(*) FROM bronze.sentences WHERE predict('models:/mood@best', words) IS NULL";
+    assert_eq!(sandbox.value(missing), 4);
+    let both = "SELECT count(*) FROM bronze.sentences WHERE \
+        predict('models:/mood@best', words) IS NOT DISTINCT FROM predict_label('models:/mood/1', text => lower(words))";
+    assert_eq!(sandbox.value(both), 200);
+    let sums = "SELECT max(abs(s['bad'] + s['fair'] + s['good'] - 1)) < 1e-9 FROM \
+        (SELECT predict_scores('models:/mood@best', lower(words)) AS s FROM bronze.sentences)";
+    assert_eq!(sandbox.value(sums), true);
+    let different = "SELECT count(DISTINCT round(s['good'], 6)) > 4 FROM \
+        (SELECT predict_scores('models:/mood@best', words) AS s FROM bronze.sentences)";
+    assert_eq!(sandbox.value(different), true);
+    // One text or many at a time: the same but for rounding.
+    let apart = "SELECT max(abs(m['good'] - o['good'])) < 1e-6 FROM ( \
+        SELECT predict_scores('models:/mood@best', words) AS m, \
+               predict_scores('models:/mood@best', 'a good film ') AS o \
+        FROM bronze.sentences WHERE words = 'a good film ')";
+    assert_eq!(sandbox.value(apart), true);
+    let vectors =
+        "SELECT min(array_length(embed('models:/mood@best', words))) FROM bronze.sentences";
+    assert_eq!(sandbox.value(vectors), 32);
+    for (query, words) in [
+        (
+            "SELECT predict('models:/mood@best', id) FROM bronze.sentences",
+            "reads a text, and this is BIGINT",
+        ),
+        (
+            "SELECT predict('models:/mood@best', words, id) FROM bronze.sentences",
+            "has no feature",
+        ),
+        (
+            "SELECT predict('models:/mood@best', *) FROM bronze.sentences",
+            "needs the column `text`",
+        ),
+    ] {
+        let ended = sandbox.call(&["sql", query]);
+        assert_eq!(ended.code, Some(2), "{query}: {}", ended.all());
+        assert!(ended.all().contains(words), "{query}: {}", ended.all());
+    }
+}
+
+/// A table that a text model makes.
+#[test]
+fn a_text_model_scores_a_table_and_only_what_is_new() {
+    let sandbox = Sandbox::new();
+    with_sentences(&sandbox, &["a good film".into(), Value::Null]);
+    import(&sandbox, &classifier(&sandbox), "mood");
+    sandbox.write(
+        "pipeline.yaml",
+        "pipeline: p\ntables:\n  bronze.sentences:\n    ingest: {files: '*.ndjson'}\n  silver.sentences:\n    sql: SELECT id, words AS text FROM bronze.sentences\n  gold.moods:\n    predict: {model: 'models:/mood@best', from: silver.sentences, keys: [id], as: mood}\n",
+    );
+    let scored = |events: &[Value]| {
+        let event = events
+            .iter()
+            .find(|event| event["event"] == "scoring")
+            .unwrap();
+        ["scored", "kept", "removed"].map(|key| event[key].as_u64().unwrap())
+    };
+    assert_eq!(scored(&sandbox.run()), [2, 0, 0]);
+    sandbox.write("more.ndjson", "{\"id\": 7, \"words\": \"the dull plot\"}\n");
+    assert_eq!(scored(&sandbox.run()), [1, 2, 0]);
+    let right = "SELECT count(*) FROM gold.moods WHERE (mood IS NOT DISTINCT FROM predict('models:/mood/1', text)) AND _model_version = 1";
+    assert_eq!(sandbox.value(right), 3);
+    let ended = sandbox.call(&["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    fs::remove_file(
+        sandbox
+            .path()
+            .join("lakehouse/_models/mood/1/tokenizer.json"),
+    )
+    .unwrap();
+    sandbox.write("more.ndjson", "{\"id\": 8, \"words\": \"the dull plot\"}\n");
+    let ended = sandbox.call(&["run"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.all());
+    assert!(ended.all().contains("tokenizer.json"), "{}", ended.all());
+    assert_eq!(sandbox.value("SELECT count(*) FROM gold.moods"), 3);
+}

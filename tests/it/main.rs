@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod encoders;
+mod evaluations;
 mod hub;
 mod interrupted;
 mod journey;
@@ -17,9 +18,11 @@ mod registry;
 mod reports;
 mod sandbox;
 mod selectors;
+mod sentiment;
 mod slt;
 mod sweeps;
 mod tags;
 mod tasks;
+mod text_resume;
 mod validation;
 mod wine;

@@ -90,6 +90,21 @@ impl Sandbox {
         row.values().next().unwrap().clone()
     }
 
+    /// Runs an example into this folder's lakehouse, which must go well; the events.
+    pub(crate) fn run_example(&self, project: &str, more: &[&str]) -> Vec<Value> {
+        let run = ["run", project, "--lakehouse", "lakehouse", "--json"];
+        let ended = self.call(&[&run, more].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.all());
+        ended.events()
+    }
+
+    /// What answers `query` of this folder's lakehouse, as CSV; no project is needed.
+    pub(crate) fn csv(&self, query: &str) -> String {
+        let ended = self.call(&["sql", "--lakehouse", "lakehouse", "--format", "csv", query]);
+        assert_eq!(ended.code, Some(0), "{query}\n{}", ended.all());
+        ended.stdout
+    }
+
     /// Loses the state store.
     pub(crate) fn lose_state(&self) {
         for file in ["state.db", "state.db-wal", "state.db-shm"] {
@@ -109,6 +124,11 @@ impl Sandbox {
             .join("_delta_log")
             .is_dir()
     }
+}
+
+/// How many events are of a kind.
+pub(crate) fn count(events: &[Value], kind: &str) -> usize {
+    events.iter().filter(|event| event["event"] == kind).count()
 }
 
 /// The binary under test.

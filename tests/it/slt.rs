@@ -1,5 +1,5 @@
 //! `tests/slt/*.slt`: SQL and its answers, each asked of the binary, on a lakehouse that
-//! the small project has made. `SLUICE_SLT_COMPLETE=1` writes the answers into the files.
+//! the small project has made; those of `text.slt` on one with a tokenizer. `SLUICE_SLT_COMPLETE=1` writes the answers into the files.
 
 use std::path::{Path, PathBuf};
 
@@ -66,14 +66,38 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
+/// A lakehouse with a tokenizer and a few texts.
+fn with_tokenizer() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/tests/fixtures/tokenizer");
+    sandbox.write(
+        "pipeline.yaml",
+        format!(
+            "pipeline: texts\ntokenizers:\n  small: {{from: \"{}\"}}\ntables:\n  bronze.texts:\n    ingest: {{files: texts.csv}}\n",
+            fixture.display()
+        ),
+    );
+    sandbox.write(
+        "texts.csv",
+        "n,text\n1,the license of the work\n2,the work\n3,the work\n4,\n5,日本語のテキスト\n",
+    );
+    sandbox.run();
+    sandbox
+}
+
 #[test]
 fn sql_answers() {
-    let sandbox = Sandbox::apples();
-    sandbox.run();
+    let apples = Sandbox::apples();
+    apples.run();
+    let texts = with_tokenizer();
     let complete = std::env::var_os("SLUICE_SLT_COMPLETE").is_some();
     let mut wrong = Vec::new();
     for file in files() {
-        let mut runner = Runner::new(|| async { Ok(Binary { sandbox: &sandbox }) });
+        let sandbox = match file.file_stem().is_some_and(|stem| stem == "text") {
+            true => &texts,
+            false => &apples,
+        };
+        let mut runner = Runner::new(|| async { Ok(Binary { sandbox }) });
         if complete {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .build()

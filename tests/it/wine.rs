@@ -1,26 +1,8 @@
 //! The example of the README, end to end on the red wines, into a folder of its own.
 
-use serde_json::Value;
-
-use crate::sandbox::{Ended, Sandbox};
+use crate::sandbox::{Sandbox, count};
 
 const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/wine");
-
-fn run(sandbox: &Sandbox) -> Vec<Value> {
-    let ended = sandbox.call(&["run", PROJECT, "--lakehouse", "lakehouse", "--json"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.all());
-    ended.events()
-}
-
-fn csv(sandbox: &Sandbox, query: &str) -> String {
-    let ended: Ended = sandbox.call(&["sql", "--lakehouse", "lakehouse", "--format", "csv", query]);
-    assert_eq!(ended.code, Some(0), "{query}\n{}", ended.all());
-    ended.stdout
-}
-
-fn count(events: &[Value], kind: &str) -> usize {
-    events.iter().filter(|event| event["event"] == kind).count()
-}
 
 #[test]
 fn wine_from_csv_to_a_promoted_model() {
@@ -28,7 +10,7 @@ fn wine_from_csv_to_a_promoted_model() {
     let white = std::path::Path::new(PROJECT).join("../../data/wine/winequality-white.csv");
     let bottles = if white.exists() { 6497 } else { 1599 };
     let sandbox = Sandbox::new();
-    let events = run(&sandbox);
+    let events = sandbox.run_example(PROJECT, &[]);
     assert_eq!(count(&events, "stage_finished"), 7);
     assert_eq!(count(&events, "trial"), 96);
     assert_eq!(count(&events, "registered"), 2);
@@ -41,32 +23,28 @@ fn wine_from_csv_to_a_promoted_model() {
         "gold.wine_scored",
     ] {
         assert_eq!(
-            csv(&sandbox, &format!("SELECT count(*) AS n FROM {table}")),
+            sandbox.csv(&format!("SELECT count(*) AS n FROM {table}")),
             all,
             "{table}"
         );
     }
     // Header names are snake_case; names match in any case.
     assert_eq!(
-        csv(
-            &sandbox,
-            "SELECT fixed_acidity, PH, is_red FROM silver.wine WHERE is_red LIMIT 0"
-        ),
+        sandbox.csv("SELECT fixed_acidity, PH, is_red FROM silver.wine WHERE is_red LIMIT 0"),
         "fixed_acidity,pH,is_red\n"
     );
     // Equal rows never straddle.
-    let columns = csv(&sandbox, "SELECT * EXCEPT (_split) FROM gold.wine LIMIT 0");
+    let columns = sandbox.csv("SELECT * EXCEPT (_split) FROM gold.wine LIMIT 0");
     let straddling = format!(
         "SELECT count(*) AS n FROM (
            SELECT 1 FROM gold.wine GROUP BY {} HAVING count(DISTINCT _split) > 1
          )",
         columns.trim()
     );
-    assert_eq!(csv(&sandbox, &straddling), "n\n0\n");
+    assert_eq!(sandbox.csv(&straddling), "n\n0\n");
 
     // What was learned: the winner of the search finds good bottles that it has not seen.
-    let auc = csv(
-        &sandbox,
+    let auc = sandbox.csv(
         "SELECT value FROM system.metrics m
          JOIN system.aliases a ON true
          JOIN system.model_versions v ON v.name = a.name AND v.version = a.version
@@ -77,8 +55,7 @@ fn wine_from_csv_to_a_promoted_model() {
         (0.75..1.0).contains(&auc),
         "test.auc of production is {auc}"
     );
-    let apart = csv(
-        &sandbox,
+    let apart = sandbox.csv(
         "SELECT avg(p_good) FILTER (WHERE good) > 2 * avg(p_good) FILTER (WHERE NOT good) AS apart
          FROM gold.wine_scored WHERE _split = 'test'",
     );
@@ -95,7 +72,7 @@ fn wine_from_csv_to_a_promoted_model() {
     assert!(page.contains("quality &gt;= 7") && page.contains("fixed_acidity"));
     assert!(!page.contains("://"), "the page refers to the network");
 
-    let again = run(&sandbox);
+    let again = sandbox.run_example(PROJECT, &[]);
     assert_eq!(count(&again, "stage_finished"), 0);
     assert_eq!(count(&again, "stage_skipped"), 7);
 }

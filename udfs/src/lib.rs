@@ -6,6 +6,7 @@
 
 pub mod models;
 pub mod session;
+pub mod text;
 mod vectors;
 
 use std::sync::Arc;
@@ -28,5 +29,8 @@ const FUNCTIONS: &[fn(&Arc<ModelSet>) -> ScalarUDF] = &[
 pub fn register(ctx: &SessionContext, models: &Arc<ModelSet>) {
     for function in FUNCTIONS {
         ctx.register_udf(function(models));
+    }
+    for function in text::FUNCTIONS {
+        ctx.register_udf(text::function::udf(function, models));
     }
 }

@@ -20,6 +20,7 @@ use crate::models::{
     Answer, BoundModel, LoadedModel, ModelAddress, ModelError, ModelSet, Predictor, bind,
     bind_encoders, encoder_addresses, model_addresses, predict,
 };
+use crate::text::Tokenizers;
 
 /// Why a statement cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,7 @@ impl LakeSession {
         versions: &BTreeMap<String, i64>,
     ) -> Result<LogicalPlan, QueryError> {
         sql::read_only(&statement)?;
+        self.tokenizers(versions).settle(&mut statement).await?;
         let addresses = model_addresses(&statement)?;
         let encoders = encoder_addresses(&statement)?;
         if !addresses.is_empty() || !encoders.is_empty() {
@@ -125,6 +127,16 @@ impl LakeSession {
             bind_encoders(&mut statement, &schemas, &vectors)?;
         }
         Ok(sql::plan(&self.ctx, statement).await?)
+    }
+
+    /// Where tokenizers come from; `versions` has the numbers of those that are settled, by the
+    /// reference as it is written.
+    pub fn tokenizers<'a>(&'a self, versions: &'a BTreeMap<String, i64>) -> Tokenizers<'a> {
+        Tokenizers {
+            registry: &self.registry,
+            set: self.models.tokenizers(),
+            versions,
+        }
     }
 
     /// The model that an address names, or version `settled` of it, loaded once for all sessions
@@ -176,6 +188,7 @@ impl LakeSession {
             Ok(uri) => self.registry.resolve(&uri).await,
             Err(error) => Err(error),
         };
+        let version = version.and_then(ModelVersion::as_model);
         version.map_err(|error| unresolved(error, place))
     }
 
@@ -199,6 +212,7 @@ impl LakeSession {
                 address: address.clone(),
                 source,
             })?;
+            let encoder = encoder.stopped_by(self.models.stop_flag());
             self.models.insert_encoder(&address, encoder);
         }
         Ok(address)
@@ -222,6 +236,7 @@ impl LakeSession {
                     address: address.clone(),
                     source,
                 })?;
+                let model = model.stopped_by(self.models.stop_flag());
                 self.models
                     .insert(&address, Arc::new(model) as Arc<dyn Predictor>)
             }
@@ -232,11 +247,14 @@ impl LakeSession {
 
 /// What is asked for and is not there is the query's fault and points at it; the rest is the
 /// registry's.
-fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
+pub(crate) fn unresolved(error: RegistryError, place: Option<SqlSpan>) -> QueryError {
     match error {
         RegistryError::InvalidUri { .. }
         | RegistryError::InvalidName { .. }
         | RegistryError::UnknownModel { .. }
+        | RegistryError::UnknownTokenizer { .. }
+        | RegistryError::NoTokenizer { .. }
+        | RegistryError::NoModel { .. }
         | RegistryError::UnknownAlias { .. }
         | RegistryError::NoVersionThen { .. }
         | RegistryError::Future { .. }

@@ -108,8 +108,12 @@ fn similarity(left: &ListArray, right: &ListArray, row: usize) -> Result<Option<
         of_left += a * a;
         of_right += b * b;
     }
-    // Two roots: the product of the squares would leave the range of a number sooner.
-    let lengths = of_left.sqrt() * of_right.sqrt();
+    let squares: f64 = of_left * of_right;
+    let lengths = match squares.is_normal() {
+        true => squares.sqrt(),
+        // Two roots stay in the range of a number where the product of the squares does not.
+        false => of_left.sqrt() * of_right.sqrt(),
+    };
     if lengths == 0.0 {
         return Ok(None);
     }

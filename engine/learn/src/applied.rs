@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use serde::Deserialize;
 
+use crate::deep::bert::TOKENIZER_FILE;
 use crate::error::LearnError;
 use crate::features::{FeaturePlan, Label, Target};
 use crate::finish::Settled;
@@ -47,10 +49,16 @@ impl AppliedModel {
             format: u32,
         }
         let path = dir.join(FEATURES_FILE);
-        if !path.is_file() && TextEmbedder::check(dir).is_ok() {
-            return Err(LearnError::NoLabel {
-                path: dir.to_owned(),
-            });
+        if !path.is_file() {
+            let reason = match TextEmbedder::check(dir) {
+                Ok(()) => Some("it is an encoder of texts; `embed` gives its vectors"),
+                Err(_) if dir.join(TOKENIZER_FILE).is_file() => Some("it is a tokenizer"),
+                Err(_) => None,
+            };
+            if let Some(reason) = reason {
+                let path = dir.to_owned();
+                return Err(LearnError::NoLabel { path, reason });
+            }
         }
         let kind: Kind =
             serde_json::from_slice(&read(&path)?).map_err(|error| LearnError::ModelFile {
@@ -72,6 +80,16 @@ impl AppliedModel {
         match self {
             Self::Trees(model) => model.save(dir),
             Self::Text(model) => model.save(dir),
+        }
+    }
+
+    /// The same model, which gives up a long prediction once `stop` is true: a text model does
+    /// between two batches, trees are done before it matters.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        match self {
+            Self::Trees(model) => Self::Trees(model),
+            Self::Text(model) => Self::Text(model.stopped_by(stop)),
         }
     }
 

@@ -10,6 +10,21 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::error::LearnError;
+use crate::parallel::thread_pool;
+
+/// The result of `work` on a pool of `threads` threads, which rayon's own functions use there.
+///
+/// # Errors
+///
+/// Threads that the system refuses.
+pub fn on_threads<T: Send>(
+    threads: NonZeroUsize,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, LearnError> {
+    Ok(thread_pool(threads)?.install(work))
+}
+
 /// A number of threads for all that computes at the same time.
 #[derive(Debug, Clone)]
 pub struct ComputeBudget {

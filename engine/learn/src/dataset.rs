@@ -11,6 +11,7 @@ mod folds;
 mod label;
 mod order;
 mod spec;
+mod text;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use serde::{Deserialize, Serialize};
 
 pub use builder::DatasetBuilder;
 pub use folds::{FOLDS, FoldSpec, Folds};
+pub(crate) use label::MAX_CLASSES;
 pub use spec::DatasetSpec;
+pub use text::{StoredTexts, TextRowsBuilder, TextSplits, text_row_hash};
 
 use crate::features::{FeatureKind, FeaturePlan, Task};
 

@@ -72,11 +72,11 @@ impl std::error::Error for ParamError {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LearnError {
-    /// A column that `label:`, `exclude:`, `categorical:`, `weight:` or `by:` names is not in
+    /// A column that `label:`, `text:`, `exclude:`, `categorical:`, `weight:` or `by:` names is not in
     /// the table.
     #[error("`{role}:` names column `{column}`, which the table does not have{}", hint(.nearest.as_ref()))]
     UnknownColumn {
-        /// The key that names it: `label`, `exclude`, `categorical`, `weight` or `by`.
+        /// The key that names it: `label`, `text`, `exclude`, `categorical`, `weight` or `by`.
         role: &'static str,
         /// The name as written.
         column: String,
@@ -107,6 +107,26 @@ pub enum LearnError {
         column: String,
         /// Its Arrow type.
         data_type: DataType,
+    },
+    /// `text:` names a column that holds none.
+    #[error(
+        "`text:` names column `{column}` of type {}: a text model reads text; {}",
+        SqlType(data_type),
+        if data_type.is_nested() { "turn it into text in the table's SQL" } else { "write `CAST(... AS VARCHAR)` in the table's SQL" }
+    )]
+    TextType {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        data_type: DataType,
+    },
+    /// `text:` and `label:` name the same column.
+    #[error(
+        "column `{column}` is both `text:` and `label:`: a model cannot learn to read off its answer"
+    )]
+    TextIsLabel {
+        /// The column.
+        column: String,
     },
     /// Nothing is left to learn from.
     #[error("no column is left to learn from besides label `{label}`: the table has {}", columns.join(", "))]
@@ -468,11 +488,13 @@ pub enum LearnError {
         /// What it holds instead.
         reason: String,
     },
-    /// A folder is asked for predictions, and holds an encoder without a label.
-    #[error("{} holds an encoder of texts that predicts nothing; `embed` gives its vectors", path.display())]
+    /// A folder is asked for predictions, and holds something that has no label.
+    #[error("{} predicts nothing: {reason}", path.display())]
     NoLabel {
         /// The folder.
         path: PathBuf,
+        /// What it holds instead, and what that is for.
+        reason: &'static str,
     },
     /// Arrow refused a conversion.
     #[error("column `{column}` cannot be read as numbers")]

@@ -4,7 +4,7 @@
 //! [`ESTIMATORS`].
 
 mod booster;
-mod class_weight;
+pub(crate) mod class_weight;
 mod constraints;
 mod feature_weights;
 mod gradient_boosting;

@@ -8,6 +8,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
@@ -80,6 +81,15 @@ impl FittedText {
     pub fn with_settled(self, settled: Settled) -> Self {
         Self {
             settled: Arc::new(settled),
+            ..self
+        }
+    }
+
+    /// The same model, which gives up between two batches of texts once `stop` is true.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            predictor: self.predictor.stopped_by(stop),
             ..self
         }
     }

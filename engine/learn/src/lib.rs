@@ -13,16 +13,18 @@
 //!    from which one on a row is positive ([`threshold`]).
 //! 5. [`metric`], [`curves`] and [`explain`]: scikit-learn's definitions, in one registry;
 //!    the curves behind them; and SHAP values.
-//! 6. [`judged`]: a model's figures on rows of any table.
+//! 6. [`judged`]: a model's figures on rows of any table; [`uncertainty`]: how far to trust
+//!    them; [`bag_of_words`]: what a model of text should beat.
 //! 7. [`search`] and [`sweep`]: search spaces, samplers, and the loop that tries them.
 //! 8. [`compute`]: the threads that all of them share.
-//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, whose
-//!    result is a [`fitted_text::FittedText`].
+//! 9. [`deep`]: tokenizers, encoders for text and their trainer, a path of its own, which
+//!    [`text_fit`] goes to a [`fitted_text::FittedText`].
 //! 10. [`applied`]: a model of either kind, as SQL and the registry take it.
 //!
 //! This crate knows Arrow, not DataFusion, and writes nothing but a model's folder.
 
 pub mod applied;
+pub mod bag_of_words;
 pub mod calibration;
 pub mod compute;
 pub mod curves;
@@ -41,7 +43,9 @@ pub mod search;
 pub mod sql_type;
 pub mod sweep;
 pub mod text_embedder;
+pub mod text_fit;
 pub mod threshold;
+pub mod uncertainty;
 pub mod validate;
 
 mod boost;

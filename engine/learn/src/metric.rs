@@ -5,6 +5,7 @@
 mod multiclass;
 mod ranking;
 mod regression;
+mod report;
 mod threshold;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use multiclass::ClassScores;
 pub(crate) use multiclass::most_probable;
 pub(crate) use ranking::{Auc, cumulative_counts};
+pub use report::{ClassFigures, ClassReport, ReportedClass};
 pub use threshold::Confusion;
 pub(crate) use threshold::is_positive;
 

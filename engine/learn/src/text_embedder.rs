@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{Array, ArrayRef, Float32Array, ListArray};
 use arrow::buffer::OffsetBuffer;
@@ -55,6 +56,14 @@ impl TextEmbedder {
         let max_length = written.map_or(positions, |written| written.min(positions));
         let predictor = TextPredictor::new(Arc::new(model), &tokenizer, max_length, BATCH_ROWS)?;
         Ok(Self { predictor })
+    }
+
+    /// The same encoder, which gives up between two batches of texts once `stop` is true.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            predictor: self.predictor.stopped_by(stop),
+        }
     }
 
     /// Whether a folder holds an encoder of texts, without reading it.

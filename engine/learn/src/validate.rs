@@ -13,6 +13,7 @@ use crate::boost::MAX_ROWS;
 use crate::dataset::{Dataset, Splits};
 use crate::error::LearnError;
 use crate::estimator::{EstimatorSpec, FitOptions, Fitted, TrainingSet};
+use crate::features::Task;
 use crate::finish::{Finish, Settled};
 use crate::metric::{ConfusionMatrix, Evaluation, METRICS, evaluate_at};
 use crate::parallel::{in_order, thread_pool};
@@ -318,7 +319,16 @@ const UNCALIBRATED: [(&str, &str); 2] = [
 /// All metrics of predictions for rows as a finished model gives them, from the predictions
 /// before calibration. Where there is one, also what log loss and Brier score were before.
 pub(crate) fn evaluated(rows: &Dataset, settled: &Settled, raw: Vec<f64>) -> Evaluation {
-    let (task, labels) = (rows.task(), rows.labels());
+    evaluated_labels(rows.task(), rows.labels(), settled, raw)
+}
+
+/// The same of labels `[rows]`.
+pub fn evaluated_labels(
+    task: Task,
+    labels: &[f32],
+    settled: &Settled,
+    raw: Vec<f64>,
+) -> Evaluation {
     let before = settled.calibration.as_ref().map(|_| raw.clone());
     let scores = settled.calibrated(raw);
     let mut evaluation = evaluate_at(settled.threshold, task, labels, &scores);

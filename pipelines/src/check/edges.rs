@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use sluice_lake::TableName;
-use sluice_lake::registry::{ModelUri, VersionSpec};
+use sluice_lake::registry::{ModelUri, ModelVersion, VersionSpec};
 use sluice_lake::sql::{Statement, TableRef, parse_query, table_refs};
 use sluice_learn::TextEmbedder;
 use sluice_udfs::models::{ModelAddress, encoder_addresses, model_addresses};
+use sluice_udfs::text;
 
-use super::{Checker, Declared, sql_errors};
+use super::{Checker, Declared, sql_errors, text_models, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
 use crate::source::{Location, Spanned};
 use crate::spec::decode::list;
-use crate::spec::{ModelSpec, Register, ScoredSpec, SqlText, TableBody, TokenizerBody};
+use crate::spec::{ModelSpec, Register, ReportSpec, ScoredSpec, SqlText, TableBody, TokenizerBody};
 
 /// Names that a message lists, at most.
 const MAX_LISTED: usize = 8;
@@ -44,6 +45,10 @@ pub(crate) struct Found {
     pub(crate) system: Vec<String>,
     /// Models that it asks for predictions.
     pub(crate) applies: Vec<Applied>,
+    /// The registered tokenizer of a text model.
+    pub(crate) tokenizer: Option<Applied>,
+    /// Tokenizers that it names.
+    pub(crate) tokenizers: Vec<Applied>,
     /// Models that it asks for vectors, and where.
     pub(crate) embeds: Vec<(Applied, Location)>,
     /// Whether something in it is wrong already.
@@ -65,6 +70,7 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 if let TableBody::Predict(scored) = &table.body {
                     of_scored(checker, scored, &mut found).await;
                 }
+                tokenizers::of_rules(checker, table, &mut found).await;
                 after(checker, &table.after, &mut found);
             }
             Declared::Tokenizer(tokenizer) => {
@@ -76,12 +82,11 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
             }
             Declared::Model(model) => {
                 of_model(checker, model, &mut found);
+                text_models::refer(checker, model, &mut found).await;
                 after(checker, &model.after, &mut found);
             }
             Declared::Report(report) => {
-                let of = report.body.of();
-                let at = checker.location(of.span);
-                resolve_table(checker, &of.value, at, &mut found);
+                of_report(checker, report, &mut found).await;
                 after(checker, &report.after, &mut found);
             }
         }
@@ -90,15 +95,33 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
     all
 }
 
+/// A report reads the table that it is about, and applies its models.
+async fn of_report(checker: &mut Checker<'_>, report: &ReportSpec, found: &mut Found) {
+    reads_written(checker, report.body.table(), found);
+    for model in report.body.models() {
+        applies_written(checker, model, found).await;
+    }
+}
+
 /// A table that a model makes reads the table that it scores, and applies the model.
 async fn of_scored(checker: &mut Checker<'_>, scored: &ScoredSpec, found: &mut Found) {
-    let at = checker.location(scored.from.span);
-    resolve_table(checker, &scored.from.value, at, found);
+    reads_written(checker, &scored.from, found);
+    applies_written(checker, &scored.model, found).await;
+}
+
+/// Reads a table that a key of the file names.
+fn reads_written(checker: &mut Checker<'_>, table: &Spanned<String>, found: &mut Found) {
+    let at = checker.location(table.span);
+    resolve_table(checker, &table.value, at, found);
+}
+
+/// Applies a model that a key of the file names.
+async fn applies_written(checker: &mut Checker<'_>, model: &Spanned<String>, found: &mut Found) {
     let address = ModelAddress {
-        written: scored.model.value.clone(),
+        written: model.value.clone(),
         as_of_ms: None,
     };
-    let at = checker.location(scored.model.span);
+    let at = checker.location(model.span);
     apply_model(checker, Asked::Predictions, &address, at, found).await;
 }
 
@@ -136,6 +159,7 @@ async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
             }
         }
     }
+    tokenizers::of_calls(checker, text::references(&statement), sql, found).await;
     found.statement = Some(statement);
 }
 
@@ -183,6 +207,11 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
         found.broken = true;
         return;
     }
+    if let Some((to, name)) = made_by_report(checker, written) {
+        found.reads.insert(name);
+        found.edges.push(Edge { to, at });
+        return;
+    }
     let stored = written
         .parse::<TableName>()
         .ok()
@@ -206,6 +235,20 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
             found.broken = true;
         }
     }
+}
+
+/// The report that makes a table beside its page, and the table.
+pub(super) fn made_by_report(checker: &Checker<'_>, written: &str) -> Option<(usize, TableName)> {
+    let mut assets = checker.assets.iter().enumerate();
+    assets.find_map(|(position, asset)| {
+        let Declared::Report(report) = asset.body else {
+            return None;
+        };
+        let made = report.body.makes()?;
+        let same = made.eq_ignore_ascii_case(written);
+        let name = made.parse::<TableName>().ok().filter(|_| same)?;
+        Some((position, name))
+    })
 }
 
 /// What to write instead of a table that there is not.
@@ -312,13 +355,14 @@ async fn stored_model(
     uri: &ModelUri,
 ) -> Result<(), String> {
     let resolved = checker.world.registry.resolve(uri).await;
+    let resolved = resolved.and_then(ModelVersion::as_model);
     let version = resolved.map_err(|error| super::world::error_chain(&error))?;
     if asked == Asked::Vectors {
         return TextEmbedder::check(&version.path)
             .map_err(|error| super::world::error_chain(&error));
     }
-    let interface = super::tables::interface_of_version(&version.path)?;
-    checker.stored_models.insert(written.to_owned(), interface);
+    let stored = super::tables::stored_version(&version.path)?;
+    checker.stored_models.insert(written.to_owned(), stored);
     Ok(())
 }
 

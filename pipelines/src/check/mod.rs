@@ -3,10 +3,11 @@
 //! [`check`] collects everything that is wrong, except what only follows from something
 //! else that is: a query over a table that itself is broken is not planned.
 //!
-//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`]
-//! and [`reports`] look inside.
+//! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`],
+//! [`text_models`] and [`reports`] look inside.
 
 mod edges;
+mod evaluate;
 mod finish;
 mod graph;
 mod ingest;
@@ -17,6 +18,7 @@ mod schedule;
 mod scored;
 mod sql_errors;
 mod tables;
+mod text_models;
 mod tokenizers;
 mod world;
 
@@ -79,14 +81,22 @@ pub(crate) fn declarations(spec: &Spec) -> Vec<Declaration<'_>> {
     tables.chain(learned).chain(reports).collect()
 }
 
+/// What a version in the registry takes and gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) interface: Interface,
+    /// The column that it learned.
+    pub(crate) label: String,
+}
+
 /// What is shared while a spec is checked.
 pub(crate) struct Checker<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) world: &'a World,
     pub(crate) assets: Vec<Declaration<'a>>,
     pub(crate) diagnostics: Diagnostics,
-    /// Inputs of the models that only the registry has, by address as written.
-    pub(crate) stored_models: HashMap<String, Interface>,
+    /// The models that only the registry has, by address as written.
+    pub(crate) stored_models: HashMap<String, Stored>,
     /// The files of the tokenizers that only the registry has, by reference as written.
     pub(crate) stored_tokenizers: HashMap<String, PathBuf>,
 }
@@ -199,7 +209,12 @@ async fn type_in_order(
                     let (read, span) = (&found[*position], declaration.span);
                     tables::load_stored(checker, &mut known, read, span).await;
                 }
-                models::check(checker, &mut known, declaration, model, &found[*position])
+                let read = &found[*position];
+                if text_models::reads_text(model) {
+                    text_models::check(checker, &mut known, declaration, model, read).await
+                } else {
+                    models::check(checker, &mut known, declaration, model, read)
+                }
             }
             Declared::Report(report) => {
                 reports::check(checker, &mut known, declaration, report, &found[*position]).await

@@ -72,7 +72,7 @@ pub(crate) fn check(
         data: spec,
         fit: match fit? {
             Fit::Sweep(spec) => Fit::Sweep(Box::new(spec.finished(finish.clone()))),
-            train @ Fit::Train(_) => train,
+            other @ (Fit::Train(_) | Fit::Text(_)) => other,
         },
         finish,
         features,
@@ -93,6 +93,8 @@ fn goes_with(
     let check = |spec: &EstimatorSpec| spec.check(&interface.features, interface.target);
     let checked = match fit {
         Fit::Train(spec) => check(spec),
+        // Its check is one of its own.
+        Fit::Text(_) => Ok(()),
         Fit::Sweep(spec) => {
             let space = spec.space();
             let probes = space.probes().into_iter();
@@ -108,7 +110,7 @@ fn goes_with(
 }
 
 /// Whether all metrics that a model is chosen by are defined for its task.
-fn metrics_judge(checker: &mut Checker<'_>, model: &ModelSpec, task: Task) -> bool {
+pub(super) fn metrics_judge(checker: &mut Checker<'_>, model: &ModelSpec, task: Task) -> bool {
     let mut named: Vec<(&'static str, Span)> = Vec::new();
     if let ModelBody::Sweep(sweep) = &model.body {
         let metric = sweep.goal.metric();
@@ -155,7 +157,7 @@ fn dataset(known: &Known, data: &TrainingData, from: &TableName) -> DatasetSpec 
     }
 }
 
-fn report_data(
+pub(super) fn report_data(
     checker: &mut Checker<'_>,
     data: &TrainingData,
     from: &TableName,
@@ -178,6 +180,7 @@ fn report_data(
             let span = match *role {
                 "label" => None,
                 "by" => kept_by(column),
+                "text" => data.text.as_ref().map(|text| text.span),
                 _ => named(column),
             };
             ("unknown_column", span.unwrap_or(data.label.span))
@@ -189,6 +192,10 @@ fn report_data(
             ("wrong_type", kept_by(column).unwrap_or(data.from.span))
         }
         LearnError::LabelType { .. } => ("wrong_type", data.label.span),
+        LearnError::TextType { .. } | LearnError::TextIsLabel { .. } => {
+            let text = data.text.as_ref().map(|text| text.span);
+            ("wrong_type", text.unwrap_or(data.from.span))
+        }
         _ => ("bad_training_data", data.from.span),
     };
     let mut diagnostic = Diagnostic::error(code, error_chain(error));
@@ -218,7 +225,11 @@ fn estimator(checker: &mut Checker<'_>, component: &Component) -> Option<Estimat
 }
 
 /// Reports what is wrong with an estimator, a sampler or a pruner, each parameter at its place.
-fn report_component(checker: &mut Checker<'_>, component: &Component, error: &LearnError) {
+pub(super) fn report_component(
+    checker: &mut Checker<'_>,
+    component: &Component,
+    error: &LearnError,
+) {
     let LearnError::Params(errors) = error else {
         let code = match error {
             LearnError::UnknownSampler { .. } => "unknown_sampler",
@@ -249,7 +260,7 @@ fn parameter(component: &Component, error: &ParamError) -> (Diagnostic, Span) {
 }
 
 /// A parameter that a single fit would have to search.
-fn searched(component: &Component) -> Option<(Diagnostic, Span)> {
+pub(super) fn searched(component: &Component) -> Option<(Diagnostic, Span)> {
     let params = component.params_json();
     let (name, _) = params.iter().find(|(_, value)| is_search_space(value))?;
     let message = format!("`{name}`: `train` takes one value, and this is a search space");

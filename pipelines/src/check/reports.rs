@@ -11,6 +11,7 @@ use sluice_lake::sql::{self, SqlError, parse_expression};
 use sluice_report::profile::SAMPLE_ROWS;
 
 use super::edges::Found;
+use super::evaluate::Evaluation;
 use super::tables::{Known, beyond_the_row, find_column, load_stored};
 use super::{Checker, Declaration, sql_errors};
 use crate::diagnostic::Diagnostic;
@@ -31,8 +32,18 @@ pub(crate) async fn check(
     let of = found.reads.first()?;
     let schema = known.tables.get(of)?.clone();
     let kind = match &report.body {
-        ReportBody::Profile { options, .. } => {
-            ReportKind::Profile(check_profile(checker, known, options, of, &schema)?)
+        ReportBody::Profile { options, .. } => ReportKind::Profile(Box::new(check_profile(
+            checker, known, options, of, &schema,
+        )?)),
+        ReportBody::Evaluate { of: model, options } => {
+            let evaluation = Evaluation {
+                report: declaration.name,
+                model,
+                options,
+                of,
+                schema: &schema,
+            };
+            ReportKind::Evaluate(evaluation.check(checker, known, found).await?)
         }
     };
     Some(AssetBody::Report(Box::new(ReportAsset {
@@ -131,7 +142,7 @@ fn class_of(
 }
 
 /// Goes on for the types whose values can be classes; breaks with what to do instead.
-fn has_classes(data_type: &DataType) -> ControlFlow<&'static str> {
+pub(super) fn has_classes(data_type: &DataType) -> ControlFlow<&'static str> {
     match data_type {
         DataType::Null => ControlFlow::Break("compare it with something, such as `... > 0`"),
         DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {

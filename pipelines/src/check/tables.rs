@@ -21,13 +21,14 @@ use sluice_learn::features::{FeatureKind, Interface};
 use sluice_udfs::models::{
     BoundModel, Declared as DeclaredModel, LoadedModel, ModelSet, Predictor, bind, bind_encoders,
 };
+use sluice_udfs::text::{self, bind_expression};
 
-use super::edges::{Found, registering};
+use super::edges::{Found, made_by_report, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
 use super::scored::check_scored;
 use super::world::error_chain;
-use super::{Checker, Declaration, sql_errors};
+use super::{Checker, Declaration, Stored, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
@@ -82,7 +83,11 @@ impl Known {
         })
     }
 
-    fn add(&mut self, name: &TableName, schema: SchemaRef) -> datafusion::error::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        name: &TableName,
+        schema: SchemaRef,
+    ) -> datafusion::error::Result<()> {
         let layer = match self.catalog.schema(name.layer()) {
             Some(layer) => layer,
             None => {
@@ -121,7 +126,13 @@ pub(crate) async fn check(
         TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
         TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
-    let rows = check_rows(checker, known, table, &name, &schema)?;
+    let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
+    let tokenizers = tokenizers.await;
+    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers)?;
+    let rows = RowPlan {
+        tokenizers: found.tokenizers.clone(),
+        ..rows
+    };
     let schema = match &rows.split {
         Some(_) => Arc::new(Splitter::schema(&schema)),
         None => schema,
@@ -147,7 +158,8 @@ pub(crate) async fn load_stored(
         if known.tables.contains_key(name) {
             continue;
         }
-        if checker.find(&name.to_string()).is_some() {
+        let written = name.to_string();
+        if checker.find(&written).is_some() || made_by_report(checker, &written).is_some() {
             return false;
         }
         let added = match checker.world.lakehouse.load(name, None).await {
@@ -178,7 +190,13 @@ async fn check_query(
     }
     let encoders = found.embeds.iter().map(|(model, _)| &model.written);
     let encoders = encoders.map(|address| (address.clone(), address.clone()));
-    let planned = plan_query(known, statement.clone(), &models, &encoders.collect()).await;
+    let encoders = encoders.collect();
+    let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
+    let mut settled = statement.clone();
+    let planned = match text::bind(&mut settled, &tokenizers.await) {
+        Ok(()) => plan_query(known, settled, &models, &encoders).await,
+        Err(error) => Err(error),
+    };
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
@@ -255,7 +273,7 @@ fn encode_texts(checker: &mut Checker<'_>, known: &Known, embeds: &[(Applied, Lo
 }
 
 /// `encoders`: the addresses that calls of `embed` have, each with what stands for it.
-async fn plan_query(
+pub(super) async fn plan_query(
     known: &Known,
     mut statement: Statement,
     models: &BTreeMap<String, BoundModel>,
@@ -270,7 +288,7 @@ async fn plan_query(
 }
 
 /// What the models of a query take. `None` when one that the project makes is broken.
-fn bound_models(
+pub(super) fn bound_models(
     checker: &mut Checker<'_>,
     known: &Known,
     applied: &[Applied],
@@ -302,16 +320,22 @@ pub(super) fn interface_of(
     let makers = registering(checker, &model.uri);
     match makers.last() {
         Some(maker) => known.interfaces.get(maker).cloned(),
-        None => checker.stored_models.get(&model.written).cloned(),
+        None => {
+            let stored = checker.stored_models.get(&model.written);
+            stored.map(|stored| stored.interface.clone())
+        }
     }
 }
 
 /// What a version in the registry takes and gives.
-pub(super) fn interface_of_version(folder: &std::path::Path) -> Result<Interface, String> {
+pub(super) fn stored_version(folder: &std::path::Path) -> Result<Stored, String> {
     let model = LoadedModel::open(folder).map_err(|error| error_chain(error.as_ref()))?;
-    Ok(Interface {
-        features: model.features().to_vec(),
-        target: model.target(),
+    Ok(Stored {
+        interface: Interface {
+            features: model.features().to_vec(),
+            target: model.target(),
+        },
+        label: model.model().label().name.clone(),
     })
 }
 
@@ -376,12 +400,13 @@ fn check_rows(
     table: &TableSpec,
     name: &TableName,
     schema: &SchemaRef,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Option<RowPlan> {
     let before = checker.diagnostics.len();
     let mut rows = RowPlan::default();
     for (rule, expectation) in &table.expect {
         match &expectation.rule {
-            Rule::That(text) => match row_rule(known, text, name, schema) {
+            Rule::That(text) => match row_rule(known, text, name, schema, tokenizers) {
                 Ok(that) => rows.rules.push(RowExpectation {
                     name: rule.value.clone(),
                     that,
@@ -437,6 +462,7 @@ fn row_rule(
     text: &SqlText,
     name: &TableName,
     schema: &SchemaRef,
+    tokenizers: &BTreeMap<String, String>,
 ) -> Result<sql::Expression, Box<Diagnostic>> {
     let shown = |error: SqlError| Box::new(sql_errors::diagnostic(&error, text));
     let that = parse_expression(&text.text).map_err(shown)?;
@@ -448,8 +474,10 @@ fn row_rule(
                 .at_location(text.to_source(0..text.text.trim_end().len())),
         ));
     }
+    let mut settled = that.clone();
+    bind_expression(&mut settled, tokenizers).map_err(shown)?;
     let planned =
-        sql::plan_expression(&known.ctx, &that, &name.to_string(), schema).map_err(shown)?;
+        sql::plan_expression(&known.ctx, &settled, &name.to_string(), schema).map_err(shown)?;
     let columns =
         datafusion::common::DFSchema::try_from_qualified_schema(name.to_string().as_str(), schema);
     let data_type = columns.and_then(|columns| planned.get_type(&columns));

@@ -1,23 +1,26 @@
 //! Looks inside tokenizers, and finds those that others name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::datatypes::DataType;
 use serde_json::json;
 use sluice_lake::hub;
 use sluice_lake::registry::{ModelFormat, ModelUri, RegistryError, TOKENIZER_FILE};
+use sluice_lake::sql::{SqlError, parse_expression};
 use sluice_learn::deep::tokenizer::TextTokenizer;
 use sluice_learn::sql_type::SqlType;
+use sluice_udfs::text::{LoadedTokenizer, TokenizerSet, TokenizerUse, references_in_expression};
 
 use super::edges::{Edge, Found, registering};
 use super::tables::{Known, find_column, load_stored};
 use super::world::error_chain;
-use super::{Checker, Declaration, Declared};
+use super::{Checker, Declaration, Declared, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::tokenizer::content_hash;
 use crate::plan::{Applied, AssetBody, TokenizerAsset, TokenizerSource};
 use crate::source::{Location, Spanned};
-use crate::spec::{TokenizerBody, TokenizerSpec, TokenizerTraining};
+use crate::spec::{Rule, SqlText, TableSpec, TokenizerBody, TokenizerSpec, TokenizerTraining};
 
 /// The estimator whose models bring a tokenizer.
 const TEXT_ESTIMATOR: &str = "bert";
@@ -88,43 +91,46 @@ async fn file(checker: &mut Checker<'_>, from: &Spanned<String>) -> Option<Token
     let (project, written) = (checker.spec.project.clone(), from.value.clone());
     let read = tokio::task::spawn_blocking(move || {
         let path = if hub::is_reference(&written) {
-            let pulled = hub::resolve(&written);
-            let pulled =
-                pulled.map_err(|error| Diagnostic::error("not_at_hand", error_chain(&error)))?;
+            let pulled = hub::resolve(&written).map_err(|error| wrong("not_at_hand", &error))?;
             tokenizer_file(pulled.folder, &written)?
         } else {
             tokenizer_file(project.resolve(&written), &written)?
         };
         match TextTokenizer::read(&path) {
             Ok(tokenizer) => Ok((path, content_hash(tokenizer.json()))),
-            Err(error) => Err(Diagnostic::error("bad_tokenizer", error_chain(&error))),
+            Err(error) => Err(wrong("bad_tokenizer", &error)),
         }
     });
-    let read = read
-        .await
-        .unwrap_or_else(|lost| Err(Diagnostic::error("bad_tokenizer", error_chain(&lost))));
+    let read = read.await;
+    let read = read.unwrap_or_else(|lost| Err(wrong("bad_tokenizer", &lost)));
     match read {
         Ok((path, content)) => Some(TokenizerAsset {
             definition: json!({"content": content}),
             source: TokenizerSource::File { path, content },
         }),
         Err(diagnostic) => {
-            checker.error(diagnostic, from.span);
+            checker.error(*diagnostic, from.span);
             None
         }
     }
 }
 
+fn wrong(code: &'static str, error: &dyn std::error::Error) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(code, error_chain(error)))
+}
+
 /// The file at a path that may be its folder.
-fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Diagnostic> {
+fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Box<Diagnostic>> {
     if path.is_dir() {
         let file = path.join(TOKENIZER_FILE);
         if file.is_file() {
             return Ok(file);
         }
         let message = format!("there is no {TOKENIZER_FILE} in {}", path.display());
-        return Err(Diagnostic::error("missing_file", message)
-            .help("only tokenizers of the library `tokenizers` (\"fast\" ones) can be read: save yours with `save_pretrained`"));
+        let help = "only tokenizers of the library `tokenizers` (\"fast\" ones) can be read: save yours with `save_pretrained`";
+        return Err(Box::new(
+            Diagnostic::error("missing_file", message).help(help),
+        ));
     }
     if path.is_file() {
         return Ok(path);
@@ -136,7 +142,9 @@ fn tokenizer_file(path: PathBuf, written: &str) -> Result<PathBuf, Diagnostic> {
     if written.matches('/').count() == 1 && !written.starts_with('.') && !is_file {
         help = format!("{help}; a tokenizer of the hub of Hugging Face is `hf:{written}`");
     }
-    Err(Diagnostic::error("missing_file", message).help(help))
+    Err(Box::new(
+        Diagnostic::error("missing_file", message).help(help),
+    ))
 }
 
 /// A tokenizer that is trained on a column of texts.
@@ -222,7 +230,6 @@ pub(super) fn brings_tokenizer(declared: Declared<'_>) -> bool {
 /// Finds the tokenizer that a reference names (a bare name, or an address of the registry):
 /// assets of the project that it waits for from now on, else a version in the registry. Tells
 /// what is wrong with it otherwise; `None` then.
-#[expect(dead_code, reason = "what names tokenizers follows")]
 pub(crate) async fn refer(
     checker: &mut Checker<'_>,
     written: &str,
@@ -275,12 +282,79 @@ pub(crate) async fn refer(
     })
 }
 
+/// Finds the tokenizers that the calls in a piece of SQL name.
+pub(super) async fn of_calls(
+    checker: &mut Checker<'_>,
+    calls: Result<Vec<TokenizerUse>, SqlError>,
+    sql: &SqlText,
+    found: &mut Found,
+) {
+    let uses = match calls {
+        Ok(uses) => uses,
+        Err(error) => {
+            let diagnostic = sql_errors::diagnostic(&error, sql);
+            checker.diagnostics.push(diagnostic);
+            found.broken = true;
+            return;
+        }
+    };
+    for one in uses {
+        let at = sql.to_source(one.place.map_or(0..0, |place| place.range()));
+        let applied = refer(checker, &one.written, at, found).await;
+        let applied = applied.filter(|applied| !found.tokenizers.contains(applied));
+        found.tokenizers.extend(applied);
+    }
+}
+
+/// Finds the tokenizers that a table's rules name. Rules that do not parse are told of later.
+pub(super) async fn of_rules(checker: &mut Checker<'_>, table: &TableSpec, found: &mut Found) {
+    for (_, expectation) in &table.expect {
+        if let Rule::That(text) = &expectation.rule
+            && let Ok(rule) = parse_expression(&text.text)
+        {
+            of_calls(checker, references_in_expression(&rule), text, found).await;
+        }
+    }
+}
+
+/// What a query's calls are settled to while it is checked: the references as they are
+/// written. The tokenizers that the registry has are loaded, so that what is asked of them can
+/// be checked.
+pub(super) async fn settled(
+    checker: &mut Checker<'_>,
+    tokenizers: &[Applied],
+    set: &TokenizerSet,
+) -> BTreeMap<String, String> {
+    let mut settled = BTreeMap::new();
+    for Applied { written, .. } in tokenizers {
+        settled.insert(written.clone(), written.clone());
+        if let Some(file) = checker.stored_tokenizers.get(written).cloned()
+            && set.get(written).is_none()
+        {
+            // What cannot be loaded is told when it is to be used.
+            let opened = tokio::task::spawn_blocking(move || LoadedTokenizer::open(&file)).await;
+            if let Ok(Ok(opened)) = opened {
+                set.insert(written, opened);
+            }
+        }
+    }
+    settled
+}
+
 /// `error`: what the registry says of a tokenizer that this project does not make.
 fn unknown(checker: &Checker<'_>, error: RegistryError) -> Diagnostic {
     let code = match error {
         RegistryError::NoTokenizer { .. } => "bad_tokenizer",
         _ => "unknown_tokenizer",
     };
+    if let RegistryError::UnknownModel { name, .. } | RegistryError::UnknownAlias { name, .. } =
+        &error
+        && checker.spec.tokenizers.get(name).is_some()
+    {
+        let message = format!("`{name}` has no such version yet");
+        let help = format!("`'{name}'` alone stands for what this project makes");
+        return Diagnostic::error(code, message).help(help);
+    }
     let RegistryError::UnknownTokenizer {
         name, mut known, ..
     } = error
@@ -296,7 +370,7 @@ fn unknown(checker: &Checker<'_>, error: RegistryError) -> Diagnostic {
     let help =
         did_you_mean(&name, names.iter().copied()).unwrap_or_else(|| match names.is_empty() {
             true => "declare it below `tokenizers:`".to_owned(),
-            false => format!("there are {}", crate::spec::decode::list(&names)),
+            false => format!("the tokenizers are {}", crate::spec::decode::list(&names)),
         });
     Diagnostic::error(code, format!("there is no tokenizer `{name}`")).help(help)
 }

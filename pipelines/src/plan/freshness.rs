@@ -229,11 +229,19 @@ impl Lookup<'_> {
                 let lakehouse = self.catalog.lakehouse().clone();
                 let (pipeline, name) = (report.pipeline.clone(), asset.name.clone());
                 let page = blocking(move || Ok(lakehouse.report_hash(&pipeline, &name)?)).await?;
-                Ok(match page {
+                let lost = match page {
                     None => Some("its page is gone".to_owned()),
                     Some(page) if Some(page.as_str()) == hash => None,
                     Some(_) => Some("something else wrote its page".to_owned()),
-                })
+                };
+                match report.makes() {
+                    Some(table) if lost.is_none() => {
+                        let made = stored.outcome.get(BESIDE_KEY).and_then(Value::as_i64);
+                        let lost = self.lost_table(table, [made, None]).await?;
+                        Ok(lost.map(|why| format!("{table}: {why}")))
+                    }
+                    _ => Ok(lost),
+                }
             }
         }
     }
@@ -297,8 +305,26 @@ impl Lookup<'_> {
                     self.put_table(&mut fingerprint, from).await?;
                 }
             }
-            AssetBody::Model(model) => self.put_table(&mut fingerprint, &model.from).await?,
-            AssetBody::Report(report) => self.put_table(&mut fingerprint, &report.of).await?,
+            AssetBody::Model(model) => {
+                self.put_table(&mut fingerprint, &model.from).await?;
+                for applied in asset.applies() {
+                    let version = self.registry.resolve_tokenizer(&applied.uri).await?;
+                    let number = version.version.to_string();
+                    fingerprint.models.insert(applied.written.clone(), number);
+                }
+            }
+            AssetBody::Report(report) => {
+                self.put_table(&mut fingerprint, &report.of).await?;
+                for applied in report.applies() {
+                    self.put_model(&mut fingerprint, applied).await?;
+                }
+            }
+        }
+        for tokenizer in asset.tokenizers() {
+            let version = self.registry.resolve_tokenizer(&tokenizer.uri).await?;
+            let number = version.version.to_string();
+            let models = &mut fingerprint.models;
+            models.insert(tokenizer.written.clone(), number);
         }
         Ok(fingerprint)
     }
@@ -378,6 +404,9 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
         (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
+        (AssetBody::Report(report), _) if !report.applies().is_empty() => {
+            "model, definition and data are unchanged".to_owned()
+        }
         (AssetBody::Scored(_), _) => format!("model and rows are unchanged{at}"),
         (AssetBody::Tokenizer(tokenizer), _) if tokenizer.table().is_none() => {
             format!("its file is unchanged{at}")
@@ -417,6 +446,9 @@ impl Fingerprint {
 
 /// Where a report's outcome has the BLAKE3 of its page.
 pub(crate) const PAGE_HASH: &str = "page_hash";
+
+/// Where a report's outcome has the version of the table that it made beside its page.
+pub(crate) const BESIDE_KEY: &str = "beside_version";
 
 /// The setting that names the registered model.
 const REGISTERED_AS: &str = "register.as";

@@ -5,6 +5,7 @@
 //! what a run would do.
 
 pub mod fingerprint;
+pub(crate) mod forecast;
 pub(crate) mod freshness;
 pub mod origins;
 pub mod preview;
@@ -23,9 +24,10 @@ use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
+use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
-pub use report::{ByPlan, ProfilePlan, ReportAsset, ReportKind};
+pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
@@ -57,18 +59,18 @@ impl Plan {
         self.assets.iter().position(same)
     }
 
-    /// Whether a run is about the asset of this name.
-    pub fn is_chosen(&self, name: &str) -> bool {
-        self.position(name)
-            .is_some_and(|position| self.chosen.contains(&position))
-    }
-
     /// Whether a run makes the asset of this name anew even where it is up to date.
     pub(crate) fn is_refreshed(&self, name: &str) -> bool {
         !self.refreshed.is_empty()
             && self
                 .position(name)
                 .is_some_and(|position| self.refreshed.contains(&position))
+    }
+
+    /// The position of the asset that makes a table.
+    pub fn maker_of(&self, table: &TableName) -> Option<usize> {
+        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
+        self.assets.iter().position(makes)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes,
@@ -134,7 +136,7 @@ impl Asset {
             AssetBody::Scored(_) => "predict",
             AssetBody::Tokenizer(_) => "tokenizer",
             AssetBody::Model(model) => match model.fit {
-                Fit::Train(_) => "train",
+                Fit::Train(_) | Fit::Text(_) => "train",
                 Fit::Sweep(_) => "sweep",
             },
             AssetBody::Report(report) => report.kind.name(),
@@ -163,6 +165,21 @@ impl Asset {
         }
     }
 
+    /// The tokenizers that its query and its rules name.
+    pub fn tokenizers(&self) -> &[Applied] {
+        match &self.body {
+            AssetBody::Ingest(ingest) => &ingest.rows.tokenizers,
+            AssetBody::Sql(sql) => &sql.rows.tokenizers,
+            AssetBody::Scored(scored) => &scored.rows.tokenizers,
+            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => &[],
+        }
+    }
+
+    /// What of the registry its rows are made with: models, then tokenizers.
+    pub fn uses(&self) -> impl Iterator<Item = &Applied> {
+        self.applies().iter().chain(self.tokenizers())
+    }
+
     /// Raised when a release makes the same definition mean something else.
     pub fn semantics(&self) -> u32 {
         match self.body {
@@ -176,16 +193,31 @@ impl Asset {
         }
     }
 
-    /// The models that its rows are made with.
+    /// The versions of the registry that it is made with: models that its rows are made with,
+    /// the tokenizer of a text model.
     pub fn applies(&self) -> &[Applied] {
         match &self.body {
             AssetBody::Sql(sql) => &sql.applies,
             AssetBody::Scored(scored) => std::slice::from_ref(&scored.model),
-            AssetBody::Ingest(_)
-            | AssetBody::Tokenizer(_)
-            | AssetBody::Model(_)
-            | AssetBody::Report(_) => &[],
+            AssetBody::Report(report) => report.applies(),
+            AssetBody::Model(model) => match &model.fit {
+                Fit::Text(text) => match &text.tokenizer {
+                    UsedTokenizer::Registered(applied) => std::slice::from_ref(applied),
+                    UsedTokenizer::File(_) => &[],
+                },
+                Fit::Train(_) | Fit::Sweep(_) => &[],
+            },
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) => &[],
         }
+    }
+
+    /// All tables that it makes, side tables included.
+    pub fn makes(&self) -> impl Iterator<Item = &TableName> {
+        let beside = match &self.body {
+            AssetBody::Report(report) => report.makes(),
+            _ => None,
+        };
+        self.table().into_iter().chain(beside)
     }
 
     /// Where a model goes when it is fitted.
@@ -239,7 +271,7 @@ pub struct SqlAsset {
     pub rows: RowPlan,
 }
 
-/// A model that a query applies.
+/// A model or a tokenizer that a query applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// The address as written, with the moment at which it is read if one is given.
@@ -251,6 +283,8 @@ pub struct Applied {
 /// What happens to a table's rows before they are written.
 #[derive(Debug, Clone, Default)]
 pub struct RowPlan {
+    /// The tokenizers that the rules name, and the query before them.
+    pub tokenizers: Vec<Applied>,
     /// Rules on single rows.
     pub rules: Vec<RowExpectation>,
     /// Rules on the whole table.
@@ -321,4 +355,32 @@ pub enum Fit {
     Train(EstimatorSpec),
     /// Many, of which the best on the validation rows is kept.
     Sweep(Box<SweepSpec>),
+    /// An encoder that reads a text.
+    Text(Box<TextTraining>),
+}
+
+/// An encoder that reads a text. It is no [`EstimatorSpec`]: it learns from tokens instead of
+/// a matrix, in steps that can be gone on from, so that it shares a report and a registry with
+/// trees and nothing of how it is fitted.
+#[derive(Debug, Clone)]
+pub struct TextTraining {
+    /// Its parameters.
+    pub spec: BertSpec,
+    /// The column that it reads.
+    pub text: String,
+    /// Tokens of a text that are looked at.
+    pub max_length: usize,
+    /// The folder of the model that is fine-tuned; `None` trains from scratch.
+    pub pretrained: Option<PathBuf>,
+    /// What makes tokens of texts.
+    pub tokenizer: UsedTokenizer,
+}
+
+/// A tokenizer that somebody else made.
+#[derive(Debug, Clone)]
+pub enum UsedTokenizer {
+    /// A `tokenizer.json`.
+    File(PathBuf),
+    /// One of the registry.
+    Registered(Applied),
 }

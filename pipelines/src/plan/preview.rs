@@ -1,15 +1,16 @@
 //! What a run would do, and why, without doing it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 use sluice_lake::TableName;
 use sluice_lake::catalog::{LakeCatalog, Pins};
+use sluice_lake::registry::VersionSpec;
 
 use super::fingerprint::Fingerprint;
+use super::forecast::{Sources, forecast};
 use super::freshness::{Freshness, Lookup, Outlook, Verdict};
-use super::{Asset, AssetBody, Plan, ScoredAsset};
+use super::{Asset, AssetBody, Fit, Plan, ScoredAsset};
 use crate::check::{World, error_chain};
 use crate::run::{resume, scored as scoring};
 use sluice_report::number;
@@ -138,7 +139,8 @@ async fn stale(
         Some(Outlook::RowsDecide(words)) => (Action::Maybe, format!("{reason}; {words}")),
         None => {
             let resumes = resumes(lookup, asset, fingerprint).await;
-            (Action::Run, reason + &resumes.unwrap_or_default())
+            let size = size(lookup, asset).await.unwrap_or_default();
+            (Action::Run, reason + &resumes.unwrap_or_default() + &size)
         }
     }
 }
@@ -177,6 +179,25 @@ async fn scored_rows(
     Some(format!("; {new} of {} new or changed{gone}", rows(all)))
 }
 
+/// How large a training of a text model will be, in words that follow a reason.
+async fn size(lookup: &Lookup<'_>, asset: &Asset) -> Option<String> {
+    let AssetBody::Model(model) = &asset.body else {
+        return None;
+    };
+    let Fit::Text(text) = &model.fit else {
+        return None;
+    };
+    let sources = Sources {
+        catalog: lookup.catalog,
+        registry: lookup.registry,
+        state: lookup.state,
+        project: lookup.project,
+    };
+    // What cannot be looked at now is told when it is made.
+    let forecast = forecast(&sources, asset, model, text).await.ok()??;
+    Some(format!("; {forecast}"))
+}
+
 /// How far earlier runs got with a sweep, in words that follow a reason.
 async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) -> Option<String> {
     let AssetBody::Model(model) = &asset.body else {
@@ -190,30 +211,28 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
 /// What follows from an input that would itself be made.
 fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
     let made = |step: &&Step| step.action != Action::Skip;
-    let tables = reads(asset);
-    let table = steps
-        .iter()
-        .filter(made)
-        .find(|step| tables.contains(&step.asset.to_lowercase()));
-    if let Some(step) = table {
+    let tables = asset.reads();
+    let is_read = |made: &TableName| tables.iter().any(|table| made.matches(table));
+    let makes = |asset: &Asset| asset.makes().any(is_read);
+    let mut made_before = plan.assets.iter().zip(steps);
+    let table = made_before.find(|(asset, step)| made(step) && makes(asset));
+    if let Some((_, step)) = table {
         let words = match step.action {
             Action::Maybe => "may be made",
             _ => "will be made",
         };
         return Some((step.action, format!("{} {words}", step.asset)));
     }
-    asset.applies().iter().find_map(|applied| {
+    asset.uses().find_map(|applied| {
         let makers = plan.makers(&applied.uri);
         let step = steps
             .iter()
             .enumerate()
             .find(|(at, step)| makers.contains(at) && made(step))?;
-        let reason = format!("{} may move {}", step.1.asset, applied.written);
+        let reason = match applied.uri.version {
+            VersionSpec::Latest => format!("{} may be made anew", step.1.asset),
+            _ => format!("{} may move {}", step.1.asset, applied.written),
+        };
         Some((Action::Maybe, reason))
     })
-}
-
-fn reads(asset: &Asset) -> BTreeSet<String> {
-    let names = asset.reads().into_iter().map(TableName::to_string);
-    names.map(|name| name.to_lowercase()).collect()
 }

@@ -91,7 +91,7 @@ impl ScoredAsset {
         now.kind == earlier.kind
             && now.semantics == earlier.semantics
             && now.models == earlier.models
-            && DECISIVE.iter().all(|setting| same(&setting))
+            && DECISIVE.iter().all(same)
     }
 
     /// The query that gives the same rows, for people.

@@ -32,6 +32,8 @@ pub(crate) async fn commit(
     files: Vec<FileRecord>,
 ) -> Result<Written, StageError> {
     let record = CommitRecord {
+        // A report's table is known by its own name, not the report's.
+        asset: table.to_string(),
         overwrite: mode == WriteMode::Overwrite,
         files,
         ..record(run, asset, fingerprint)
@@ -89,10 +91,10 @@ pub(crate) fn record(run: &RunContext, asset: &Asset, fingerprint: &Fingerprint)
     }
 }
 
-/// The model versions that make the rows of a table.
+/// The versions of models and tokenizers that make the rows of a table.
 fn applied(asset: &Asset, fingerprint: &Fingerprint) -> Vec<AppliedModel> {
     let versions = fingerprint.model_versions();
-    let applied = asset.applies().iter().filter_map(|applied| {
+    let applied = asset.uses().filter_map(|applied| {
         Some(AppliedModel {
             address: applied.written.clone(),
             name: applied.uri.name.clone(),

@@ -1,8 +1,11 @@
 //! A table's rows on their way to a learner.
 
+use arrow::array::RecordBatch;
+use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
-use sluice_learn::dataset::DatasetBuilder;
+use sluice_learn::dataset::{DatasetBuilder, Straddling};
 use sluice_learn::{LearnError, Splits};
+use tokio::sync::mpsc::Sender;
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
@@ -23,7 +26,7 @@ pub(crate) async fn splits(
     let table = table.ok_or_else(|| StageError::TableGone(model.from.to_string()))?;
     let spec = model.data.clone();
     let ctx = run.session()?;
-    let mut stream = ctx
+    let stream = ctx
         .context()
         .read_table(table.provider)?
         .execute_stream()
@@ -37,23 +40,33 @@ pub(crate) async fn splits(
         }
         Ok(builder.build(seed)?)
     });
-    let feed = async {
-        while let Some(batch) = stream.next().await {
-            if run.cancel.is_cancelled() {
-                return Err(StageError::Cancelled);
-            }
-            if sender.send(batch?).await.is_err() {
-                // The learner refused a batch: its error is the one to tell.
-                break;
-            }
-        }
-        drop(sender);
-        Ok(())
-    };
-    let (built, fed) = tokio::join!(built, feed);
+    let (built, fed) = tokio::join!(built, feed(run, stream, sender));
     fed?;
     let splits = built?;
-    let shared = splits.straddling;
+    tell_straddling(run, asset, splits.straddling);
+    Ok(splits)
+}
+
+/// Sends batches to where they are learned from, until there are no more.
+pub(super) async fn feed(
+    run: &RunContext,
+    mut batches: SendableRecordBatchStream,
+    to: Sender<RecordBatch>,
+) -> Result<(), StageError> {
+    while let Some(batch) = batches.next().await {
+        if run.cancel.is_cancelled() {
+            return Err(StageError::Cancelled);
+        }
+        if to.send(batch?).await.is_err() {
+            // The learner refused a batch: its error is the one to tell.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Warns of rows that flatter the figures.
+pub(super) fn tell_straddling(run: &RunContext, asset: &Asset, shared: Straddling) {
     if shared.validation + shared.test > 0 {
         run.warn(
             &asset.name,
@@ -63,11 +76,10 @@ pub(crate) async fn splits(
             ),
         );
     }
-    Ok(splits)
 }
 
 /// Of several errors in the data's description the first; the check has told all of them.
-fn first(errors: Vec<LearnError>) -> StageError {
+pub(super) fn first(errors: Vec<LearnError>) -> StageError {
     let none = || LearnError::Params(Vec::new());
     errors.into_iter().next().unwrap_or_else(none).into()
 }

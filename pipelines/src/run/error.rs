@@ -64,6 +64,10 @@ pub(crate) enum StageError {
     #[error(transparent)]
     DataFusion(#[from] datafusion::error::DataFusionError),
     #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error(transparent)]
+    Evaluate(#[from] super::evaluate::EvaluateError),
+    #[error(transparent)]
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]
     Learn(LearnError),

@@ -9,9 +9,10 @@ use sluice_learn::curves::{
     reliability, roc, thinned,
 };
 use sluice_learn::explain::{ShapImportance, shap_importance};
+use sluice_learn::features::Label;
 use sluice_learn::metric::Metric;
 use sluice_learn::validate::FinishedFit;
-use sluice_learn::{LearnError, Model, Split, Splits, Task};
+use sluice_learn::{LearnError, Settled, Split, Splits, Task};
 
 use super::track::quoted;
 
@@ -24,7 +25,8 @@ const RESIDUAL_BINS: usize = 31;
 
 /// How well the probabilities of one class against the rest do on one split.
 pub(crate) struct OneClass {
-    pub(crate) split: Split,
+    /// The rows: `validation`, `test`, or what else they are called.
+    pub(crate) split: String,
     pub(crate) class: String,
     pub(crate) auc: f64,
     pub(crate) average_precision: f64,
@@ -44,13 +46,21 @@ pub(crate) struct Uncalibrated {
 
 /// What a regression predicts on one split.
 pub(crate) struct Residuals {
-    pub(crate) split: Split,
+    /// The rows, as of a class.
+    pub(crate) split: String,
     /// Actual and predicted values of some rows: the first, whose order is that of a hash.
     pub(crate) sample: Vec<(f64, f64)>,
     /// The borders of bins of actual less predicted values, over all rows.
     pub(crate) edges: Vec<f64>,
     /// Rows in each bin.
     pub(crate) counts: Vec<u64>,
+}
+
+/// Predictions before calibration for the rows of a split.
+pub(crate) struct Scored<'a> {
+    pub(crate) split: Split,
+    pub(crate) labels: &'a [f32],
+    pub(crate) raw: Vec<f64>,
 }
 
 /// What there is to look at.
@@ -73,11 +83,8 @@ impl Evidence {
             true => &splits.train,
             false => &splits.validation,
         };
-        let mut evidence = Self {
-            shap: shap_importance(model, explained)?,
-            classes: Vec::new(),
-            residuals: Vec::new(),
-        };
+        let shap = shap_importance(model, explained)?;
+        let mut scored = Vec::new();
         for split in [Split::Validation, Split::Test] {
             let (data, raw) = match folds.filter(|_| split == Split::Validation) {
                 Some(folds) => (&splits.train, folds.out_of_fold.clone()),
@@ -86,14 +93,32 @@ impl Evidence {
                     (data, model.predict_uncalibrated(data)?)
                 }
             };
-            if data.is_empty() {
-                continue;
+            if !data.is_empty() {
+                let labels = data.labels();
+                scored.push(Scored { split, labels, raw });
             }
-            if model.plan().label.task == Task::Regression {
-                let residuals = Residuals::of(split, data.labels(), &raw);
+        }
+        Self::of_scores(&model.plan().label, model.settled(), shap, scored)
+    }
+
+    /// Looks at predictions, on validation and test rows.
+    pub(crate) fn of_scores(
+        label: &Label,
+        settled: &Settled,
+        shap: Vec<ShapImportance>,
+        scored: Vec<Scored<'_>>,
+    ) -> Result<Self, LearnError> {
+        let mut evidence = Self {
+            shap,
+            classes: Vec::new(),
+            residuals: Vec::new(),
+        };
+        for Scored { split, labels, raw } in scored {
+            if label.task == Task::Regression {
+                let residuals = Residuals::of(split.as_str(), labels, &raw);
                 evidence.residuals.push(residuals);
             } else {
-                let classes = one_against_rest(model, split, data.labels(), &raw)?;
+                let classes = one_against_rest((label, settled), split, labels, &raw)?;
                 evidence.classes.extend(classes);
             }
         }
@@ -102,7 +127,17 @@ impl Evidence {
 
     /// The files of the run: name and text.
     pub(crate) fn files(&self, task: Task) -> Vec<(&'static str, String)> {
-        let mut files = vec![("shap.csv", self.shap_csv())];
+        let mut files = Vec::new();
+        if !self.shap.is_empty() {
+            files.push(("shap.csv", self.shap_csv()));
+        }
+        files.extend(self.curve_files(task));
+        files
+    }
+
+    /// Those of them that hold curves.
+    pub(crate) fn curve_files(&self, task: Task) -> Vec<(&'static str, String)> {
+        let mut files = Vec::new();
         if task != Task::Regression {
             files.push(("roc.csv", self.roc_csv()));
             files.push(("precision_recall.csv", self.precision_recall_csv()));
@@ -179,23 +214,19 @@ impl Evidence {
 
 /// The positive class of two, or each of several, of probabilities before calibration.
 fn one_against_rest(
-    model: &Model,
+    (label, settled): (&Label, &Settled),
     split: Split,
     codes: &[f32],
     raw: &[f64],
 ) -> Result<Vec<OneClass>, LearnError> {
-    let label = &model.plan().label;
     let width = label.outputs();
     let chosen = match label.task {
         Task::Regression => 0..0,
         Task::Binary => 1..2,
         Task::Multiclass => 0..width,
     };
-    let metrics = ["auc", "average_precision", "brier"].map(Metric::find);
-    let [auc, average_precision, brier] = metrics;
-    let (auc, average_precision, brier) = (auc?, average_precision?, brier?);
-    let is_calibrated = model.settled().calibration.is_some();
-    let calibrated = model.settled().calibrated(raw.to_vec());
+    let is_calibrated = settled.calibration.is_some();
+    let calibrated = settled.calibrated(raw.to_vec());
     let one = |class: usize| {
         let is_class = |&code: &f32| f32::from(u8::from(code as usize == class));
         let labels: Vec<f32> = codes.iter().map(is_class).collect();
@@ -204,32 +235,53 @@ fn one_against_rest(
             let rows = scores.chunks_exact(width);
             rows.map(|row| row[column]).collect()
         };
-        let scores = of_class(&calibrated);
-        let figure = |metric: &Metric| metric.compute(Task::Binary, &labels, &scores);
-        let uncalibrated = is_calibrated.then(|| {
+        let mut told = OneClass::of(
+            split.as_str(),
+            label.classes[class].to_string(),
+            &labels,
+            &of_class(&calibrated),
+        )?;
+        if is_calibrated {
             let scores = of_class(raw);
-            Uncalibrated {
-                brier: brier.compute(Task::Binary, &labels, &scores),
+            told.uncalibrated = Some(Uncalibrated {
+                brier: Metric::find("brier")?.compute(Task::Binary, &labels, &scores),
                 bins: reliability(&labels, &scores, RELIABILITY_BINS),
-            }
-        });
-        OneClass {
-            split,
-            class: label.classes[class].to_string(),
-            auc: figure(auc),
-            average_precision: figure(average_precision),
-            brier: figure(brier),
-            roc: thinned(&roc(&labels, &scores), POINTS),
-            precision_recall: thinned(&precision_recall(&labels, &scores), POINTS),
-            bins: reliability(&labels, &scores, RELIABILITY_BINS),
-            uncalibrated,
+            });
         }
+        Ok(told)
     };
-    Ok(chosen.map(one).collect())
+    chosen.map(one).collect()
+}
+
+impl OneClass {
+    /// Of 0/1 labels `[rows]` and probabilities of the class `[rows]`.
+    pub(crate) fn of(
+        split: &str,
+        class: String,
+        labels: &[f32],
+        scores: &[f64],
+    ) -> Result<Self, LearnError> {
+        let figure = |name: &str| {
+            let metric = Metric::find(name)?;
+            Ok::<f64, LearnError>(metric.compute(Task::Binary, labels, scores))
+        };
+        Ok(Self {
+            split: split.to_owned(),
+            class,
+            auc: figure("auc")?,
+            average_precision: figure("average_precision")?,
+            brier: figure("brier")?,
+            roc: thinned(&roc(labels, scores), POINTS),
+            precision_recall: thinned(&precision_recall(labels, scores), POINTS),
+            bins: reliability(labels, scores, RELIABILITY_BINS),
+            uncalibrated: None,
+        })
+    }
 }
 
 impl Residuals {
-    fn of(split: Split, labels: &[f32], scores: &[f64]) -> Self {
+    /// Of actual and predicted values, in an order that is none.
+    pub(crate) fn of(split: &str, labels: &[f32], scores: &[f64]) -> Self {
         let pairs = labels.iter().map(|&label| f64::from(label)).zip(scores);
         let pairs = pairs.map(|(actual, &predicted)| (actual, predicted));
         let residual = |(actual, predicted): (f64, f64)| actual - predicted;
@@ -249,7 +301,7 @@ impl Residuals {
         }
         let edge = |at: usize| low + at as f64 * step;
         Self {
-            split,
+            split: split.to_owned(),
             sample: pairs.take(SHOWN).collect(),
             edges: (0..=RESIDUAL_BINS).map(edge).collect(),
             counts,
@@ -263,11 +315,11 @@ mod tests {
 
     #[test]
     fn every_residual_is_in_a_bin() {
-        let residuals = Residuals::of(Split::Test, &[1.0, 2.0, 4.0], &[1.0, 1.0, 9.0]);
+        let residuals = Residuals::of("test", &[1.0, 2.0, 4.0], &[1.0, 1.0, 9.0]);
         assert_eq!(residuals.counts.iter().sum::<u64>(), 3);
         assert_eq!((residuals.edges[0], residuals.edges[31]), (-5.0, 1.0));
         assert_eq!((residuals.counts[0], residuals.counts[30]), (1, 1));
-        let exact = Residuals::of(Split::Test, &[1.0, 2.0], &[1.0, 2.0]);
+        let exact = Residuals::of("test", &[1.0, 2.0], &[1.0, 2.0]);
         assert_eq!(exact.counts.iter().sum::<u64>(), 2);
         assert!(exact.edges[0] < 0.0 && exact.edges[31] > 0.0);
     }

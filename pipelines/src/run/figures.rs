@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use sluice_lake::state::Metric;
+use sluice_learn::features::Label;
 use sluice_learn::metric::Evaluation;
 use sluice_learn::validate::{CrossValidation, FinishedFit, FoldFigures, deviation};
-use sluice_learn::{LearnError, Split, Splits, Task};
+use sluice_learn::{LearnError, Settled, Split, Splits, Task};
 
 use super::context::now_ms;
 use crate::plan::ModelAsset;
@@ -28,22 +29,33 @@ pub(crate) struct Figures {
 /// Computes the figures.
 pub(crate) fn figures(fit: &FinishedFit, splits: &Splits) -> Result<Figures, LearnError> {
     let model = &fit.fitted.model;
-    let (mut figures, mut report) = (BTreeMap::new(), Map::new());
+    let folds = fit.cross_validation.as_ref();
     let mut parts = Vec::new();
     for split in Split::ALL {
-        let folds = fit.cross_validation.as_ref();
-        let folds = folds.filter(|_| split == Split::Validation);
         let data = splits.get(split);
-        let evaluation = match folds {
-            Some(folds) => folds.mean(),
-            None if data.is_empty() => continue,
-            None => model.evaluate(data)?,
-        };
-        let mut part = part(&evaluation);
-        if data.task() == Task::Multiclass {
-            part["classes"] = json!(data.plan().label.classes);
+        match folds.filter(|_| split == Split::Validation) {
+            Some(folds) => parts.push((split, folds.mean())),
+            None if data.is_empty() => {}
+            None => parts.push((split, model.evaluate(data)?)),
         }
-        if let Some(folds) = folds {
+    }
+    Ok(of_parts(&model.plan().label, model.settled(), parts, folds))
+}
+
+/// The figures of a model whose parts are judged.
+pub(crate) fn of_parts(
+    label: &Label,
+    settled: &Settled,
+    parts: Vec<(Split, Evaluation)>,
+    folds: Option<&CrossValidation>,
+) -> Figures {
+    let (mut figures, mut report) = (BTreeMap::new(), Map::new());
+    for (split, evaluation) in &parts {
+        let mut part = part(evaluation);
+        if label.task == Task::Multiclass {
+            part["classes"] = json!(label.classes);
+        }
+        if let Some(folds) = folds.filter(|_| *split == Split::Validation) {
             let deviation = folds.deviation();
             part["metrics_std"] = deviation.iter().copied().collect();
             part["folds"] = folds.folds.iter().map(fold).collect();
@@ -53,9 +65,7 @@ pub(crate) fn figures(fit: &FinishedFit, splits: &Splits) -> Result<Figures, Lea
         for (name, value) in &evaluation.metrics {
             figures.insert(format!("{split}.{name}"), *value);
         }
-        parts.push((split, evaluation));
     }
-    let settled = model.settled();
     if let Some(threshold) = settled.threshold {
         figures.insert("threshold".to_owned(), threshold);
         report.insert("threshold".to_owned(), threshold.into());
@@ -64,11 +74,11 @@ pub(crate) fn figures(fit: &FinishedFit, splits: &Splits) -> Result<Figures, Lea
         let method = calibration.method().as_str();
         report.insert("calibration".to_owned(), method.into());
     }
-    Ok(Figures {
+    Figures {
         named: figures,
         parts,
         json: format!("{:#}\n", Value::Object(report)),
-    })
+    }
 }
 
 fn part(evaluation: &Evaluation) -> Value {

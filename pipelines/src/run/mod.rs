@@ -10,7 +10,9 @@ mod context;
 mod data;
 mod describe;
 pub(crate) mod error;
+mod evaluate;
 mod evidence;
+mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
@@ -32,6 +34,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
+mod text;
 mod tokenizer;
 mod track;
 mod turns;
@@ -180,7 +183,14 @@ async fn run_locked(
         run.warn(&asset, message);
     }
     pin_external(&run).await?;
-    let summary = walk(&run, options).await?;
+    let (cancel, models) = (run.cancel.clone(), Arc::clone(&run.models));
+    let stopping = tokio::spawn(async move {
+        cancel.cancelled().await;
+        models.stop(true);
+    });
+    let summary = walk(&run, options).await;
+    stopping.abort();
+    let summary = summary?;
     finish(&run, &summary, started).await?;
     Ok(summary)
 }
@@ -195,7 +205,7 @@ async fn recover(
     project: &str,
 ) -> Result<Vec<(String, String)>, RunError> {
     state.recover_runs(project).await?;
-    let tables = plan.assets.iter().filter_map(|asset| asset.table());
+    let tables = plan.assets.iter().flat_map(|asset| asset.makes());
     let tables: Vec<TableName> = tables.cloned().collect();
     let rebuilt = state.reconcile(lakehouse, project, &tables).await?;
     let reconciled = registry.reconcile().await?;
@@ -228,7 +238,8 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
     for position in &run.plan.chosen {
         let asset = &run.plan.assets[*position];
         for table in asset.reads() {
-            if !run.plan.is_chosen(&table.to_string()) {
+            let maker = run.plan.maker_of(table);
+            if !maker.is_some_and(|maker| run.plan.chosen.contains(&maker)) {
                 run.catalog.table(table).await?;
             }
         }
@@ -241,12 +252,12 @@ async fn require_inputs(plan: &Plan, lakehouse: &Lakehouse) -> Result<(), RunErr
     for position in &plan.chosen {
         let asset = &plan.assets[*position];
         for table in asset.reads() {
-            let name = table.to_string();
-            let made_elsewhere = plan.position(&name).is_some() && !plan.is_chosen(&name);
+            let maker = plan.maker_of(table);
+            let made_elsewhere = maker.is_some_and(|maker| !plan.chosen.contains(&maker));
             if made_elsewhere && lakehouse.latest_version(table).await?.is_none() {
                 return Err(RunError::NotMade {
                     asset: asset.name.clone(),
-                    needs: name,
+                    needs: maker.map_or_else(String::new, |at| plan.assets[at].name.clone()),
                 });
             }
         }

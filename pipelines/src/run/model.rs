@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use sluice_lake::registry::{
     ColumnType, ModelFormat, ModelVersion, NewVersion, Signature, SignatureColumn, TrainedAs,
 };
-use sluice_lake::state::{AssetKey, RunId, RunKind, RunStatus};
+use sluice_lake::state::{AssetKey, RunId, RunKind};
 use sluice_lake::tags::NOTE_TAG;
 use sluice_learn::features::LabelType;
 use sluice_learn::metric::Metric;
 use sluice_learn::validate::{self, FinishedFit};
-use sluice_learn::{EstimatorSpec, FeaturePlan, FitOptions, Fitted, Seat, Splits, Task};
+use sluice_learn::{AppliedModel, EstimatorSpec, FeaturePlan, FitOptions, Seat, Splits, Task};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
@@ -21,15 +21,14 @@ use super::page::{About, AsFitted, Judged, REPORT_FILE, Report, conclude};
 use super::promote::{Decision, decide};
 use super::rows::{self, Identity, Rows};
 use super::search::search;
-use super::{figures, resume, reuse, track};
-use crate::check::error_chain;
+use super::{figures, resume, reuse, text, track};
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
 use crate::plan::training::Trained;
 use crate::plan::{Asset, Fit, ModelAsset};
 
 /// What came of a model stage.
-pub(crate) struct Made {
+pub(crate) struct Outcome {
     pub(crate) version: Option<i64>,
     pub(crate) metrics: BTreeMap<String, f64>,
     /// Why nothing was trained, if so.
@@ -43,7 +42,7 @@ pub(crate) async fn make(
     asset: &Asset,
     model: &ModelAsset,
     fingerprint: &Fingerprint,
-) -> Result<Made, StageError> {
+) -> Result<Outcome, StageError> {
     // Of two assets with the same training one trains, and the other waits for it.
     let turn = run.turns.take(&fingerprint.training_key()).await;
     let learned = learn(run, asset, model, fingerprint).await?;
@@ -92,7 +91,7 @@ pub(crate) async fn make(
     run.state
         .put_asset_key(&run.project, &asset.name, &record)
         .await?;
-    Ok(Made {
+    Ok(Outcome {
         version: number,
         metrics,
         note: reused,
@@ -100,9 +99,9 @@ pub(crate) async fn make(
 }
 
 /// A model; if it is an earlier training's, why it is the same, in words.
-struct Learned {
-    registered: Registered,
-    reused: Option<String>,
+pub(super) struct Learned {
+    pub(super) registered: Registered,
+    pub(super) reused: Option<String>,
 }
 
 /// Takes over the same training if it was done before, else trains.
@@ -122,6 +121,9 @@ async fn learn(
             registered: reuse::take(run, asset, model, &trained, &identity).await?,
             reused: Some(trained.why_not_again()),
         });
+    }
+    if let Fit::Text(text) = &model.fit {
+        return text::learn(run, asset, (model, text), fingerprint, again).await;
     }
     // Before the rows are read, so that fits which begin together share from the start.
     let seat = run.budget.join();
@@ -163,19 +165,12 @@ async fn fit_and_register(
     seat: Seat,
 ) -> Result<Registered, StageError> {
     let kind = match model.fit {
-        Fit::Train(_) => RunKind::Train,
+        Fit::Train(_) | Fit::Text(_) => RunKind::Train,
         Fit::Sweep(_) => RunKind::Sweep,
     };
     let run_id = track::start(run, asset, kind).await?;
     let outcome = fit_in(run, asset, model, fingerprint, (rows, seat), &run_id).await;
-    let (status, error) = match &outcome {
-        Ok(_) => (RunStatus::Finished, None),
-        Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
-        Err(error) => (RunStatus::Failed, Some(error_chain(error))),
-    };
-    run.state
-        .finish_run(&run_id, status, error.as_deref())
-        .await?;
+    track::finish(run, &run_id, &outcome).await?;
     let (version, metrics, report) = outcome?;
     Ok((run_id, version, metrics, Some(report)))
 }
@@ -206,9 +201,17 @@ async fn fit_in(
             let found = search(run, asset, spec, &identity, &splits, seat, run_id).await?;
             (found.0, spec.objective().metric.name, Some(found.1))
         }
+        Fit::Text(_) => unreachable!("a text model is learned by `text::learn`"),
     };
     let watched = format!("validation.{watched}");
-    let about = About::of(run, asset, model, run_id, &splits, searched.as_ref());
+    let about = About::of(
+        run,
+        asset,
+        model,
+        run_id,
+        (splits.train.plan(), splits.straddling),
+        searched.as_ref(),
+    );
     let (fit, figures, report, more) = blocking(move || {
         let figures = figures::figures(&fit, &splits)?;
         let evidence = Evidence::of(&fit, &splits)?;
@@ -221,6 +224,7 @@ async fn fit_in(
             fitted: AsFitted::of(&fit, watched),
             judged: None,
             search: searched,
+            steps: None,
         };
         files.push((REPORT_FILE, report.html()));
         Ok((fit, figures.named, Box::new(report), files))
@@ -242,7 +246,7 @@ async fn fit_in(
         model,
         &Identity::new(fingerprint, Some(digest)),
         run_id,
-        fit.fitted,
+        fit.fitted.model.into(),
         &figures,
     )
     .await?;
@@ -297,13 +301,14 @@ async fn train(
     .await
 }
 
-async fn register(
+/// Registers a model, or keeps it among the artifacts of its run.
+pub(super) async fn register(
     run: &RunContext,
     asset: &Asset,
     model: &ModelAsset,
     identity: &Identity,
     run_id: &RunId,
-    fitted: Fitted,
+    made: AppliedModel,
     figures: &BTreeMap<String, f64>,
 ) -> Result<Option<ModelVersion>, StageError> {
     let registry = &run.world.registry;
@@ -312,8 +317,8 @@ async fn register(
         None => registry.stage_unregistered(&asset.name, run_id).await?,
     };
     let folder = staging.path().to_owned();
-    let signature = signature(fitted.model.plan());
-    blocking(move || Ok(fitted.model.save(&folder)?)).await?;
+    let signature = signature(made.plan());
+    blocking(move || Ok(made.save(&folder)?)).await?;
     let new = new_version(run, asset, model, identity, signature, figures);
     if model.register.is_none() {
         registry
@@ -338,7 +343,10 @@ pub(crate) fn new_version(
         asset: asset.name.clone(),
         key: identity.key.clone(),
         spec: identity.spec.clone(),
-        format: ModelFormat::XgboostJson,
+        format: match model.fit {
+            Fit::Text(_) => ModelFormat::HuggingFace,
+            Fit::Train(_) | Fit::Sweep(_) => ModelFormat::XgboostJson,
+        },
         signature,
         metrics: figures.clone(),
         inputs: vec![rows::input(run, model, identity.digest.clone())],

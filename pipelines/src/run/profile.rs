@@ -1,12 +1,9 @@
 //! A table's rows on their way to its profile.
 
-use std::time::{Duration, Instant};
-
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use futures::StreamExt;
 use sluice_lake::delta::PinnedTable;
 use sluice_lake::sql;
 use sluice_report::profile::page::{Facts, page};
@@ -15,14 +12,10 @@ use sluice_udfs::session::LakeSession;
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::feed::feed;
 use super::report::Pages;
-use crate::events::EventKind;
 use crate::plan::{Asset, ProfilePlan, ReportAsset};
 
-/// Batches that may wait to be looked at.
-const BATCHES_AHEAD: usize = 4;
-/// How often the stage says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// The column of the classes; no column of a table is called so.
 const CLASS_COLUMN: &str = "__sluice_class";
 
@@ -66,7 +59,7 @@ async fn look(
 ) -> Result<Profile, StageError> {
     let session = run.session()?;
     let rows = with_class(&session, report, profile, table)?;
-    let mut stream = rows.execute_stream().await?;
+    let stream = rows.execute_stream().await?;
     let schema = stream.schema();
     let spec = ProfileSpec {
         class: profile.by.as_ref().map(|by| ClassColumn {
@@ -77,48 +70,14 @@ async fn look(
         sample_rows: profile.sample_rows,
         ..ProfileSpec::default()
     };
-    let (sender, mut batches) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
-    let looked = blocking(move || {
+    feed(run, &asset.name, stream, move |batches| {
         let mut profiler = Profiler::new(&schema, spec)?;
-        while let Some(batch) = batches.blocking_recv() {
-            match batch {
-                Some(batch) => profiler.push(&batch)?,
-                None => return Ok(profiler.finish()?),
-            }
+        for batch in batches {
+            profiler.push(&batch?)?;
         }
-        // The stream broke off without its end: its own error is the one to tell.
-        Err(StageError::Cancelled)
-    });
-    // Owns the sender, which ends the profiler's wait when this ends early.
-    let feed = async move {
-        let (mut done, mut told) = (0, Instant::now());
-        while let Some(batch) = stream.next().await {
-            if run.cancel.is_cancelled() {
-                return Err(StageError::Cancelled);
-            }
-            let batch = batch?;
-            done += batch.num_rows() as u64;
-            if sender.send(Some(batch)).await.is_err() {
-                // The profiler refused a batch: its error is the one to tell.
-                return Ok(());
-            }
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
-                run.emit(EventKind::StageProgress {
-                    asset: asset.name.clone(),
-                    done,
-                    total: None,
-                    unit: "rows",
-                });
-            }
-        }
-        // Whether it is taken shows in what comes of the profiler.
-        let _ = sender.send(None).await;
-        Ok(())
-    };
-    let (looked, fed) = tokio::join!(looked, feed);
-    fed?;
-    looked
+        Ok(profiler.finish()?)
+    })
+    .await
 }
 
 /// The table without the columns that are left out, and the class of each row as a last

@@ -1,15 +1,18 @@
 //! Makes reports: a page at a place that stays the same, and the same page and its figures
 //! among the artifacts of the run.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use sluice_lake::state::{Artifact, AssetKey};
 
 use super::context::RunContext;
 use super::error::{StageError, blocking};
+use super::evaluate::evaluate;
 use super::profile;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
-use crate::plan::freshness::PAGE_HASH;
+use crate::plan::freshness::{BESIDE_KEY, PAGE_HASH};
 use crate::plan::{Asset, ReportAsset, ReportKind};
 
 /// What a report shows, ready to be written.
@@ -20,15 +23,23 @@ pub(crate) struct Pages {
     pub(crate) json: String,
 }
 
-/// Makes a report asset. Nothing is written before all of it is there.
+/// Makes a report asset: gives the figures that are worth a glance. No page is written before
+/// all of it is there.
 pub(crate) async fn make(
     run: &RunContext,
     asset: &Asset,
     report: &ReportAsset,
     fingerprint: &Fingerprint,
-) -> Result<(), StageError> {
-    let pages = match &report.kind {
-        ReportKind::Profile(profile) => profile::pages(run, asset, report, profile).await?,
+) -> Result<BTreeMap<String, f64>, StageError> {
+    let (pages, metrics, beside) = match &report.kind {
+        ReportKind::Profile(profile) => {
+            let pages = profile::pages(run, asset, report, profile).await?;
+            (pages, BTreeMap::new(), None)
+        }
+        ReportKind::Evaluate(plan) => {
+            let made = evaluate(run, asset, report, plan, fingerprint).await?;
+            (made.pages, made.metrics, made.beside)
+        }
     };
     if run.cancel.is_cancelled() {
         return Err(StageError::Cancelled);
@@ -54,6 +65,7 @@ pub(crate) async fn make(
     run.state.log_artifacts(&run.run_id, &artifacts).await?;
     let outcome = Map::from_iter([
         (PAGE_HASH.to_owned(), page_hash.into()),
+        (BESIDE_KEY.to_owned(), beside.into()),
         (
             METADATA_KEY.to_owned(),
             serde_json::to_value(fingerprint).unwrap_or_default(),
@@ -81,5 +93,5 @@ pub(crate) async fn make(
         asset: asset.name.clone(),
         path: place.display().to_string(),
     });
-    Ok(())
+    Ok(metrics)
 }

@@ -37,6 +37,7 @@ pub(crate) fn seed(model: &ModelAsset) -> u64 {
     let params = match &model.fit {
         Fit::Train(spec) => spec.params(),
         Fit::Sweep(spec) => &spec.space().fixed,
+        Fit::Text(text) => text.spec.params(),
     };
     params.get("seed").and_then(Value::as_u64).unwrap_or(0)
 }

@@ -198,11 +198,11 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
             });
         }
         AssetBody::Report(page) => {
-            report::make(run, asset, page, &freshness.fingerprint).await?;
+            let metrics = report::make(run, asset, page, &freshness.fingerprint).await?;
             return Ok(Made {
                 rows: None,
                 version: None,
-                metrics: BTreeMap::new(),
+                metrics,
                 note: None,
             });
         }

@@ -12,6 +12,7 @@ use sluice_lake::TableName;
 use sluice_lake::delta::{RowParts, WriteMode, Written};
 use sluice_lake::sql;
 use sluice_lake::state::FileRecord;
+use sluice_udfs::text::Tokenizers;
 
 use super::commit::commit;
 use super::context::RunContext;
@@ -78,6 +79,7 @@ pub(crate) async fn write(
     fingerprint: &Fingerprint,
     output: Output<'_>,
 ) -> Result<Written, StageError> {
+    let rules = &settled(run, rules, fingerprint).await?;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
     check_unique(run, asset, rules, &flagged, output.staying.as_ref()).await?;
     let input = flagged.schema().as_arrow().clone();
@@ -160,6 +162,27 @@ async fn streams(
         true => rows.execute_stream_partitioned().await?,
         false => vec![rows.execute_stream().await?],
     })
+}
+
+/// The same rules with their tokenizers settled to the versions of the asset's key.
+async fn settled(
+    run: &RunContext,
+    rules: &RowPlan,
+    fingerprint: &Fingerprint,
+) -> Result<RowPlan, StageError> {
+    let mut rules = rules.clone();
+    if rules.tokenizers.is_empty() {
+        return Ok(rules);
+    }
+    let tokenizers = Tokenizers {
+        registry: &run.world.registry,
+        set: run.models.tokenizers(),
+        versions: &fingerprint.model_versions(),
+    };
+    for rule in &mut rules.rules {
+        tokenizers.settle_expression(&mut rule.that).await?;
+    }
+    Ok(rules)
 }
 
 /// Adds one column of TRUE, FALSE or NULL for each row rule behind the table's own.

@@ -13,6 +13,7 @@ use super::context::{RunContext, now_ms};
 use super::error::{StageError, blocking};
 use super::figures;
 use super::resume::{BEST_ITERATION_TAG, ITERATIONS_TAG, KEY_TAG, NUMBER_TAG, STATE_TAG};
+use crate::check::error_chain;
 use crate::plan::Asset;
 
 /// What the names of metrics after each round start with.
@@ -32,6 +33,21 @@ pub(crate) async fn start(
         parent: Some(run.run_id.clone()),
     };
     Ok(run.state.start_run(new).await?)
+}
+
+/// Ends the run of an asset as its work did.
+pub(crate) async fn finish<T>(
+    run: &RunContext,
+    run_id: &RunId,
+    outcome: &Result<T, StageError>,
+) -> Result<(), StageError> {
+    let (status, error) = match outcome {
+        Ok(_) => (RunStatus::Finished, None),
+        Err(StageError::Cancelled) => (RunStatus::Killed, Some("stopped".to_owned())),
+        Err(error) => (RunStatus::Failed, Some(error_chain(error))),
+    };
+    let ended = run.state.finish_run(run_id, status, error.as_deref());
+    Ok(ended.await?)
 }
 
 /// Parameters as the store keeps them: texts without quotes.

@@ -27,7 +27,8 @@ pub(super) struct Known {
     pub(super) states: Vec<KnownState>,
     /// By the name of the asset, if asked for: of the last run.
     pub(super) results: HashMap<String, AssetResult>,
-    has_run: bool,
+    /// Whether there is a last run.
+    pub(super) has_run: bool,
 }
 
 /// How an asset stands to what was made.

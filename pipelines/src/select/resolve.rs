@@ -33,7 +33,8 @@ impl Selection {
 /// The positions of the assets that a selection means.
 ///
 /// # Errors
-/// A name that no asset has, a selection of nothing, and, where `state:` or `result:` is asked
+/// A name that no asset has, a selection of nothing (unless it asks how things stand: nothing may
+/// be modified, and nothing may have failed), and, where `state:` or `result:` is asked
 /// for, a lakehouse that cannot be read.
 pub async fn select(
     plan: &Plan,
@@ -61,7 +62,9 @@ pub async fn select(
     for left_out in graph.union(&selection.exclude)? {
         chosen.remove(&left_out);
     }
-    if chosen.is_empty() {
+    // That nothing is modified, or that nothing failed, is an answer; that no name fits is not.
+    let about_time = asked.state || (asked.result && known.has_run);
+    if chosen.is_empty() && !about_time {
         return Err(nothing(selection, &known));
     }
     Ok(chosen)

@@ -72,6 +72,8 @@ record! {
         "from" from: Spanned<String>,
         /// The column to predict.
         "label" label: Spanned<String>,
+        /// The column that a text model (`estimator: {bert: ...}`) reads; it reads no other.
+        "text" text: Option<Spanned<String>>,
         /// What is asked of the label: `binary` (the probability of the positive one of two classes), `multiclass` (one of several classes) or `regression` (a number); by default `multiclass` for text, else `binary`.
         "task" task: Option<Spanned<Task>>,
         /// A column that says how much each row counts in the fit; it is no feature.
@@ -90,7 +92,7 @@ record! {
 }
 
 impl Check for TrainingData {
-    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+    fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         let before = cx.diagnostics.len();
         let lists = self.exclude.iter().chain(&self.categorical);
         for column in lists {
@@ -109,6 +111,7 @@ impl Check for TrainingData {
             let message = format!("`{weight}` is the label");
             cx.error("conflicting_keys", message, weight.span);
         }
+        self.check_text(fields, cx);
         for column in &self.categorical {
             let excluded = |other: &&Spanned<String>| other.eq_ignore_ascii_case(column);
             if self.exclude.iter().find(excluded).is_some() {
@@ -117,6 +120,38 @@ impl Check for TrainingData {
             }
         }
         cx.diagnostics.len() == before
+    }
+}
+
+impl TrainingData {
+    /// Reports keys that mean nothing to a model that reads a text.
+    fn check_text(&self, fields: &Fields<'_>, cx: &mut Context<'_>) {
+        const IDLE: [(&str, &str); 4] = [
+            (
+                "exclude",
+                "it reads no other column, so there is nothing to exclude",
+            ),
+            ("categorical", "it reads no other column than its text"),
+            (
+                "weight",
+                "every row counts alike; for classes there is the parameter `class_weight`",
+            ),
+            (
+                "validate",
+                "it is judged by the part `validation`; training once a fold is left to trees",
+            ),
+        ];
+        if self.text.is_none() {
+            return;
+        }
+        for (key, why) in IDLE {
+            if let Some(entry) = fields.entry(key) {
+                let message = format!("`{key}` does not go with `text`: {why}");
+                let error = Diagnostic::error("conflicting_keys", message)
+                    .help(format!("take out `{key}:`"));
+                cx.report(error, entry.key.span);
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The options of `profile:`.
 
 use super::decode::{Check, Context, Fields, record};
+use super::report::ReportOptions;
 use super::sql_text::SqlText;
 use crate::source::Spanned;
 
@@ -15,6 +16,8 @@ record! {
         "sample_rows" sample_rows: Option<Spanned<u64>>,
     }
 }
+
+impl ReportOptions for ProfileOptions {}
 
 /// Fewer rows make no picture.
 const MIN_SAMPLE: u64 = 100;

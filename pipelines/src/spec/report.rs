@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::decode::{Check, Context, Fields, Part, exactly_one, record};
+use super::evaluate::EvaluateOptions;
 use super::name::{Name, TagNames};
 use super::profile::ProfileOptions;
 use super::schema::{Definitions, ObjectSchema};
@@ -31,15 +32,23 @@ record! {
 
 impl Check for ReportSpec {}
 
-/// Defines the kinds of reports: a key whose value is the table that the report is about, and
-/// the options that may stand beside it.
+/// The options of a kind of report.
+pub(super) trait ReportOptions {
+    /// The table that the report is about: what stands behind its key, or an option says.
+    fn table<'a>(&'a self, subject: &'a Spanned<String>) -> &'a Spanned<String> {
+        subject
+    }
+}
+
+/// Defines the kinds of reports: a key whose value is what the report is about, and the options
+/// that may stand beside it.
 macro_rules! report_kinds {
     ($( $(#[doc = $doc:literal])* $key:literal $variant:ident ( $options:ty ) ),* $(,)?) => {
         /// What a report shows.
         #[derive(Debug, Clone)]
         pub enum ReportBody {
             $( $(#[doc = $doc])* $variant {
-                /// The table.
+                /// What stands behind the key.
                 of: Spanned<String>,
                 /// The options beside it.
                 options: Box<$options>,
@@ -49,9 +58,9 @@ macro_rules! report_kinds {
         impl ReportBody {
             /// The table that the report is about.
             #[must_use]
-            pub fn of(&self) -> &Spanned<String> {
+            pub fn table(&self) -> &Spanned<String> {
                 match self {
-                    $( Self::$variant { of, .. } => of, )*
+                    $( Self::$variant { of, options } => options.table(of), )*
                 }
             }
         }
@@ -79,10 +88,12 @@ macro_rules! report_kinds {
             }
 
             fn schema_part(object: &mut ObjectSchema, defs: &mut Definitions) {
-                $( let table = Spanned::<String>::schema(defs);
-                object.property($key, table, concat!($($doc, "\n"),*), false);
-                <$options as Part>::schema_part(object, defs); )*
-                object.one_of(&[$($key),*]);
+                $( let of = Spanned::<String>::schema(defs);
+                object.property($key, of, concat!($($doc, "\n"),*), false);
+                let mut options = ObjectSchema::default();
+                <$options as Part>::schema_part(&mut options, defs);
+                object.kind($key, options); )*
+                object.one_kind();
             }
         }
     };
@@ -91,6 +102,28 @@ macro_rules! report_kinds {
 report_kinds! {
     /// The table whose columns are described: values, gaps, spread, correlations, and what deserves a look.
     "profile" Profile(ProfileOptions),
+    /// The registered model that is evaluated, such as `models:/wine_quality@production`: figures, curves, worst rows and baselines.
+    "evaluate" Evaluate(EvaluateOptions),
+}
+
+impl ReportBody {
+    /// The addresses of the models that the report applies.
+    #[must_use]
+    pub fn models(&self) -> Vec<&Spanned<String>> {
+        match self {
+            Self::Profile { .. } => Vec::new(),
+            Self::Evaluate { of, options } => std::iter::once(of).chain(&options.compare).collect(),
+        }
+    }
+
+    /// The table that the report makes beside its page.
+    #[must_use]
+    pub fn makes(&self) -> Option<&Spanned<String>> {
+        match self {
+            Self::Profile { .. } => None,
+            Self::Evaluate { options, .. } => options.worst.as_deref(),
+        }
+    }
 }
 
 /// Whether no option of another kind of report stands beside `key`; reports those that do.

@@ -58,6 +58,8 @@ pub(crate) struct ObjectSchema {
     properties: Map<String, Json>,
     required: Vec<&'static str>,
     choices: Vec<Json>,
+    /// For each kind of thing that it can be the keys that it needs.
+    kinds: Vec<Vec<&'static str>>,
 }
 
 impl ObjectSchema {
@@ -73,6 +75,20 @@ impl ObjectSchema {
     /// Demands exactly one of some keys.
     pub(crate) fn one_of(&mut self, keys: &[&str]) {
         let options: Vec<Json> = keys.iter().map(|key| json!({"required": [key]})).collect();
+        self.choices.push(json!({"oneOf": options}));
+    }
+
+    /// Adds the keys of a kind, which `key` chooses; what they need, only that kind needs.
+    pub(crate) fn kind(&mut self, key: &'static str, options: Self) {
+        self.properties.extend(options.properties);
+        self.choices.extend(options.choices);
+        self.kinds.push([vec![key], options.required].concat());
+    }
+
+    /// Demands exactly one of the kinds.
+    pub(crate) fn one_kind(&mut self) {
+        let kinds = std::mem::take(&mut self.kinds);
+        let options: Vec<Json> = kinds.iter().map(|keys| json!({"required": keys})).collect();
         self.choices.push(json!({"oneOf": options}));
     }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use sluice_lake::registry::{ModelVersion, MoveAlias, Registry};
 use sluice_lake::session::SessionOptions;
@@ -269,6 +270,12 @@ impl Sandbox {
 
     /// Rows, as a table of text.
     pub(crate) async fn query(&self, text: &str) -> String {
+        let batches = self.rows(text).await;
+        pretty_format_batches(&batches).unwrap().to_string()
+    }
+
+    /// Rows.
+    pub(crate) async fn rows(&self, text: &str) -> Vec<RecordBatch> {
         let lakehouse = self.lakehouse();
         let state = State::open_read_only(lakehouse.state_path()).await.unwrap();
         let registry = Registry::new(lakehouse.models_path(), state.clone());
@@ -287,8 +294,7 @@ impl Sandbox {
             let rows = session.context().execute_logical_plan(plan).await.unwrap();
             rows.collect().await.unwrap()
         });
-        let batches = asked.await.unwrap();
-        pretty_format_batches(&batches).unwrap().to_string()
+        asked.await.unwrap()
     }
 
     /// The one value of a query.

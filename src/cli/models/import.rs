@@ -9,8 +9,9 @@ use sluice_lake::registry::{
     SignatureColumn, TrainedAs, check_name,
 };
 use sluice_lake::state::{RunId, State};
-use sluice_learn::TextEmbedder;
+use sluice_learn::model::FEATURES_FILE;
 use sluice_learn::text_embedder::SENTENCE_FILE;
+use sluice_learn::{AppliedModel, TextEmbedder};
 use sluice_udfs::models::ModelError;
 
 use super::super::error::CliError;
@@ -19,6 +20,9 @@ use super::BY_HAND;
 
 /// The files of a version that identify it.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+
+/// Those that it may have besides: what it predicts, and how many tokens of a text count.
+const MORE_FILES: [&str; 2] = [FEATURES_FILE, SENTENCE_FILE];
 
 /// Registers the encoder of a folder, or of a model that was pulled from a hub. The same files
 /// are registered once.
@@ -54,8 +58,11 @@ async fn read(source: &str) -> Result<(PathBuf, String), CliError> {
             false => PathBuf::from(&written),
         };
         TextEmbedder::load(&folder)?;
+        if folder.join(FEATURES_FILE).is_file() {
+            AppliedModel::load(&folder)?;
+        }
         let mut hasher = blake3::Hasher::new();
-        for file in FILES.into_iter().chain([SENTENCE_FILE]) {
+        for file in FILES.into_iter().chain(MORE_FILES) {
             let path = folder.join(file);
             if path.is_file() {
                 hasher.update(file.as_bytes());
@@ -96,7 +103,11 @@ async fn register(
                 address: source.to_owned(),
                 source: error.into(),
             })?;
-            let new = new_version(key, source);
+            let format = match staging.path().join(FEATURES_FILE).is_file() {
+                true => ModelFormat::HuggingFace,
+                false => ModelFormat::Encoder,
+            };
+            let new = new_version(key, source, format);
             (registry.create_version(staging, new).await?, "is imported")
         }
     };
@@ -127,7 +138,7 @@ async fn move_alias(
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    for file in FILES.into_iter().chain([SENTENCE_FILE]) {
+    for file in FILES.into_iter().chain(MORE_FILES) {
         let path = from.join(file);
         if path.is_file() {
             std::fs::copy(path, to.join(file))?;
@@ -136,13 +147,13 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn new_version(key: String, source: &str) -> NewVersion {
+fn new_version(key: String, source: &str, format: ModelFormat) -> NewVersion {
     NewVersion {
         project: BY_HAND.to_owned(),
         asset: source.to_owned(),
         spec: key.clone(),
         key,
-        format: ModelFormat::Encoder,
+        format,
         signature: Signature {
             inputs: vec![SignatureColumn {
                 name: Some("text".to_owned()),

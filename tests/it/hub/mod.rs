@@ -371,7 +371,7 @@ fn damaged_contents_are_not_taken() {
         (WEIGHTS, Fault::NoHeaders),
     ] {
         let (hub, machine) = (hub(), Machine::new());
-        hub.spoil(name, &[fault.clone()]);
+        hub.spoil(name, std::slice::from_ref(&fault));
         let ended = machine.pull(&hub);
         assert_eq!(ended.code, Some(4), "{}", ended.all());
         assert!(machine.has_no_model());

@@ -91,17 +91,25 @@ fn entries(target: Target) -> Field {
     Field::new("entries", DataType::Struct(vec![key, value].into()), false)
 }
 
-/// For each row a map of all classes, in their order, to their probabilities.
+/// For each row a map of all classes, in their order, to their probabilities; nothing is in
+/// the map of a row without an answer, for those that look into it all the same.
 fn score_maps(
     label: &Label,
     scores: &[f64],
     nulls: Option<NullBuffer>,
 ) -> Result<MapArray, ModelError> {
-    let probabilities: Vec<f64> = match label.task {
+    let mut probabilities: Vec<f64> = match label.task {
         Task::Binary => scores.iter().flat_map(|&p| [1.0 - p, p]).collect(),
         Task::Multiclass | Task::Regression => scores.to_vec(),
     };
     let classes = label.classes.len();
+    let all = probabilities.len() / classes;
+    let is_answered = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+    if nulls.is_some() {
+        let answered = probabilities.chunks_exact(classes).enumerate();
+        let answered = answered.filter(|(row, _)| is_answered(*row));
+        probabilities = answered.flat_map(|(_, values)| values).copied().collect();
+    }
     let rows = probabilities.len() / classes;
     let names = label.label_type.array(label.classes.iter());
     let cycle = UInt32Array::from_iter_values((0..rows).flat_map(|_| 0..classes as u32));
@@ -116,7 +124,8 @@ fn score_maps(
         vec![keys, Arc::new(Float64Array::from(probabilities))],
         None,
     )?;
-    let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(classes, rows));
+    let lengths = (0..all).map(|row| if is_answered(row) { classes } else { 0 });
+    let offsets = OffsetBuffer::from_lengths(lengths);
     Ok(MapArray::try_new(
         Arc::new(entries),
         offsets,

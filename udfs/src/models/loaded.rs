@@ -2,6 +2,8 @@
 //! and one that a project only declares.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::ArrayRef;
 use sluice_learn::AppliedModel;
@@ -25,6 +27,19 @@ impl LoadedModel {
             model: AppliedModel::load(folder)?,
         })
     }
+
+    /// The same model, which gives up a long prediction once `stop` is true.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            model: self.model.stopped_by(stop),
+        }
+    }
+
+    /// The model itself.
+    pub fn model(&self) -> &AppliedModel {
+        &self.model
+    }
 }
 
 impl Predictor for LoadedModel {
@@ -43,6 +58,10 @@ impl Predictor for LoadedModel {
         _rows: usize,
     ) -> Result<ArrayRef, ModelError> {
         answer.of(&self.model, columns)
+    }
+
+    fn loaded(&self) -> Option<&LoadedModel> {
+        Some(self)
     }
 }
 

@@ -13,11 +13,14 @@ pub mod predict;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::ArrayRef;
 use sluice_learn::TextEmbedder;
 use sluice_learn::features::{Feature, Target};
+
+use crate::text::TokenizerSet;
 
 pub use address::ModelAddress;
 pub use answer::Answer;
@@ -47,6 +50,11 @@ pub trait Predictor: fmt::Debug + Send + Sync {
         columns: &[ArrayRef],
         rows: usize,
     ) -> Result<ArrayRef, ModelError>;
+
+    /// The model itself; `None` of one that is only declared.
+    fn loaded(&self) -> Option<&LoadedModel> {
+        None
+    }
 }
 
 /// The models that a session applies: loaded once, shared by all queries and partitions.
@@ -54,6 +62,8 @@ pub trait Predictor: fmt::Debug + Send + Sync {
 pub struct ModelSet {
     models: RwLock<HashMap<String, Arc<dyn Predictor>>>,
     encoders: RwLock<HashMap<String, Arc<TextEmbedder>>>,
+    stop: Arc<AtomicBool>,
+    tokenizers: TokenizerSet,
 }
 
 impl fmt::Debug for ModelSet {
@@ -64,6 +74,11 @@ impl fmt::Debug for ModelSet {
 }
 
 impl ModelSet {
+    /// The tokenizers that the session applies beside its models.
+    pub fn tokenizers(&self) -> &TokenizerSet {
+        &self.tokenizers
+    }
+
     /// The model at an address of one version, if it is here.
     pub fn get(&self, address: &str) -> Option<Arc<dyn Predictor>> {
         let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
@@ -74,6 +89,17 @@ impl ModelSet {
     pub fn insert(&self, address: &str, model: Arc<dyn Predictor>) -> Arc<dyn Predictor> {
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(models.entry(address.to_owned()).or_insert(model))
+    }
+
+    /// Makes whatever is being predicted give up, or not any more. What computes holds a thread,
+    /// and a query that is dropped would wait for it.
+    pub fn stop(&self, stop: bool) {
+        self.stop.store(stop, Ordering::Relaxed);
+    }
+
+    /// What a model of this set looks at while it predicts.
+    pub(crate) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// The encoder at an address of one version, if it is here.

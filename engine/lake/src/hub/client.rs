@@ -240,7 +240,7 @@ impl HubClient {
     }
 
     /// Whether an address is one of the hub's own, by scheme, host and port.
-    fn is_hub(&self, url: &Url) -> bool {
+    pub(super) fn is_hub(&self, url: &Url) -> bool {
         url.origin() == self.options.endpoint.origin()
     }
 

@@ -110,14 +110,13 @@ pub enum HubError {
 
     /// A revision that the model does not have.
     #[error(
-        "`{model}` has no revision `{revision}` at {endpoint}{}",
+        "`{}` has no revision `{}` at {endpoint}{}",
+        reference.id(), reference.revision(),
         nearest.as_ref().map_or_else(|| listed("; it has ", known), |name| format!("; did you mean `{name}`?"))
     )]
     NoSuchRevision {
-        /// The model's name.
-        model: String,
-        /// The revision as it was written.
-        revision: String,
+        /// What was asked for.
+        reference: HubReference,
         /// The hub.
         endpoint: String,
         /// The nearest branch or tag.

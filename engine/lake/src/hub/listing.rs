@@ -181,7 +181,9 @@ impl HubClient {
         let message = one_line(&header("x-error-message").unwrap_or_default());
         let endpoint = self.endpoint().to_owned();
         let model = reference.id().to_owned();
-        let unknown_or_private = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
+        // Only the hub itself knows models: where it keeps contents, other things are meant.
+        let unknown_or_private = self.is_hub(response.url())
+            && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
         match code.as_str() {
             "GatedRepo" => HubError::Gated {
                 model,
@@ -213,8 +215,7 @@ impl HubClient {
         let known = self.revisions(reference).await.unwrap_or_default();
         let nearest = nearest(reference.revision(), known.iter().map(String::as_str));
         HubError::NoSuchRevision {
-            model: reference.id().to_owned(),
-            revision: reference.revision().to_owned(),
+            reference: reference.clone(),
             endpoint: self.endpoint().to_owned(),
             nearest: nearest.map(str::to_owned),
             known,

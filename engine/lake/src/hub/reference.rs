@@ -18,8 +18,8 @@ const COMMIT_DIGITS: usize = 40;
 /// Old models have no organisation (`hf:gpt2`). A revision is a branch, a tag or a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HubReference {
-    id: String,
-    revision: Option<String>,
+    id: Box<str>,
+    revision: Option<Box<str>>,
 }
 
 /// Whether a text is meant as a reference to a hub, be it a right one or not.
@@ -89,8 +89,8 @@ impl FromStr for HubReference {
         check_id(id).map_err(invalid)?;
         revision.map_or(Ok(()), check_revision).map_err(invalid)?;
         Ok(Self {
-            id: id.to_owned(),
-            revision: revision.map(str::to_owned),
+            id: id.into(),
+            revision: revision.map(Into::into),
         })
     }
 }

@@ -74,6 +74,15 @@ pub enum RegistryError {
         address: String,
     },
 
+    /// A tokenizer where a model is wanted.
+    #[error("`{address}` is a tokenizer, not a model: write `tokenize(text, '{name}')`")]
+    NoModel {
+        /// The version's address.
+        address: String,
+        /// Its name.
+        name: String,
+    },
+
     /// An alias that the model does not have.
     #[error("the model `{name}` has no alias `{alias}`{}", suggest(nearest.as_deref(), known, "aliases"))]
     UnknownAlias {

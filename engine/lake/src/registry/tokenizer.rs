@@ -1,11 +1,28 @@
 //! Tokenizers in the registry: versions of their own, and those that models of texts bring.
 
 use super::{
-    ModelUri, ModelVersion, Registry, RegistryError, VersionSpec, folder, nearest_of, version_at,
+    ModelFormat, ModelUri, ModelVersion, Registry, RegistryError, VersionSpec, folder, nearest_of,
+    version_at,
 };
 
 /// The file that makes a version one that texts can be tokenized with.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+impl ModelVersion {
+    /// The version, if rows can be put through it.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoModel`] for a tokenizer.
+    pub fn as_model(self) -> Result<Self, RegistryError> {
+        match self.format {
+            ModelFormat::Tokenizer => Err(RegistryError::NoModel {
+                address: self.uri().to_string(),
+                name: self.name,
+            }),
+            ModelFormat::XgboostJson | ModelFormat::HuggingFace | ModelFormat::Encoder => Ok(self),
+        }
+    }
+}
 
 impl Registry {
     /// The version that a reference to a tokenizer (see [`ModelUri::reference`]) names now:

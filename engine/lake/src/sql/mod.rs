@@ -9,9 +9,10 @@
 //!
 //! A rewrite that needs the columns in scope, such as expanding `predict(m, *)`,
 //! goes through [`visit_calls_mut`] with the schemas of [`table_schemas`], before
-//! [`plan()`].
+//! [`plan()`]; one that does not, through [`rewrite_calls`].
 
 mod bind;
+mod calls;
 mod depth;
 mod diagnose;
 mod dialect;
@@ -34,6 +35,7 @@ mod volatile;
 mod walk;
 mod wildcard;
 
+pub use calls::{call_name, rename_call, rewrite_calls, rewrite_calls_in_expression};
 pub use dialect::SluiceDialect;
 pub use error::{SqlError, SqlErrorKind, SqlSpan};
 pub use messages::plain_words;

@@ -77,30 +77,20 @@ impl State {
 
     /// The runs that are part of a run, oldest first, with all they logged.
     pub async fn logged_children(&self, parent: &RunId) -> Result<Vec<LoggedRun>, StateError> {
-        let columns = super::runs::RUN_COLUMNS;
-        let sql = sqlx::AssertSqlSafe(format!(
-            "SELECT {columns} FROM runs WHERE parent_run_id = $1 ORDER BY run_id"
-        ));
-        let rows = sqlx::query(sql)
-            .bind(parent.as_str())
-            .fetch_all(self.pool())
-            .await
-            .map_err(self.failed("read the runs of a run"))?;
+        let children = self.children(parent).await?;
         let mut params = self.pairs_of_children("params", parent).await?;
         let mut tags = self.pairs_of_children("tags", parent).await?;
         let mut metrics = self.metrics_of_children(parent).await?;
-        rows.iter()
-            .map(|row| {
-                let run = self.read_run(row)?;
-                let id = run.run_id.as_str();
-                Ok(LoggedRun {
-                    params: params.remove(id).unwrap_or_default(),
-                    tags: tags.remove(id).unwrap_or_default(),
-                    metrics: metrics.remove(id).unwrap_or_default(),
-                    run,
-                })
-            })
-            .collect()
+        let logged = children.into_iter().map(|run| {
+            let id = run.run_id.as_str();
+            LoggedRun {
+                params: params.remove(id).unwrap_or_default(),
+                tags: tags.remove(id).unwrap_or_default(),
+                metrics: metrics.remove(id).unwrap_or_default(),
+                run,
+            }
+        });
+        Ok(logged.collect())
     }
 
     async fn pairs_of_children(

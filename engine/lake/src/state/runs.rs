@@ -91,6 +91,8 @@ stored_word! {
         Sweep = "sweep",
         /// One set of hyper-parameters, child of a `sweep`.
         Trial = "trial",
+        /// One look at how well a model does, child of a `run`.
+        Evaluate = "evaluate",
     }
 }
 

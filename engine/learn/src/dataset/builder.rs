@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Schema;
 
 use super::folds::{deal, value_hashes};
@@ -96,7 +96,7 @@ impl DatasetBuilder {
     /// A batch of another shape, an unknown `_split`, an infinite feature, or a weight that
     /// is none.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), LearnError> {
-        let splits = self.read_splits(batch)?;
+        let splits = read_splits(checked_column(batch, &self.selection.split)?)?;
         let labels = self
             .labels
             .read(checked_column(batch, &self.selection.label)?)?;
@@ -198,24 +198,6 @@ impl DatasetBuilder {
         });
         let texts = texts.collect::<Result<Vec<_>, LearnError>>()?;
         Ok(value_hashes(&texts, spec.seed))
-    }
-
-    /// Each row's split.
-    fn read_splits(&self, batch: &RecordBatch) -> Result<Vec<Split>, LearnError> {
-        let column = checked_column(batch, &self.selection.split)?;
-        let texts = category_texts(super::SPLIT_COLUMN, column)?;
-        texts
-            .iter()
-            .map(|text| {
-                text.and_then(Split::parse)
-                    .ok_or_else(|| LearnError::UnknownSplit {
-                        value: text.map(str::to_owned),
-                        nearest: text.and_then(|text| {
-                            nearest(text, Split::ALL.iter().map(|split| split.as_str()))
-                        }),
-                    })
-            })
-            .collect()
     }
 
     /// Each row's weight; nothing when the table has none.
@@ -382,6 +364,23 @@ impl Part {
         };
         (dataset, hashes, groups)
     }
+}
+
+/// Each row's split.
+pub(super) fn read_splits(column: &ArrayRef) -> Result<Vec<Split>, LearnError> {
+    let texts = category_texts(super::SPLIT_COLUMN, column)?;
+    texts
+        .iter()
+        .map(|text| {
+            text.and_then(Split::parse)
+                .ok_or_else(|| LearnError::UnknownSplit {
+                    value: text.map(str::to_owned),
+                    nearest: text.and_then(|text| {
+                        nearest(text, Split::ALL.iter().map(|split| split.as_str()))
+                    }),
+                })
+        })
+        .collect()
 }
 
 /// The batch's column of a selected name, if it still has the announced type.

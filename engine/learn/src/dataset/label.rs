@@ -9,7 +9,7 @@ use crate::error::LearnError;
 use crate::features::{Class, Label, LabelType, Target, Task, category_texts, numbers};
 
 /// Classes that a model may tell apart.
-const MAX_CLASSES: usize = 1_000;
+pub(crate) const MAX_CLASSES: usize = 1_000;
 
 /// Takes the values of a label column; each stands for itself until all are known. A text
 /// stands as its number of arrival.

@@ -154,7 +154,7 @@ impl DatasetSpec {
         }
     }
 
-    fn find(
+    pub(super) fn find(
         &self,
         schema: &Schema,
         role: &'static str,
@@ -172,7 +172,7 @@ impl DatasetSpec {
         position
     }
 
-    fn label_column(
+    pub(super) fn label_column(
         &self,
         schema: &Schema,
         position: usize,
@@ -264,7 +264,7 @@ fn meant_column(error: &LearnError) -> Option<String> {
     }
 }
 
-fn selected(schema: &Schema, position: usize, category: bool) -> SelectedColumn {
+pub(super) fn selected(schema: &Schema, position: usize, category: bool) -> SelectedColumn {
     let field = schema.field(position);
     SelectedColumn {
         position,
@@ -274,7 +274,10 @@ fn selected(schema: &Schema, position: usize, category: bool) -> SelectedColumn 
     }
 }
 
-fn split_column(schema: &Schema, errors: &mut Vec<LearnError>) -> Option<SelectedColumn> {
+pub(super) fn split_column(
+    schema: &Schema,
+    errors: &mut Vec<LearnError>,
+) -> Option<SelectedColumn> {
     let Some(position) = find_column(schema, SPLIT_COLUMN) else {
         errors.push(LearnError::MissingSplit);
         return None;

@@ -1,8 +1,8 @@
 //! Where deep models compute: `device: auto | cpu | cuda[:n]`.
 //!
 //! [`DeviceChoice`] is what a user writes; [`open`](DeviceChoice::open) finds the device on
-//! this machine. CUDA is there in a build with the feature `cuda` only, which `scripts/
-//! cuda-toolkit` in the repository prepares.
+//! this machine. Only a build with the feature `cuda` knows CUDA; `scripts/cuda-toolkit` gets
+//! what such a build takes.
 
 use std::fmt;
 use std::str::FromStr;

@@ -193,6 +193,23 @@ pub enum DeepError {
         /// `NaN`, `inf`, ...
         value: f64,
     },
+    /// The device's memory does not hold a batch.
+    #[error(
+        "the device ran out of memory: weights, gradients and the optimizer take about {weights}, and a batch of [{rows}, {seq}] tokens about {activations}; lower `per_device_train_batch_size` (and raise `gradient_accumulation_steps` as much), or `max_length`"
+    )]
+    OutOfMemory {
+        /// Rows a batch.
+        rows: usize,
+        /// Tokens of the longest row.
+        seq: usize,
+        /// What the weights and all that belongs to them take.
+        weights: String,
+        /// What a batch takes.
+        activations: String,
+        /// The device's words.
+        #[source]
+        source: Box<candle_core::Error>,
+    },
     /// A checkpoint cannot be gone on from.
     #[error("{} cannot be resumed: {reason}", path.display())]
     Checkpoint {
@@ -208,7 +225,7 @@ pub enum DeepError {
 
 impl DeepError {
     /// An error of the file system.
-    pub(super) fn io(
+    pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::op::{self, Keep};
 use crate::random::SplitMix64;
@@ -11,18 +11,43 @@ use crate::random::SplitMix64;
 #[derive(Debug, Clone)]
 pub struct Pass {
     training: Option<SplitMix64>,
+    bf16: bool,
 }
 
 impl Pass {
     /// A pass that nothing drops out of.
     pub fn evaluation() -> Self {
-        Self { training: None }
+        Self {
+            training: None,
+            bf16: false,
+        }
     }
 
     /// Pass number `number` of a training by `seed`. The same two drop the same.
     pub fn training(seed: u64, number: u64) -> Self {
         Self {
             training: Some(SplitMix64::stream(seed ^ 0xd509_0f0d, number)),
+            bf16: false,
+        }
+    }
+
+    /// The same pass, which computes in bfloat16 if `bf16`: what flows between the layers
+    /// and what matrices are multiplied from; weights, their gradients, sums and statistics
+    /// stay in `f32`.
+    pub fn in_bf16(self, bf16: bool) -> Self {
+        Self { bf16, ..self }
+    }
+
+    /// `x` in the numbers that the layers of this pass compute with.
+    ///
+    /// # Errors
+    ///
+    /// A device that knows no bfloat16.
+    pub(super) fn enter(&self, x: &Tensor) -> Result<Tensor> {
+        if self.bf16 {
+            x.to_dtype(DType::BF16)
+        } else {
+            Ok(x.clone())
         }
     }
 

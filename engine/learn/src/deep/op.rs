@@ -7,6 +7,9 @@
 //! current pool and add up in an order that does not depend on the number of threads; on
 //! any other device each is composed of candle's differentiable ones.
 //!
+//! [`block`] is a layer of the encoder as one such operation, on a CPU. In bfloat16 each
+//! operation rounds what it gives and sums in `f32`.
+//!
 //! Every public function takes and gives tensors; where to look for one: its own module.
 
 mod attention;
@@ -16,6 +19,7 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod gelu;
+mod half;
 mod linear;
 mod matrix;
 mod norm;

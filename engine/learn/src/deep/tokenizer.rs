@@ -84,6 +84,11 @@ impl TextTokenizer {
         &self.json
     }
 
+    /// The tokenizer of the library, which neither cuts nor pads.
+    pub fn inner(&self) -> &Arc<Tokenizer> {
+        &self.inner
+    }
+
     /// How many tokens it knows.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

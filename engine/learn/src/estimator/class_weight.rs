@@ -11,11 +11,11 @@ use crate::features::{Label, LabelType, Target, Task};
 use crate::nearest::nearest;
 
 /// The parameter's name, and what it takes.
-pub(super) const NAME: &str = "class_weight";
+pub(crate) const NAME: &str = "class_weight";
 
 /// How much the rows of each class count.
-#[derive(Debug)]
-pub(super) enum ClassWeight {
+#[derive(Debug, Clone)]
+pub(crate) enum ClassWeight {
     /// All alike.
     Equal,
     /// In inverse proportion to the number of its rows (scikit-learn's `balanced`):
@@ -26,7 +26,7 @@ pub(super) enum ClassWeight {
 }
 
 impl ClassWeight {
-    pub(super) fn read(params: &mut Params<'_>) -> Self {
+    pub(crate) fn read(params: &mut Params<'_>) -> Self {
         let given = params.value(NAME).cloned();
         let read = match &given {
             None => Some(Self::Equal),
@@ -51,7 +51,7 @@ impl ClassWeight {
     }
 
     /// What does not go with a label.
-    pub(super) fn check(&self, target: Target) -> Vec<ParamError> {
+    pub(crate) fn check(&self, target: Target) -> Vec<ParamError> {
         match (self, target) {
             (Self::Equal, _) => Vec::new(),
             (_, target) if target.task == Task::Regression => {
@@ -91,7 +91,11 @@ impl ClassWeight {
     }
 
     /// Each class's factor; `None` when all are 1.
-    fn factors(&self, label: &Label, codes: &[f32]) -> Result<Option<Vec<f32>>, LearnError> {
+    pub(crate) fn factors(
+        &self,
+        label: &Label,
+        codes: &[f32],
+    ) -> Result<Option<Vec<f32>>, LearnError> {
         let names: Vec<String> = label.classes.iter().map(ToString::to_string).collect();
         match self {
             Self::Equal => Ok(None),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::error::ParamError;
 
 /// A parameter of an estimator.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Param {
     /// Its own name.
     pub name: &'static str,
@@ -69,10 +69,7 @@ struct Given<'m> {
 }
 
 /// The own name of the parameter `written`.
-pub(crate) fn canonical(
-    known: &'static [Param],
-    written: &str,
-) -> Result<&'static str, ParamError> {
+pub(crate) fn canonical(known: &[Param], written: &str) -> Result<&'static str, ParamError> {
     let found = known
         .iter()
         .find(|param| param.name == written || param.aliases.contains(&written));
@@ -86,7 +83,7 @@ pub(crate) fn canonical(
 }
 
 impl<'m> Params<'m> {
-    pub(crate) fn new(map: &'m Map<String, Value>, known: &'static [Param]) -> Self {
+    pub(crate) fn new(map: &'m Map<String, Value>, known: &[Param]) -> Self {
         let mut params = Self {
             given: Vec::with_capacity(map.len()),
             resolved: Map::new(),
@@ -172,6 +169,18 @@ impl<'m> Params<'m> {
             None => ParamError::new(name, format!("must be {needs}")),
         };
         self.errors.push(error);
+    }
+
+    /// Records that a parameter which is not there has to be.
+    pub(crate) fn missing(&mut self, name: &'static str, message: &str) {
+        self.errors.push(ParamError::new(name, message));
+    }
+
+    /// Records why a parameter does not go with the others.
+    pub(crate) fn conflict(&mut self, name: &'static str, message: &str) {
+        let given = self.given.iter().find(|given| given.name == name);
+        let written = given.map_or(name, |given| given.written);
+        self.errors.push(ParamError::new(written, message));
     }
 
     /// A number within `bounds`.

@@ -46,14 +46,14 @@ pub(crate) fn most_probable(row: &[f64]) -> usize {
 }
 
 /// The counts of one class against all others.
-struct OneClass {
+pub(super) struct OneClass {
     right: u64,
-    actual: u64,
-    predicted: u64,
+    pub(super) actual: u64,
+    pub(super) predicted: u64,
 }
 
 impl OneClass {
-    fn of(confusion: &[Vec<u64>], class: usize) -> Self {
+    pub(super) fn of(confusion: &[Vec<u64>], class: usize) -> Self {
         Self {
             right: confusion[class][class],
             actual: confusion[class].iter().sum(),
@@ -61,20 +61,20 @@ impl OneClass {
         }
     }
 
-    fn precision(&self) -> f64 {
+    pub(super) fn precision(&self) -> f64 {
         ratio(self.right, self.predicted)
     }
 
-    fn recall(&self) -> f64 {
+    pub(super) fn recall(&self) -> f64 {
         ratio(self.right, self.actual)
     }
 
-    fn f1(&self) -> f64 {
+    pub(super) fn f1(&self) -> f64 {
         ratio(2 * self.right, self.actual + self.predicted)
     }
 
     /// Whether it is there or was predicted: other classes are left out of means.
-    fn occurs(&self) -> bool {
+    pub(super) fn occurs(&self) -> bool {
         self.actual + self.predicted > 0
     }
 }
@@ -94,7 +94,7 @@ fn classes(labels: &[f32], scores: ClassScores<'_>) -> Vec<OneClass> {
         .collect()
 }
 
-fn mean_over(
+pub(super) fn mean_over(
     classes: &[OneClass],
     counts: impl Fn(&OneClass) -> bool,
     figure: impl Fn(&OneClass) -> f64,

@@ -15,7 +15,8 @@ use sluice_learn::deep::loss::{ClassLoss, binary_cross_entropy, cross_entropy};
 use sluice_learn::deep::optimizer::{AdamW, AdamWOptions, Gradients, Schedule, SchedulerType};
 
 use crate::deep_fixtures::{
-    assert_close, devices, json, numbers, tensors, texts, tiny_bert, tiny_distilbert, values,
+    assert_close, devices, json, minilm, numbers, tensors, texts, tiny_bert, tiny_distilbert,
+    values,
 };
 
 fn open(dir: &Path) -> TextModel {
@@ -51,6 +52,42 @@ fn bert_computes_it_on(device: &Device) {
         let start = text * batch.seq() * 32;
         let end = start + tokens.ids.len() * 32;
         assert_close("hidden", &hidden[start..end], &theirs[start..end], 1e-5);
+    }
+}
+
+#[test]
+fn bert_computes_what_candle_transformers_computes() {
+    let expected = json("candle_bert.json");
+    let inputs = texts(&json("tiny-bert/expected.json"));
+    let theirs = numbers(&expected["tiny-bert"]["hidden"]);
+    for device in devices() {
+        let model = TextModel::open(&tiny_bert(), &device).unwrap();
+        let batch = TokenBatch::padded(&inputs, 0);
+        let hidden = model.token_vectors(&batch, &mut Pass::evaluation());
+        let hidden = values(&hidden.unwrap());
+        assert_eq!(hidden.len(), theirs.len());
+        for (text, tokens) in inputs.iter().enumerate() {
+            let start = text * batch.seq() * 32;
+            let end = start + tokens.ids.len() * 32;
+            assert_close("hidden", &hidden[start..end], &theirs[start..end], 1e-5);
+        }
+    }
+}
+
+#[test]
+fn minilm_computes_what_candle_transformers_computes() {
+    let Some(dir) = minilm() else { return };
+    let expected = &json("candle_bert.json")["minilm"];
+    let texts = texts(expected);
+    let theirs = numbers(&expected["first_tokens"]);
+    for device in devices() {
+        let model = TextModel::open(&dir, &device).unwrap();
+        let batch = TokenBatch::padded(&texts, 0);
+        let hidden = model.token_vectors(&batch, &mut Pass::evaluation());
+        let hidden = values(&hidden.unwrap());
+        let firsts = hidden.chunks(batch.seq() * 384);
+        let firsts: Vec<f64> = firsts.flat_map(|text| &text[..384]).copied().collect();
+        assert_close("first tokens", &firsts, &theirs, 1e-5);
     }
 }
 

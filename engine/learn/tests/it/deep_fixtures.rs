@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 use sluice_learn::deep::DeviceChoice;
+use sluice_learn::deep::bert::TOKENIZER_FILE;
 use sluice_learn::deep::tokenizer::Tokens;
 
 use crate::tables::say_skipped;
@@ -22,6 +23,25 @@ pub(crate) fn tiny_bert() -> PathBuf {
 /// A classifier of three labels: dim 16, 2 layers.
 pub(crate) fn tiny_distilbert() -> PathBuf {
     fixtures().join("tiny-distilbert")
+}
+
+/// An unpacked all-MiniLM-L6-v2, if there is one.
+pub(crate) fn minilm() -> Option<PathBuf> {
+    let dir = std::env::var_os("SLUICE_MINILM").map_or_else(
+        || {
+            let root = env!("CARGO_MANIFEST_DIR");
+            PathBuf::from(root).join("../../../shared/models/all-MiniLM-L6-v2")
+        },
+        PathBuf::from,
+    );
+    if dir.join(TOKENIZER_FILE).exists() {
+        return Some(dir);
+    }
+    say_skipped(&format!(
+        "all-MiniLM-L6-v2 is not at {} (set SLUICE_MINILM)",
+        dir.display()
+    ));
+    None
 }
 
 /// The JSON of a fixture.

@@ -1,15 +1,13 @@
 //! Tokenizers: trained the same every time, applied with our own settings, and sentences
 //! through all-MiniLM-L6-v2.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
 use sluice_learn::deep::bert::{TOKENIZER_FILE, TextModel, TextPredictor, TokenBatch};
 use sluice_learn::deep::tokenizer::{TextTokenizer, TokenizerKind, TokenizerSpec, Tokens};
 
-use crate::deep_fixtures::{assert_close, json, numbers, tiny_bert};
-use crate::tables::say_skipped;
+use crate::deep_fixtures::{assert_close, json, minilm, numbers, tiny_bert};
 
 /// Some English: the lines of the project's licence.
 fn lines() -> Vec<&'static str> {
@@ -175,25 +173,6 @@ fn many_texts_are_answered_as_each_alone() {
         error.to_string().contains("lower it to 24 or less"),
         "{error}"
     );
-}
-
-/// An unpacked all-MiniLM-L6-v2, if there is one.
-fn minilm() -> Option<PathBuf> {
-    let dir = std::env::var_os("SLUICE_MINILM").map_or_else(
-        || {
-            let root = env!("CARGO_MANIFEST_DIR");
-            PathBuf::from(root).join("../../../shared/models/all-MiniLM-L6-v2")
-        },
-        PathBuf::from,
-    );
-    if dir.join(TOKENIZER_FILE).exists() {
-        return Some(dir);
-    }
-    say_skipped(&format!(
-        "all-MiniLM-L6-v2 is not at {} (set SLUICE_MINILM)",
-        dir.display()
-    ));
-    None
 }
 
 #[test]

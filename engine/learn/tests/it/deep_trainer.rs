@@ -13,12 +13,29 @@ use sluice_learn::deep::bert::{
 use sluice_learn::deep::layer::Pass;
 use sluice_learn::deep::parameters::{Init, ParameterSource, Parameters};
 use sluice_learn::deep::tokenizer::Tokens;
+use sluice_learn::deep::trainer::arguments::ARGUMENTS;
 use sluice_learn::deep::trainer::{
     Ended, Examples, LOSS, TrainEvent, TrainOutcome, TrainRun, Trainable, TrainingArguments, train,
 };
 use sluice_learn::metric::Goal;
 
 use crate::deep_fixtures::{devices, random_values, values};
+
+#[test]
+fn every_argument_is_recorded_and_read_back() {
+    let changed = arguments(json!({"max_grad_norm": 0, "max_steps": 7, "save_total_limit": 3}));
+    for arguments in [TrainingArguments::default(), changed] {
+        let map = arguments.to_map();
+        for param in ARGUMENTS {
+            assert!(
+                map.contains_key(param.name),
+                "{} is not recorded",
+                param.name
+            );
+        }
+        assert_eq!(TrainingArguments::parse(&map).unwrap(), arguments);
+    }
+}
 
 fn arguments(given: Value) -> TrainingArguments {
     let Value::Object(map) = given else {
@@ -142,18 +159,25 @@ fn bits(parameters: &Parameters) -> Vec<(String, Vec<u64>)> {
 #[test]
 fn a_small_bert_learns_which_texts_hold_a_token() {
     for device in devices() {
-        a_small_bert_learns_on(&device);
+        a_small_bert_learns_on(&device, false);
     }
 }
 
-fn a_small_bert_learns_on(device: &Device) {
+#[test]
+fn a_small_bert_learns_in_bfloat16_too() {
+    for device in devices() {
+        a_small_bert_learns_on(&device, true);
+    }
+}
+
+fn a_small_bert_learns_on(device: &Device, bf16: bool) {
     let temp = tempfile::tempdir().unwrap();
     let model = yes_or_no_on(device);
     let (rows, eval) = (classes(&model, 1, 320), classes(&model, 2, 100));
     let arguments = arguments(json!({
         "num_train_epochs": 8, "learning_rate": 5e-3, "per_device_train_batch_size": 16,
         "warmup_ratio": 0.1, "weight_decay": 0.01, "metric_for_best_model": "accuracy",
-        "label_smoothing_factor": 0.0, "logging_steps": 1,
+        "label_smoothing_factor": 0.0, "logging_steps": 1, "bf16": bf16,
     }));
     let run = Run::new(temp.path());
     let (outcome, events) = run
@@ -192,7 +216,16 @@ fn a_small_bert_learns_on(device: &Device) {
 
 #[test]
 fn a_training_that_was_stopped_anywhere_goes_on_as_if_it_had_not() {
+    let exact = stopped_anywhere(false, 1..10);
+    // In bfloat16 every piece of the same is the same too, and the weights are others.
+    assert_ne!(stopped_anywhere(true, 3..5), exact);
+}
+
+/// Every weight's bits after a training that goes on as if it had not been stopped after any
+/// of `steps`.
+fn stopped_anywhere(bf16: bool, steps: std::ops::Range<u64>) -> Vec<(String, Vec<u64>)> {
     let arguments = arguments(json!({
+        "bf16": bf16,
         "num_train_epochs": 2, "learning_rate": 3e-3, "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 2, "weight_decay": 0.1, "logging_steps": 1,
         "lr_scheduler_type": "cosine", "warmup_steps": 2, "load_best_model_at_end": false,
@@ -209,7 +242,7 @@ fn a_training_that_was_stopped_anywhere_goes_on_as_if_it_had_not() {
     let (whole, weights) = once(&Run::new(&temp.path().join("whole")));
     assert_eq!(whole.ended, Ended::Finished);
     assert_eq!(whole.steps, 10);
-    for step in 1..10 {
+    for step in steps {
         let dir = temp.path().join(format!("stopped-{step}"));
         let mut run = Run::new(&dir);
         run.stop_after = Some(step);
@@ -229,7 +262,8 @@ fn a_training_that_was_stopped_anywhere_goes_on_as_if_it_had_not() {
     let whole_dir = temp.path().join("whole");
     run.dir = &whole_dir;
     run.resume = true;
-    assert_eq!(once(&run), (whole, weights));
+    assert_eq!(once(&run), (whole, weights.clone()));
+    weights
 }
 
 #[test]

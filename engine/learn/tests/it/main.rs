@@ -4,6 +4,7 @@
     reason = "what a test sets up may panic as the test itself may"
 )]
 
+mod bag_of_words;
 mod batch_prediction;
 mod boosting;
 mod calibration;
@@ -16,6 +17,7 @@ mod deep_tokenizer;
 mod deep_trainer;
 mod digest;
 mod estimators;
+mod evaluation;
 mod fitted_text;
 mod folds;
 mod metrics;

@@ -55,7 +55,7 @@ impl Report {
                 let splits = self.evidence.classes.iter().rev();
                 let alone = splits.map(|one| {
                     let title = format!(" on {} rows", one.split);
-                    reliability(&title, &[(one.split.to_string(), one)])
+                    reliability(&title, &[(one.split.clone(), one)])
                 });
                 alone.collect()
             }
@@ -82,27 +82,17 @@ impl Report {
         if self.about.task == Task::Binary {
             // The test rows above the others.
             let of_splits = classes.iter().rev();
-            let named = of_splits.map(|one| (one.split.to_string(), one));
+            let named = of_splits.map(|one| (one.split.clone(), one));
             return vec![(String::new(), named.collect())];
         }
         let splits = [Split::Validation, Split::Test].into_iter();
         splits
             .filter_map(|split| {
-                let of_split = classes.iter().filter(|one| one.split == split);
+                let of_split = classes.iter().filter(|one| one.split == split.as_str());
                 let named: Vec<_> = of_split.map(|one| (one.class.clone(), one)).collect();
                 (!named.is_empty()).then(|| (format!(" on {split} rows"), named))
             })
             .collect()
-    }
-
-    fn threshold_guide(&self) -> Guide {
-        match self.fitted.threshold {
-            Some(threshold) => {
-                let label = format!("positive from {}", number::significant(threshold, 3));
-                Guide::Vertical(threshold, label)
-            }
-            None => Guide::Vertical(0.5, "positive above 0.5".to_owned()),
-        }
     }
 
     /// How the probabilities were settled, in words.
@@ -119,47 +109,57 @@ impl Report {
 
     /// Precision, recall and F1 at each threshold, of two classes.
     fn thresholds(&self) -> Option<Chart> {
-        if self.about.task != Task::Binary {
-            return None;
-        }
-        let one = self.evidence.classes.first()?;
-        let points = || {
-            one.precision_recall
-                .iter()
-                .filter_map(|point| Some((point.threshold?, point.precision, point.recall)))
-        };
-        let f1 = points().map(|(threshold, precision, recall)| {
-            let sum = precision + recall;
-            let f1 = if sum > 0.0 {
-                2.0 * precision * recall / sum
-            } else {
-                0.0
-            };
-            (threshold, f1)
-        });
-        let chart = Lines {
-            title: format!("Thresholds on {} rows", one.split),
-            x: Axis::new("Threshold").between(0.0, 1.0),
-            y: Axis::new("Score").between(0.0, 1.0),
-            lines: vec![
-                Line::new("F1", f1.collect()),
-                Line::new(
-                    "precision",
-                    points().map(|(t, precision, _)| (t, precision)).collect(),
-                )
-                .ink(Ink::Series(1)),
-                Line::new(
-                    "recall",
-                    points().map(|(t, _, recall)| (t, recall)).collect(),
-                )
-                .ink(Ink::Series(2)),
-            ],
-            guides: vec![self.threshold_guide()],
-            square: true,
-            ..Lines::default()
-        };
-        Some(chart.draw())
+        let binary = self.about.task == Task::Binary;
+        let one = self.evidence.classes.first().filter(|_| binary)?;
+        Some(thresholds(one, self.fitted.threshold))
     }
+}
+
+/// Precision, recall and F1 of a class at each threshold, and the one that decides.
+pub(in crate::run) fn thresholds(one: &OneClass, threshold: Option<f64>) -> Chart {
+    let guide = match threshold {
+        Some(threshold) => {
+            let label = format!("positive from {}", number::significant(threshold, 3));
+            Guide::Vertical(threshold, label)
+        }
+        None => Guide::Vertical(0.5, "positive above 0.5".to_owned()),
+    };
+    let points = || {
+        one.precision_recall
+            .iter()
+            .filter_map(|point| Some((point.threshold?, point.precision, point.recall)))
+    };
+    let f1 = points().map(|(threshold, precision, recall)| {
+        let sum = precision + recall;
+        let f1 = if sum > 0.0 {
+            2.0 * precision * recall / sum
+        } else {
+            0.0
+        };
+        (threshold, f1)
+    });
+    let chart = Lines {
+        title: format!("Thresholds on {} rows", one.split),
+        x: Axis::new("Threshold").between(0.0, 1.0),
+        y: Axis::new("Score").between(0.0, 1.0),
+        lines: vec![
+            Line::new("F1", f1.collect()),
+            Line::new(
+                "precision",
+                points().map(|(t, precision, _)| (t, precision)).collect(),
+            )
+            .ink(Ink::Series(1)),
+            Line::new(
+                "recall",
+                points().map(|(t, _, recall)| (t, recall)).collect(),
+            )
+            .ink(Ink::Series(2)),
+        ],
+        guides: vec![guide],
+        square: true,
+        ..Lines::default()
+    };
+    chart.draw()
 }
 
 /// The curves of a class in a reliability diagram: what the model says, and faint what its
@@ -247,7 +247,7 @@ fn lines(
     lines
 }
 
-fn roc(title: &str, classes: &[(String, &OneClass)]) -> Chart {
+pub(in crate::run) fn roc(title: &str, classes: &[(String, &OneClass)]) -> Chart {
     let figures: Vec<f64> = classes.iter().map(|(_, one)| one.auc).collect();
     let points = |one: &OneClass| {
         let points = one.roc.iter();
@@ -267,7 +267,7 @@ fn roc(title: &str, classes: &[(String, &OneClass)]) -> Chart {
     crowded(chart.draw(), classes.len(), "smallest AUC")
 }
 
-fn precision_recall(title: &str, classes: &[(String, &OneClass)]) -> Chart {
+pub(in crate::run) fn precision_recall(title: &str, classes: &[(String, &OneClass)]) -> Chart {
     let figures: Vec<f64> = classes
         .iter()
         .map(|(_, one)| one.average_precision)
@@ -289,7 +289,7 @@ fn precision_recall(title: &str, classes: &[(String, &OneClass)]) -> Chart {
     crowded(chart.draw(), classes.len(), "smallest average precision")
 }
 
-fn reliability(title: &str, classes: &[(String, &OneClass)]) -> Chart {
+pub(in crate::run) fn reliability(title: &str, classes: &[(String, &OneClass)]) -> Chart {
     let figures: Vec<f64> = classes.iter().map(|(_, one)| one.brier).collect();
     let inks = inks(&figures, Worst::Largest);
     // Faint curves would hide the others: rows are counted by bars side by side.

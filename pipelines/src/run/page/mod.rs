@@ -3,17 +3,18 @@
 //! A [`Report`] is plain data about a run. Each file makes one part of the page of it:
 //! [`scores`] the metrics and confusion matrices, [`folds`] how they differ between folds,
 //! [`curves`] what thresholds and probabilities do, [`residuals`] the errors of a
-//! regression, [`features`] what the model looks at, [`rounds`] how it was fitted,
+//! regression, [`features`] what the model looks at, [`rounds`] and [`steps`] how it was fitted,
 //! [`champion`] what it was compared with, and [`trials`] the search that found it. Entry
 //! points: [`Report::html`], [`conclude`].
 
 mod champion;
-mod curves;
+pub(super) mod curves;
 mod features;
 mod folds;
-mod residuals;
+pub(super) mod residuals;
 mod rounds;
-mod scores;
+pub(super) mod scores;
+mod steps;
 mod trials;
 
 #[cfg(test)]
@@ -24,10 +25,12 @@ use sluice_lake::state::RunId;
 use sluice_learn::dataset::Straddling;
 use sluice_learn::estimator::FeatureImportance;
 use sluice_learn::metric::Evaluation;
+use sluice_learn::text_fit::BERT;
 use sluice_learn::validate::{FinishedFit, FoldFigures};
-use sluice_learn::{Split, Splits, Task};
+use sluice_learn::{FeaturePlan, Settled, Split, Task};
 use sluice_report::{Block, Page, Section, Table, Tone, number};
 
+pub(crate) use steps::Steps;
 pub(crate) use trials::Search;
 
 use super::context::{RunContext, now_ms};
@@ -57,6 +60,8 @@ pub(crate) struct About {
     pub(crate) label: String,
     pub(crate) classes: Vec<String>,
     pub(crate) features: usize,
+    /// The column that a text model reads.
+    pub(crate) text: Option<String>,
     pub(crate) weight: Option<String>,
     /// The table, and its version.
     pub(crate) table: (String, i64),
@@ -71,15 +76,15 @@ impl About {
         asset: &Asset,
         model: &ModelAsset,
         run_id: &RunId,
-        splits: &Splits,
+        (plan, straddling): (&FeaturePlan, Straddling),
         search: Option<&Search>,
     ) -> Self {
         let (estimator, params) = match (&model.fit, search.and_then(Search::winner)) {
             (Fit::Train(spec), _) => (spec.name(), spec.params()),
             (Fit::Sweep(spec), Some(best)) => (spec.estimator(), &best.params),
             (Fit::Sweep(spec), None) => (spec.estimator(), &spec.space().fixed),
+            (Fit::Text(text), _) => (BERT, text.spec.params()),
         };
-        let plan = splits.train.plan();
         Self {
             asset: asset.name.clone(),
             comment: asset.comment.clone(),
@@ -92,10 +97,14 @@ impl About {
             label: plan.label.name.clone(),
             classes: plan.label.classes.iter().map(ToString::to_string).collect(),
             features: plan.features.len(),
+            text: match &model.fit {
+                Fit::Text(text) => Some(text.text.clone()),
+                Fit::Train(_) | Fit::Sweep(_) => None,
+            },
             weight: model.data.weight.clone(),
             table: (model.from.to_string(), table_version(run, model)),
             seed: seed(model),
-            straddling: splits.straddling,
+            straddling,
         }
     }
 }
@@ -126,6 +135,20 @@ pub(crate) struct AsFitted {
 }
 
 impl AsFitted {
+    /// A training in steps, of which [`Steps`] tell the rest.
+    pub(crate) fn in_steps(settled: &Settled) -> Self {
+        Self {
+            importance: Vec::new(),
+            watched: String::new(),
+            history: Vec::new(),
+            best_iteration: None,
+            kept: 0,
+            folds: Vec::new(),
+            threshold: settled.threshold,
+            calibration: settled.calibration.as_ref().map(|c| c.method().as_str()),
+        }
+    }
+
     /// What a fit came to.
     pub(crate) fn of(fit: &FinishedFit, watched: String) -> Self {
         let (fitted, settled) = (&fit.fitted, fit.fitted.model.settled());
@@ -182,6 +205,8 @@ pub(crate) struct Report {
     pub(crate) judged: Option<Judged>,
     /// The search, of a sweep.
     pub(crate) search: Option<Search>,
+    /// The steps, of a training in steps.
+    pub(crate) steps: Option<Steps>,
 }
 
 impl Report {
@@ -221,6 +246,7 @@ impl Report {
             .section(self.probabilities())
             .section(self.residuals())
             .section(self.features())
+            .section(self.training())
             .section(self.fit())
     }
 
@@ -243,7 +269,10 @@ impl Report {
             ),
             None => format!("A {}", about.estimator),
         };
-        let columns = counted(about.features, "column");
+        let columns = match &about.text {
+            Some(text) => format!("the column {text} alone"),
+            None => counted(about.features, "column"),
+        };
         let comment = about.comment.as_ref();
         let comment = comment.map_or_else(String::new, |words| format!("{words} "));
         format!("{comment}{made}, which predicts {what} from {columns}.")
@@ -293,7 +322,12 @@ impl Report {
         let weight = weight.map_or_else(String::new, |column| {
             format!(" Rows counted as {column} says.")
         });
-        format!("{}{weight}", self.rounds_told())
+        let told = match &self.steps {
+            // The section about the training tells.
+            Some(_) => String::new(),
+            None => self.rounds_told(),
+        };
+        format!("{told}{weight}")
     }
 
     /// Rows that flatter the figures.

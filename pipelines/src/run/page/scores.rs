@@ -1,11 +1,12 @@
 //! Metrics of each split, and which class is taken for which.
 
-use sluice_learn::metric::{ConfusionMatrix, Evaluation};
+use sluice_learn::metric::{ClassFigures, ConfusionMatrix};
 use sluice_learn::{Split, Task};
 use sluice_report::chart::heat_map::{Colours, HeatCell, HeatMap};
 use sluice_report::{Block, Cell, Chart, Section, Table, Tile, number};
 
 use super::Report;
+use crate::run::evidence::OneClass;
 
 /// More classes than this are not listed as a table of counts.
 const COUNTED: usize = 12;
@@ -16,7 +17,7 @@ const LARGE: usize = 8;
 const TILES: usize = 6;
 
 /// A metric as people read it.
-pub(super) fn figure(value: f64) -> String {
+pub(in crate::run) fn figure(value: f64) -> String {
     /// From here on four decimals are more than anybody reads.
     const LARGE: f64 = 100.0;
     if value.abs() >= LARGE {
@@ -115,10 +116,10 @@ impl Report {
     /// The confusion matrix of each split.
     pub(super) fn confusion(&self) -> Section {
         let section = Section::new("Confusion");
-        let matrices: Vec<(Split, Vec<Vec<u64>>)> = self
+        let matrices: Vec<(Split, &ConfusionMatrix)> = self
             .parts
             .iter()
-            .filter_map(|(split, part)| Some((*split, matrix(part)?)))
+            .filter_map(|(split, part)| Some((*split, part.confusion.as_ref()?)))
             .collect();
         if matrices.is_empty() {
             return section;
@@ -129,106 +130,104 @@ impl Report {
         let charts = matrices.iter();
         let charts =
             charts.filter(|(split, _)| matrices.len() == 1 || !large || *split != Split::Train);
-        let charts = charts.map(|(split, matrix)| self.confusion_map(*split, matrix));
+        let charts = charts.map(|(split, matrix)| {
+            confusion_map(split.as_str(), &self.about.classes, &matrix.counts())
+        });
         let section = section.text(told).charts(charts);
         let last = matrices.last().filter(|_| self.about.classes.len() > 2);
         match last {
             None => section,
             Some((split, matrix)) => section.block(Block::Details(
                 format!("Each class on the {split} rows"),
-                vec![Block::Table(self.classes_table(*split, matrix))],
+                vec![Block::Table(classes_table(
+                    split.as_str(),
+                    &self.about.classes,
+                    matrix,
+                    &self.evidence.classes,
+                ))],
             )),
         }
     }
-
-    fn confusion_map(&self, split: Split, matrix: &[Vec<u64>]) -> Chart {
-        let names = &self.about.classes;
-        let row = |(actual, counts): (usize, &Vec<u64>)| {
-            let all: u64 = counts.iter().sum();
-            let cells = counts.iter().enumerate().map(|(predicted, count)| {
-                let share = if all == 0 {
-                    0.0
-                } else {
-                    *count as f64 / all as f64
-                };
-                let (shown, percent) = (number::count(*count), number::percent(share));
-                HeatCell {
-                    value: share,
-                    tip: format!(
-                        "{} → {}: {shown} rows, {percent}",
-                        names[actual], names[predicted]
-                    ),
-                    shown: format!("{shown}\n{percent}"),
-                }
-            });
-            (names[actual].clone(), cells.collect())
-        };
-        let map = HeatMap {
-            title: format!("Confusion on {split} rows"),
-            columns_label: "Predicted".to_owned(),
-            columns: names.clone(),
-            rows_label: "Actual".to_owned(),
-            rows: matrix.iter().enumerate().map(row).collect(),
-            colours: Colours::Share,
-        };
-        map.draw()
-    }
-
-    /// Precision, recall and F1 of each class, and what it is taken for.
-    fn classes_table(&self, split: Split, matrix: &[Vec<u64>]) -> Table {
-        let mut table = Table::new(format!("Each class on the {split} rows"))
-            .column("class")
-            .number("rows")
-            .number("precision")
-            .number("recall")
-            .number("f1")
-            .number("auc");
-        let counted = self.about.classes.len() <= COUNTED;
-        if counted {
-            for name in &self.about.classes {
-                table = table.number(format!("as {name}"));
-            }
-        }
-        for (class, counts) in matrix.iter().enumerate() {
-            let name = &self.about.classes[class];
-            let actual: u64 = counts.iter().sum();
-            let predicted: u64 = matrix.iter().map(|row| row[class]).sum();
-            let right = counts[class] as f64;
-            let share = |all: u64| if all == 0 { 0.0 } else { right / all as f64 };
-            let both = actual + predicted;
-            let f1 = if both == 0 {
-                0.0
-            } else {
-                2.0 * right / both as f64
-            };
-            let curves = self.evidence.classes.iter();
-            let mut auc = curves
-                .filter(|one| one.split == split && one.class == *name)
-                .map(|one| one.auc);
-            let mut cells = vec![
-                Cell::new(name),
-                Cell::new(number::count(actual)),
-                Cell::new(figure(share(predicted))),
-                Cell::new(figure(share(actual))),
-                Cell::new(figure(f1)),
-                auc.next().map_or_else(Cell::none, |auc| figure(auc).into()),
-            ];
-            if counted {
-                cells.extend(counts.iter().map(|count| Cell::new(number::count(*count))));
-            }
-            table.row(cells);
-        }
-        table
-    }
 }
 
-/// A row of counts for each actual class.
-fn matrix(part: &Evaluation) -> Option<Vec<Vec<u64>>> {
-    match part.confusion.as_ref()? {
-        ConfusionMatrix::Binary(counts) => Some(vec![
-            vec![counts.true_negatives, counts.false_positives],
-            vec![counts.false_negatives, counts.true_positives],
-        ]),
-        ConfusionMatrix::Classes(counts) => Some(counts.clone()),
+/// Precision, recall and F1 of each class, what it is taken for, and the means over classes.
+pub(in crate::run) fn classes_table(
+    split: &str,
+    names: &[String],
+    confusion: &ConfusionMatrix,
+    curves: &[OneClass],
+) -> Table {
+    let mut table = Table::new(format!("Each class on the {split} rows"))
+        .column("class")
+        .number("rows")
+        .number("precision")
+        .number("recall")
+        .number("f1")
+        .number("auc");
+    let counted = names.len() <= COUNTED;
+    if counted {
+        for name in names {
+            table = table.number(format!("as {name}"));
+        }
     }
+    let figures = |figures: &ClassFigures| {
+        [figures.precision, figures.recall, figures.f1].map(|value| Cell::new(figure(value)))
+    };
+    let report = confusion.report();
+    let counts = confusion.counts();
+    for ((name, class), counts) in names.iter().zip(&report.classes).zip(counts) {
+        let mut auc = curves
+            .iter()
+            .filter(|one| one.split == split && one.class == *name)
+            .map(|one| one.auc);
+        let mut cells = vec![Cell::new(name), Cell::new(number::count(class.rows))];
+        cells.extend(figures(&class.figures));
+        cells.push(auc.next().map_or_else(Cell::none, |auc| figure(auc).into()));
+        if counted {
+            cells.extend(counts.iter().map(|count| Cell::new(number::count(*count))));
+        }
+        table.row(cells);
+    }
+    let rows: u64 = report.classes.iter().map(|class| class.rows).sum();
+    for (name, mean) in [
+        ("macro average", &report.macro_average),
+        ("weighted average", &report.weighted_average),
+    ] {
+        let cells = [Cell::new(name), Cell::new(number::count(rows))];
+        table.row(cells.into_iter().chain(figures(mean)));
+    }
+    table
+}
+
+/// Rows of each actual class by the class that is predicted.
+pub(in crate::run) fn confusion_map(split: &str, names: &[String], matrix: &[Vec<u64>]) -> Chart {
+    let row = |(actual, counts): (usize, &Vec<u64>)| {
+        let all: u64 = counts.iter().sum();
+        let cells = counts.iter().enumerate().map(|(predicted, count)| {
+            let share = if all == 0 {
+                0.0
+            } else {
+                *count as f64 / all as f64
+            };
+            let (shown, percent) = (number::count(*count), number::percent(share));
+            HeatCell {
+                value: share,
+                tip: format!(
+                    "{} → {}: {shown} rows, {percent}",
+                    names[actual], names[predicted]
+                ),
+                shown: format!("{shown}\n{percent}"),
+            }
+        });
+        (names[actual].clone(), cells.collect())
+    };
+    let map = HeatMap {
+        title: format!("Confusion on {split} rows"),
+        columns_label: "Predicted".to_owned(),
+        columns: names.to_vec(),
+        rows_label: "Actual".to_owned(),
+        rows: matrix.iter().enumerate().map(row).collect(),
+        colours: Colours::Share,
+    };
+    map.draw()
 }

@@ -25,6 +25,7 @@ fn report(task: Task, classes: usize) -> Report {
             label: "kind".to_owned(),
             classes: (0..classes).map(|class| format!("class {class}")).collect(),
             features: 1,
+            text: None,
             weight: Some("stock".to_owned()),
             table: ("gold.fruit".to_owned(), 3),
             seed: 1,
@@ -51,6 +52,7 @@ fn report(task: Task, classes: usize) -> Report {
         },
         judged: None,
         search: None,
+        steps: None,
     }
 }
 
@@ -117,7 +119,7 @@ fn of_many_classes_the_worst_are_told_apart() {
     }
     for (class, auc) in (0..classes).zip([0.5, f64::NAN].into_iter().cycle()) {
         many.evidence.classes.push(crate::run::evidence::OneClass {
-            split: Split::Test,
+            split: "test".to_owned(),
             class: format!("class {class}"),
             auc,
             average_precision: 0.1,
@@ -161,7 +163,7 @@ fn folds_calibration_and_a_threshold_are_told() {
         .evidence
         .classes
         .push(crate::run::evidence::OneClass {
-            split: Split::Validation,
+            split: "validation".to_owned(),
             class: "class 1".to_owned(),
             auc: 0.5,
             average_precision: 0.5,

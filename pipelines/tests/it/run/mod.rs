@@ -1,6 +1,7 @@
 //! Whole runs over real Delta tables.
 
 mod broken_off;
+mod evaluations;
 mod ingest;
 mod models;
 mod rebuilt;
@@ -11,5 +12,7 @@ mod reports;
 mod rules;
 mod same_rows;
 mod scored;
+mod text_functions;
+mod text_models;
 mod tokenizers;
 mod wine;

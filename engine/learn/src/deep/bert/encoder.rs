@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::config::{Activation, BertConfig};
 use super::names::{Names, Part};
@@ -221,7 +221,8 @@ impl Encoder {
             sum = (sum + types.forward(&batch.types)?)?;
         }
         let normal = self.norm.forward(&sum, None)?;
-        let mut hidden = pass.dropout(&normal, self.dropout)?;
+        let dropped = pass.dropout(&normal, self.dropout)?;
+        let mut hidden = pass.enter(&dropped)?;
         let shape = AttentionShape {
             batch: batch.batch,
             seq: batch.seq,
@@ -231,7 +232,7 @@ impl Encoder {
         for layer in &self.layers {
             hidden = layer.forward(&hidden, shape, &batch.mask, pass)?;
         }
-        Ok(hidden)
+        hidden.to_dtype(normal.dtype())
     }
 }
 
@@ -266,7 +267,7 @@ impl Layer {
         mask: &Arc<[bool]>,
         pass: &mut Pass,
     ) -> Result<Tensor> {
-        if x.device().is_cpu() {
+        if x.device().is_cpu() && x.dtype() != DType::BF16 {
             return self.forward_at_once(x, shape, mask, pass);
         }
         let (q, k, v) = (

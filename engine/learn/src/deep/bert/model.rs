@@ -60,6 +60,24 @@ impl TextModel {
         device: &Device,
     ) -> Result<Self, DeepError> {
         let config = BertConfig::read(&dir.join(CONFIG_FILE))?;
+        Self::fine_tune_as(dir, config, head, seed, frozen, dtype, device)
+    }
+
+    /// As [`fine_tune`](Self::fine_tune), with `config` in place of the folder's: other rates
+    /// of dropout, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`fine_tune`](Self::fine_tune).
+    pub fn fine_tune_as(
+        dir: &Path,
+        config: BertConfig,
+        head: Head,
+        seed: u64,
+        frozen: &[String],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, DeepError> {
         let weights = dir.join(WEIGHTS_FILE);
         let source = ParameterSource::file(&weights, seed, dtype, device)?.freeze(frozen);
         Self::build(config, head, source, true)
@@ -77,8 +95,25 @@ impl TextModel {
         dtype: DType,
         device: &Device,
     ) -> Result<Self, DeepError> {
+        Self::scratch_frozen(config, head, seed, &[], dtype, device)
+    }
+
+    /// As [`scratch`](Self::scratch); weights whose name contains one of `frozen` do not
+    /// train.
+    ///
+    /// # Errors
+    ///
+    /// A configuration that cannot be.
+    pub fn scratch_frozen(
+        config: BertConfig,
+        head: Head,
+        seed: u64,
+        frozen: &[String],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, DeepError> {
         config.check()?;
-        let source = ParameterSource::fresh(seed, dtype, device);
+        let source = ParameterSource::fresh(seed, dtype, device).freeze(frozen);
         Self::build(config, head, source, false)
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::encoder::TokenBatch;
 use super::model::TextModel;
 use crate::deep::error::DeepError;
 use crate::deep::tokenizer::{TextEncoder, TextTokenizer, Tokens};
+use crate::error::LearnError;
 
 /// A model with the tokenizer it goes with. A clone shares both.
 #[derive(Debug, Clone)]
@@ -14,6 +16,7 @@ pub struct TextPredictor {
     model: Arc<TextModel>,
     encoder: TextEncoder,
     batch_size: usize,
+    stop: Arc<AtomicBool>,
 }
 
 impl TextPredictor {
@@ -34,7 +37,14 @@ impl TextPredictor {
             encoder: tokenizer.encoder(Some(max_length))?,
             model,
             batch_size: batch_size.max(1),
+            stop: Arc::default(),
         })
+    }
+
+    /// The same predictor, which gives up between two batches once `stop` is true.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
     }
 
     /// The model.
@@ -48,7 +58,7 @@ impl TextPredictor {
     ///
     /// # Errors
     ///
-    /// A text that the tokenizer refuses.
+    /// A text that the tokenizer refuses; [`LearnError::Cancelled`] when it is stopped.
     pub fn predict(&self, texts: &[&str]) -> Result<Vec<f64>, DeepError> {
         let tokens = self.encoder.encode(texts)?;
         let mut numbers: HashMap<&Tokens, usize> = HashMap::new();
@@ -67,6 +77,9 @@ impl TextPredictor {
         let outputs = self.model.outputs();
         let mut scores = vec![0.0; different.len() * outputs];
         for batch in order.chunks(self.batch_size) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(LearnError::Cancelled.into());
+            }
             let texts = batch.iter().map(|&number| different[number]);
             let padded = TokenBatch::padded(texts, self.model.config().pad_token_id);
             let computed = self.model.scores(&padded)?;

@@ -29,6 +29,13 @@ pub struct TextBatch {
     targets: Targets,
 }
 
+impl TextBatch {
+    /// Texts and as many targets.
+    pub fn new(tokens: TokenBatch, targets: Targets) -> Self {
+        Self { tokens, targets }
+    }
+}
+
 impl TextExamples {
     /// `texts` with their `targets`, for `model`.
     ///

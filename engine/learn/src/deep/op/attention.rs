@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{
-    CpuStorage, CustomOp3, D, Error, Layout, Result, Shape, Storage, Tensor, WithDType,
+    CpuStorage, CustomOp3, D, DType, Error, Layout, Result, Shape, Storage, Tensor, WithDType,
 };
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::by_dtype;
 use super::dropout::Keep;
+use super::half::is_half;
 use super::real::{Real, largest, sum, vectorized};
 
 const NAME: &str = "attention";
@@ -45,7 +46,7 @@ impl AttentionShape {
 ///
 /// # Errors
 ///
-/// Shapes that do not go together; numbers other than `f32` and `f64`.
+/// Shapes that do not go together; numbers other than `f32`, `f64` and `bf16`.
 pub fn attention(
     q: &Tensor,
     k: &Tensor,
@@ -66,6 +67,10 @@ pub fn attention(
     }
     if !q.device().is_cpu() {
         return composed(q, k, v, shape, mask, keep);
+    }
+    if is_half(q) {
+        let [q, k, v] = [q, k, v].map(|part| part.to_dtype(DType::F32));
+        return attention(&q?, &k?, &v?, shape, mask, keep)?.to_dtype(DType::BF16);
     }
     let mask = Arc::clone(mask);
     let op = Attention { shape, mask, keep };
@@ -93,11 +98,11 @@ pub(super) fn composed(
             .transpose(1, 2)?
             .contiguous()
     };
-    let scores = split(q)?.matmul(&split(k)?.t()?)?;
+    let wide = if is_half(q) { DType::F32 } else { q.dtype() };
+    let scores = split(q)?.matmul(&split(k)?.t()?)?.to_dtype(wide)?;
     let scores = (scores * (1.0 / (size as f64).sqrt()))?;
     let looked_at: Vec<f32> = mask.iter().map(|&kept| f32::from(u8::from(kept))).collect();
-    let looked_at =
-        Tensor::from_vec(looked_at, (batch, 1, 1, seq), q.device())?.to_dtype(q.dtype())?;
+    let looked_at = Tensor::from_vec(looked_at, (batch, 1, 1, seq), q.device())?.to_dtype(wide)?;
     // Far below any score, and finite: infinities make NaN of a text without keys.
     let hidden = ((&looked_at - 1.0)? * 1e9)?;
     let scores = scores.broadcast_add(&hidden)?;
@@ -112,6 +117,7 @@ pub(super) fn composed(
         weights = super::dropout::composed(&weights, keep)?;
     }
     weights
+        .to_dtype(v.dtype())?
         .matmul(&split(v)?)?
         .transpose(1, 2)?
         .contiguous()?

@@ -28,7 +28,7 @@ use forward::Saved;
 const NAME: &str = "encoder block";
 
 /// Rows (tokens) that a thread takes through the layer at a time, about.
-const ROWS: usize = 128;
+const ROWS: usize = 256;
 
 /// The function between the two halves of a layer's feed-forward part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
+use super::half::{is_half, widened};
 use super::real::{Real, vectorized};
 use super::rows::fill_rows;
 use super::{by_dtype, slice};
@@ -54,9 +55,11 @@ impl Keep {
 ///
 /// # Errors
 ///
-/// Numbers other than `f32` and `f64`.
+/// Numbers other than `f32`, `f64` and `bf16`.
 pub fn dropout(x: &Tensor, keep: Keep) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if is_half(x) {
+        widened(x, |x| dropout(x, keep))
+    } else if x.device().is_cpu() {
         x.contiguous()?.apply_op1(Dropout(keep))
     } else {
         composed(x, keep)

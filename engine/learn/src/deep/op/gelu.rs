@@ -3,6 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 
+use super::half::{is_half, widened};
 use super::real::{Real, vectorized};
 use super::rows::fill_rows;
 use super::{by_dtype, slice};
@@ -13,9 +14,11 @@ const NAME: &str = "gelu";
 ///
 /// # Errors
 ///
-/// Numbers other than `f32` and `f64`.
+/// Numbers other than `f32`, `f64` and `bf16`.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if is_half(x) {
+        widened(x, gelu)
+    } else if x.device().is_cpu() {
         x.contiguous()?.apply_op1(Gelu)
     } else {
         composed(x)

@@ -7,6 +7,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor, WithDType};
 
+use super::half::{is_half, rounded, widened};
 use super::real::{Real, vectorized};
 use super::rows::{fill_rows, sum_rows};
 use super::{Host, by_dtype, slice, trains};
@@ -14,11 +15,11 @@ use super::{Host, by_dtype, slice, trains};
 const NAME: &str = "linear";
 
 /// `x [.., inputs]` times the transpose of `weight [outputs, inputs]`, plus
-/// `bias [outputs]`: `[.., outputs]`.
+/// `bias [outputs]`: `[.., outputs]`. Where x is in `bf16`, weight and bias are in `f32`.
 ///
 /// # Errors
 ///
-/// Shapes that do not go together; numbers other than `f32` and `f64`.
+/// Shapes that do not go together; numbers other than `f32`, `f64` and `bf16`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
@@ -35,7 +36,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     }
     let rows = x.elem_count() / inputs.max(1);
     let x = x.contiguous()?.reshape((rows, inputs))?;
-    let y = if x.device().is_cpu() {
+    let y = if is_half(&x) && x.device().is_cpu() {
+        widened(&x, |x| linear(x, &rounded(weight)?, bias))?
+    } else if x.device().is_cpu() {
         let wanted = Wanted {
             x: trains(&x),
             weight: trains(weight),
@@ -54,7 +57,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 
 /// The same out of candle's differentiable operations.
 pub(super) fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.matmul(&weight.t()?)?.broadcast_add(bias)
+    let like = |part: &Tensor| part.to_dtype(x.dtype());
+    x.matmul(&like(weight)?.t()?)?.broadcast_add(&like(bias)?)
 }
 
 /// Which gradients anybody asks for.

@@ -3,6 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, WithDType};
 
+use super::half::{is_half, widened};
 use super::real::{Real, sum, vectorized};
 use super::rows::{fill_rows, sum_rows};
 use super::{Host, by_dtype, slice};
@@ -10,11 +11,12 @@ use super::{Host, by_dtype, slice};
 const NAME: &str = "layer norm";
 
 /// `(h - mean(h)) / sqrt(variance(h) + epsilon) * scale + shift` over the last dimension,
-/// where `h` is `x [.., width]` plus `residual`, if any; `scale` and `shift` are `[width]`.
+/// where `h` is `x [.., width]` plus `residual`, if any; `scale` and `shift` are `[width]`, in
+/// `f32` where x is in `bf16`.
 ///
 /// # Errors
 ///
-/// Shapes that do not go together; numbers other than `f32` and `f64`.
+/// Shapes that do not go together; numbers other than `f32`, `f64` and `bf16`.
 pub fn layer_norm(
     x: &Tensor,
     residual: Option<&Tensor>,
@@ -22,6 +24,13 @@ pub fn layer_norm(
     shift: &Tensor,
     epsilon: f64,
 ) -> Result<Tensor> {
+    if is_half(x) {
+        let residual = residual.map(|other| other.to_dtype(scale.dtype()));
+        let residual = residual.transpose()?;
+        return widened(x, |x| {
+            layer_norm(x, residual.as_ref(), scale, shift, epsilon)
+        });
+    }
     if !x.device().is_cpu() {
         return composed(x, residual, scale, shift, epsilon);
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::{
     Activation, AttentionShape, BlockPlan, BlockWeights, ClassLoss, Keep, attention, block,
@@ -24,6 +24,7 @@ fn random(seed: u64, shape: &[usize]) -> Tensor {
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {
+    let tensor = tensor.to_dtype(DType::F64).unwrap();
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -144,6 +145,50 @@ fn cross_entropy_agrees() {
     );
 }
 
+/// A layer in bfloat16 gives the values and gradients of one in `f32`, to its precision.
+#[test]
+fn half_precision_is_as_good_as_its_numbers() {
+    let list: Vec<Tensor> = of_layer(16)
+        .iter()
+        .map(|tensor| tensor.to_dtype(DType::F32).unwrap())
+        .collect();
+    let plan = BlockPlan {
+        shape: AttentionShape {
+            batch: 2,
+            seq: 8,
+            heads: 3,
+            size: 2,
+        },
+        mask: (0..16).map(|row| row != 15).collect(),
+        activation: Activation::Gelu,
+        epsilon: 1e-5,
+        attention_keep: Some(Keep::new(0.25, 1)),
+        mixed_keep: Some(Keep::new(0.25, 2)),
+        outer_keep: Some(Keep::new(0.25, 3)),
+    };
+    let run = |device: &Device, dtype: DType| {
+        let op = |x: &[Tensor]| {
+            let y = layered(&x[0].to_dtype(dtype)?, &weights(&x[1..]), &plan)?;
+            assert_eq!(y.dtype(), dtype);
+            y.to_dtype(DType::F64)
+        };
+        differentiated(device, &list, &op).1
+    };
+    let expected = run(&Device::Cpu, DType::F32);
+    for device in [Device::Cpu, DeviceChoice::Auto.open().unwrap()] {
+        let half = run(&device, DType::BF16);
+        for (number, (a, b)) in expected.iter().zip(&half).enumerate() {
+            let size = a.iter().map(|a| a * a).sum::<f64>().sqrt();
+            let error = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
+            let error = error.sum::<f64>().sqrt();
+            // The keys' bias has no gradient: see the tests of models.
+            let flat = number == 1 + 2 + 2;
+            assert!(error < 0.06 * size || flat, "{number}: {error} of {size}");
+            assert!(error > 1e-6 * size, "{number} was not computed in bf16");
+        }
+    }
+}
+
 /// A layer out of the single operations.
 fn layered(x: &Tensor, weights: &BlockWeights<'_>, plan: &BlockPlan) -> Result<Tensor> {
     let affine = |x: &Tensor, [weight, bias]: [&Tensor; 2]| linear(x, weight, bias);
@@ -211,7 +256,7 @@ fn of_layer(rows: usize) -> Vec<Tensor> {
 #[test]
 fn a_layer_at_once_agrees_with_its_operations() {
     // Texts enough for three pieces, the last of which is shorter.
-    for (batch, seq, activation) in [(5, 70, Activation::Gelu), (3, 4, Activation::Relu)] {
+    for (batch, seq, activation) in [(7, 70, Activation::Gelu), (3, 4, Activation::Relu)] {
         let rows = batch * seq;
         for dropping in [false, true] {
             let keep = |key| dropping.then(|| Keep::new(0.25, key));
@@ -239,6 +284,39 @@ fn a_layer_at_once_agrees_with_its_operations() {
             );
         }
     }
+}
+
+#[test]
+fn a_layer_at_once_is_the_same_on_any_number_of_threads() {
+    let (batch, seq) = (7, 70);
+    let list: Vec<Tensor> = of_layer(batch * seq)
+        .iter()
+        .map(|tensor| tensor.to_dtype(DType::F32).unwrap())
+        .collect();
+    let plan = BlockPlan {
+        shape: AttentionShape {
+            batch,
+            seq,
+            heads: 3,
+            size: 2,
+        },
+        mask: vec![true; batch * seq].into(),
+        activation: Activation::Gelu,
+        epsilon: 1e-5,
+        attention_keep: Some(Keep::new(0.1, 1)),
+        mixed_keep: Some(Keep::new(0.1, 2)),
+        outer_keep: Some(Keep::new(0.1, 3)),
+    };
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            differentiated(&Device::Cpu, &list, &|x| {
+                block(&x[0], &weights(&x[1..]), plan.clone())?.to_dtype(DType::F64)
+            })
+        })
+    };
+    let alone = on(1);
+    assert!(on(2) == alone && on(5) == alone);
 }
 
 #[test]

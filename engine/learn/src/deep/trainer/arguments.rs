@@ -1,7 +1,7 @@
 //! How a training goes, by the names of Hugging Face's `TrainingArguments`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::deep::device::{DeviceChoice, UnknownDevice};
 use crate::deep::error::DeepError;
@@ -72,6 +72,8 @@ pub struct TrainingArguments {
     pub save_strategy: IntervalStrategy,
     /// Steps between two checkpoints.
     pub save_steps: u64,
+    /// Checkpoints that are kept besides the best, the newest ones.
+    pub save_total_limit: usize,
     /// Steps between two reports of the loss.
     pub logging_steps: u64,
     /// Whether the training ends with the best weights that an evaluation has seen.
@@ -84,6 +86,9 @@ pub struct TrainingArguments {
     pub early_stopping_threshold: f64,
     /// Decides the order of the rows and what drops out.
     pub seed: u64,
+    /// Whether steps compute in bfloat16. Weights, the optimizer's means and the loss stay in
+    /// `f32`, as do evaluations, which judge what will be applied.
+    pub bf16: bool,
     /// Where the model is to compute: whoever makes it asks here. The trainer computes
     /// where the model lies, and a training may go on elsewhere than it started.
     pub device: DeviceChoice,
@@ -109,12 +114,14 @@ impl Default for TrainingArguments {
             eval_steps: 500,
             save_strategy: IntervalStrategy::Epoch,
             save_steps: 500,
+            save_total_limit: 1,
             logging_steps: 10,
             load_best_model_at_end: true,
             metric_for_best_model: super::LOSS.to_owned(),
             early_stopping_patience: None,
             early_stopping_threshold: 0.0,
             seed: 42,
+            bf16: false,
             device: DeviceChoice::Auto,
         }
     }
@@ -203,6 +210,11 @@ pub static ARGUMENTS: &[Param] = &[
     param("save_strategy", &[], "no, steps or epoch"),
     param("save_steps", &[], "steps between two checkpoints"),
     param(
+        "save_total_limit",
+        &[],
+        "checkpoints that are kept besides the best, the newest ones",
+    ),
+    param(
         "logging_steps",
         &[],
         "steps between two reports of the loss",
@@ -233,6 +245,11 @@ pub static ARGUMENTS: &[Param] = &[
         "decides the order of the rows and what drops out",
     ),
     param(
+        "bf16",
+        &[],
+        "whether steps compute in bfloat16, with weights in f32",
+    ),
+    param(
         "device",
         &[],
         "where the model computes: auto, cpu, cuda or cuda:N",
@@ -255,6 +272,7 @@ impl TrainingArguments {
         let eval_steps = count("eval_steps", default.eval_steps);
         let save_steps = count("save_steps", default.save_steps);
         let logging_steps = count("logging_steps", default.logging_steps);
+        let save_total_limit = count("save_total_limit", 1) as usize;
         let train_batch = count("per_device_train_batch_size", 8) as usize;
         let eval_batch = count("per_device_eval_batch_size", 8) as usize;
         let accumulated = count("gradient_accumulation_steps", 1) as usize;
@@ -291,6 +309,7 @@ impl TrainingArguments {
             eval_steps,
             save_strategy,
             save_steps,
+            save_total_limit,
             logging_steps,
             load_best_model_at_end: given.flag("load_best_model_at_end", true),
             metric_for_best_model: metric(&mut given),
@@ -306,6 +325,7 @@ impl TrainingArguments {
                 Some(_) => given.seed("seed"),
                 None => default.seed,
             },
+            bf16: given.flag("bf16", false),
             device: device(&mut given),
         };
         given.finish().map_err(DeepError::Params)?;
@@ -318,6 +338,60 @@ impl TrainingArguments {
             )]));
         }
         Ok(arguments)
+    }
+
+    /// All arguments by their names, as [`parse`](Self::parse) takes them: what a run records.
+    pub fn to_map(&self) -> Map<String, Value> {
+        let all = [
+            ("num_train_epochs", json!(self.num_train_epochs)),
+            ("max_steps", json!(self.max_steps)),
+            ("learning_rate", json!(self.learning_rate)),
+            ("lr_scheduler_type", json!(self.lr_scheduler_type.as_str())),
+            ("warmup_ratio", json!(self.warmup_ratio)),
+            ("warmup_steps", json!(self.warmup_steps)),
+            (
+                "per_device_train_batch_size",
+                json!(self.per_device_train_batch_size),
+            ),
+            (
+                "per_device_eval_batch_size",
+                json!(self.per_device_eval_batch_size),
+            ),
+            (
+                "gradient_accumulation_steps",
+                json!(self.gradient_accumulation_steps),
+            ),
+            ("weight_decay", json!(self.adamw.weight_decay)),
+            ("adam_beta1", json!(self.adamw.adam_beta1)),
+            ("adam_beta2", json!(self.adamw.adam_beta2)),
+            ("adam_epsilon", json!(self.adamw.adam_epsilon)),
+            ("max_grad_norm", json!(self.max_grad_norm.unwrap_or(0.0))),
+            ("label_smoothing_factor", json!(self.label_smoothing_factor)),
+            ("group_by_length", json!(self.group_by_length)),
+            ("eval_strategy", json!(self.eval_strategy)),
+            ("eval_steps", json!(self.eval_steps)),
+            ("save_strategy", json!(self.save_strategy)),
+            ("save_steps", json!(self.save_steps)),
+            ("save_total_limit", json!(self.save_total_limit)),
+            ("logging_steps", json!(self.logging_steps)),
+            ("load_best_model_at_end", json!(self.load_best_model_at_end)),
+            ("metric_for_best_model", json!(self.metric_for_best_model)),
+            (
+                "early_stopping_patience",
+                json!(self.early_stopping_patience),
+            ),
+            (
+                "early_stopping_threshold",
+                json!(self.early_stopping_threshold),
+            ),
+            ("seed", json!(self.seed)),
+            ("device", json!(self.device.to_string())),
+            ("bf16", json!(self.bf16)),
+        ];
+        let named = all.into_iter();
+        named
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// The learning rates of a training of `total_steps` steps.

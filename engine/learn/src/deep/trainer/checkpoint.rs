@@ -139,6 +139,14 @@ pub(super) fn keep_only(output_dir: &Path, kept: &[u64]) -> Result<(), DeepError
     Ok(())
 }
 
+/// The steps after which there is a checkpoint, ascending.
+pub(super) fn steps(output_dir: &Path) -> Result<Vec<u64>, DeepError> {
+    let found = entries(output_dir)?;
+    let mut steps: Vec<u64> = found.iter().filter_map(|(name, _)| step_of(name)).collect();
+    steps.sort_unstable();
+    Ok(steps)
+}
+
 /// The newest checkpoint's folder, if there is any.
 ///
 /// # Errors

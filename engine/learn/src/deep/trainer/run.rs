@@ -161,6 +161,9 @@ where
         while ended.is_none() {
             ended = if self.state.step >= self.schedule.total_steps {
                 Some(Ended::Finished)
+            } else if self.is_tired() {
+                // It was killed between its end and what its caller did with it.
+                Some(Ended::EarlyStopped)
             } else {
                 self.epoch()?
             };
@@ -270,7 +273,8 @@ where
                 DeepError::NothingToTrain { reason }
             })??;
             let place = self.state.epoch * batches as u64 + (self.state.batch + part) as u64;
-            let mut pass = Pass::training(self.run.arguments.seed, place);
+            let arguments = self.run.arguments;
+            let mut pass = Pass::training(arguments.seed, place).in_bf16(arguments.bf16);
             let loss = self.model.loss(&batch, &mut pass)?;
             let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
             self.finite("loss", value, part)?;
@@ -351,9 +355,13 @@ where
         if save || (better && arguments.load_best_model_at_end) {
             self.save()?;
         }
-        let patience = arguments.early_stopping_patience;
-        let tired = patience.is_some_and(|patience| self.state.without_gain >= patience);
-        Ok((evaluate && tired).then_some(Ended::EarlyStopped))
+        Ok((evaluate && self.is_tired()).then_some(Ended::EarlyStopped))
+    }
+
+    /// Whether the figures have been no better for as long as was to be waited.
+    fn is_tired(&self) -> bool {
+        let patience = self.run.arguments.early_stopping_patience;
+        patience.is_some_and(|patience| self.state.without_gain >= patience)
     }
 
     /// Judges the model; whether it is the best so far.
@@ -406,7 +414,9 @@ where
         let dir = self.run.output_dir;
         let path = checkpoint::write(dir, &self.state, self.model.parameters(), &self.optimizer)?;
         self.saved = Some(self.state.step);
-        let mut kept = vec![self.state.step];
+        let mut kept = checkpoint::steps(dir)?;
+        let limit = self.run.arguments.save_total_limit;
+        kept.drain(..kept.len().saturating_sub(limit));
         kept.extend(self.state.best.as_ref().map(|best| best.step));
         checkpoint::keep_only(dir, &kept)?;
         let event = TrainEvent::Saved {
@@ -458,6 +468,7 @@ fn identity<M: Trainable, E: Examples>(
         logging_steps: 0,
         save_strategy: IntervalStrategy::No,
         save_steps: 0,
+        save_total_limit: 0,
         ..arguments.clone()
     };
     let mut weights = String::new();

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Rows of a weight whose gradient one thread sums up at a time.
-const OUTPUTS: usize = 128;
+const OUTPUTS: usize = 192;
 
 /// The gradients of some texts that the weights' are made of.
 #[derive(Debug)]
