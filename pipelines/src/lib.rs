@@ -7,6 +7,7 @@
 pub mod check;
 pub mod diagnostic;
 pub mod events;
+pub mod hooks;
 pub mod lineage;
 pub mod plan;
 pub mod project;

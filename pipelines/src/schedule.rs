@@ -2,7 +2,8 @@
 //!
 //! [`Schedule`] is what `schedule:` says, resolved; [`Schedule::due`] tells which times have
 //! come since a daemon last looked. [`beat`] has the clock's part: cron in a time zone, and
-//! multiples of a length.
+//! multiples of a length. [`Ticker`] keeps track of what is settled, [`watch`] looks for what
+//! else begins a run.
 //!
 //! # Clocks that are set
 //!
@@ -13,6 +14,8 @@
 //! of an overlap. This is how Vixie's cron does it.
 
 pub mod beat;
+mod ticker;
+pub mod watch;
 
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use jiff::tz::TimeZone;
 use sluice_lake::TableName;
 
 pub use beat::Beat;
+pub use ticker::Ticker;
 
 use crate::spec::CatchUp;
 
@@ -67,7 +71,9 @@ impl Schedule {
             CatchUp::None | CatchUp::Last => beat.last_between(seen, now).into_iter().collect(),
         };
         if self.catch_up == CatchUp::None {
-            times.retain(|time| now.duration_since(*time).unsigned_abs() <= GRACE);
+            // Until then a daemon may still be waiting to begin it.
+            let latest = GRACE.saturating_add(self.jitter);
+            times.retain(|time| now.duration_since(*time).unsigned_abs() <= latest);
         }
         times
     }
@@ -124,7 +130,13 @@ mod tests {
         assert_eq!(due(CatchUp::None), 0);
         assert_eq!(due(CatchUp::Last), 1);
         assert_eq!(due(CatchUp::All), 3);
-        // A moment late is not missed.
+        // A moment late is not missed, nor is what waits for its delay.
+        let waiting = hourly(CatchUp::None).due(seen, at("2026-03-01T13:02:29Z"));
+        assert_eq!(waiting, [at("2026-03-01T13:00:00Z")]);
+        assert_eq!(
+            hourly(CatchUp::None).due(seen, at("2026-03-01T13:02:31Z")),
+            []
+        );
         let now = at("2026-03-01T13:00:02Z");
         let last = [at("2026-03-01T13:00:00Z")];
         assert_eq!(hourly(CatchUp::None).due(seen, now), last);

@@ -29,6 +29,9 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    /// Waits for another run of the project that is under way, rather than to end with code 3
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     selected: Selected,
     #[command(flatten)]
@@ -44,7 +47,12 @@ pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliE
     let (mut plan, world) = checked(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
-    carry_out(plan, world, options.json, options.parallelism).await
+    let mut how = RunOptions {
+        wait: options.wait,
+        ..RunOptions::default()
+    };
+    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
+    carry_out(plan, world, options.json, how).await
 }
 
 /// Runs a plan and shows what happens.
@@ -55,13 +63,11 @@ pub(super) async fn carry_out(
     plan: Plan,
     world: World,
     json: bool,
-    parallelism: Option<NonZeroUsize>,
+    how: RunOptions,
 ) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
     }
-    let mut how = RunOptions::default();
-    how.parallelism = parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
     let display = Display::start(json).map_err(CliError::Runtime)?;
     let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));

@@ -2,11 +2,14 @@
 //!
 //! A daemon in the foreground. What it knows is in the state store: of several daemons one
 //! claims each time, and one that starts again goes on after the last time that was claimed.
+//! [`daemon`] minds one project, [`claims`] asks the store.
 
+mod claims;
 mod daemon;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -36,6 +39,9 @@ pub(super) struct Options {
     /// Looks for new files and new versions of tables this often, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     poll: u64,
+    /// After SIGTERM, runs that have not stopped within this are cut off, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    grace: u64,
     /// Writes the events of the runs to standard output, one a line, as JSON
     #[arg(long)]
     json: bool,
@@ -48,63 +54,111 @@ pub(super) struct Options {
 /// stops without losing what it made, and the command ends well.
 ///
 /// # Errors
-/// Projects that are wrong, or without `schedule:`, when the daemon starts. One that becomes
-/// wrong later is told, and tried again at its next time.
+/// When the daemon starts: projects that are all wrong, or without `schedule:`. One among
+/// several that is wrong, or becomes so later, is told and tried again.
 pub(super) async fn schedule(options: &Options, global: &Global) -> Result<Exit, CliError> {
     let paths: Vec<Option<&Path>> = match options.projects.as_slice() {
         [] => vec![None],
         paths => paths.iter().map(|path| Some(path.as_path())).collect(),
     };
-    let mut projects = Vec::new();
-    for path in paths {
-        let (plan, world) = checked(path, global).await?;
-        if let Some(state) = &world.state {
-            state.close().await;
+    let mut sound = 0;
+    let mut wrong = None;
+    let mut coming = String::new();
+    for path in &paths {
+        match scheduled(*path, global).await {
+            Ok((plan, schedule)) => {
+                sound += 1;
+                if let Some(count) = options.next {
+                    coming += &times(&plan, &schedule, count, options.after);
+                }
+            }
+            Err(error) => {
+                if sound > 0 || paths.len() > 1 {
+                    error.print();
+                }
+                wrong = Some(error);
+            }
         }
-        let schedule = plan.schedule.clone().ok_or_else(|| unscheduled(&plan))?;
-        projects.push((path, plan, schedule));
     }
-    if let Some(count) = options.next {
-        return times(&projects, count, options.after.unwrap_or_else(Timestamp::now));
+    if options.next.is_some() {
+        print(&coming)?;
     }
-    let cancel = CancellationToken::new();
-    let watcher = signal::watch(cancel.clone(), || {
-        daemon::tell("sluice", "stopping: what is committed stays");
-    });
-    let daemons = projects.into_iter().map(|(path, plan, schedule)| {
-        let daemon = Daemon::new(path, plan.pipeline, schedule, global, options, &cancel);
-        daemon.run()
-    });
-    let ended = join_all(daemons).await;
-    watcher.abort();
-    ended.into_iter().collect::<Result<Vec<()>, CliError>>()?;
-    Ok(Exit::Ok)
+    match wrong {
+        // Several were told one by one.
+        Some(error) if paths.len() > 1 && (sound == 0 || options.next.is_some()) => {
+            Ok(error.exit())
+        }
+        Some(error) if sound == 0 => Err(error),
+        _ if options.next.is_some() => Ok(Exit::Ok),
+        _ => mind(&paths, options, global).await,
+    }
+}
+
+/// A project's plan and its schedule.
+async fn scheduled(path: Option<&Path>, global: &Global) -> Result<(Plan, Schedule), CliError> {
+    let (plan, world) = checked(path, global).await?;
+    if let Some(state) = &world.state {
+        state.close().await;
+    }
+    match plan.schedule.clone() {
+        Some(schedule) => Ok((plan, schedule)),
+        None => Err(unscheduled(&plan)),
+    }
 }
 
 fn unscheduled(plan: &Plan) -> CliError {
     let message = format!("the pipeline `{}` has no `schedule:`", plan.pipeline);
-    let diagnostic = Diagnostic::error("missing_key", message)
-        .help("write `schedule: {cron: \"0 6 * * *\"}`, `{every: 15m}` or `{or_when: {new_files: TABLE}}`");
+    let diagnostic = Diagnostic::error("missing_key", message).help(
+        "write `schedule: {cron: \"0 6 * * *\"}`, `{every: 15m}` or `{or_when: {new_files: TABLE}}`",
+    );
     CliError::Wrong(Diagnostics::from(diagnostic))
 }
 
-fn times(
-    projects: &[(Option<&Path>, Plan, Schedule)],
-    count: usize,
-    after: Timestamp,
+/// Minds all projects until the daemon is told to stop.
+async fn mind(
+    paths: &[Option<&Path>],
+    options: &Options,
+    global: &Global,
 ) -> Result<Exit, CliError> {
-    let mut text = String::new();
-    for (_, plan, schedule) in projects {
-        let mut time = after;
-        for _ in 0..count {
-            let Some(next) = schedule.next_after(time) else {
-                break;
-            };
-            let shown = schedule.shown(next);
-            text.push_str(&format!("{}  {shown}\n", plan.pipeline));
-            time = next;
+    let cancel = CancellationToken::new();
+    let watcher = signal::watch(cancel.clone(), || {
+        daemon::tell("sluice", "stopping: what is committed stays");
+    });
+    let daemons = paths
+        .iter()
+        .map(|path| Daemon::new(*path, global, options, &cancel).run());
+    let overdue = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(options.grace)).await;
+    };
+    tokio::select! {
+        _ = join_all(daemons) => {}
+        () = overdue => {
+            let words = format!("not stopped within {} s: cut off; what is committed stays", options.grace);
+            daemon::tell("sluice", &words);
+            signal::end();
         }
     }
-    print(&text)?;
+    watcher.abort();
     Ok(Exit::Ok)
+}
+
+/// The next times of a pipeline, one a line.
+fn times(plan: &Plan, schedule: &Schedule, count: usize, after: Option<Timestamp>) -> String {
+    let mut time = after.unwrap_or_else(Timestamp::now);
+    let mut text = String::new();
+    for _ in 0..count {
+        let Some(next) = schedule.next_after(time) else {
+            break;
+        };
+        text.push_str(&format!("{}  {}\n", plan.pipeline, schedule.shown(next)));
+        time = next;
+    }
+    if text.is_empty() && count > 0 {
+        text = format!(
+            "{}  has no times: it waits for what begins a run\n",
+            plan.pipeline
+        );
+    }
+    text
 }

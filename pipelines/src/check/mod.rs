@@ -32,6 +32,7 @@ pub use world::World;
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::hooks::Hooks;
 use crate::plan::{Asset, Plan};
 use crate::project::Project;
 use crate::schedule::Schedule;
@@ -277,6 +278,7 @@ fn assemble(
         pipeline: spec.pipeline.value.clone(),
         lakehouse: spec.lakehouse.path.clone(),
         schedule,
+        hooks: Hooks::of(spec),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
         assets,

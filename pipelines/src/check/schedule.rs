@@ -46,7 +46,11 @@ fn beat(checker: &mut Checker<'_>, written: &ScheduleSpec) -> Option<Beat> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "write an IANA name, such as `Europe/Helsinki`".to_owned(),
             };
-            ("unknown_timezone", zone.map_or(cron.span, |zone| zone.span), help)
+            (
+                "unknown_timezone",
+                zone.map_or(cron.span, |zone| zone.span),
+                help,
+            )
         }
         BeatError::Pattern { .. } | BeatError::Never { .. } => (
             "bad_cron",
@@ -71,7 +75,10 @@ fn new_files(checker: &mut Checker<'_>, table: &Spanned<String>) -> Option<Table
         Some(_) => {
             let message = format!("`{table}` reads no files");
             let help = "name a table with `ingest:`; for another one write `or_when: {table: ...}`";
-            checker.error(Diagnostic::error("bad_trigger", message).help(help), table.span);
+            checker.error(
+                Diagnostic::error("bad_trigger", message).help(help),
+                table.span,
+            );
             None
         }
         None if checker.is_broken_table(table) => None,
@@ -91,8 +98,12 @@ fn new_files(checker: &mut Checker<'_>, table: &Spanned<String>) -> Option<Table
 fn foreign_table(checker: &mut Checker<'_>, table: &Spanned<String>) -> Option<TableName> {
     if checker.find(table).is_some() || checker.is_broken_table(table) {
         let message = format!("`{table}` is made by this pipeline: each run would begin the next");
-        let help = "name a table that another pipeline makes, or `new_files:` of one that reads files";
-        checker.error(Diagnostic::error("bad_trigger", message).help(help), table.span);
+        let help =
+            "name a table that another pipeline makes, or `new_files:` of one that reads files";
+        checker.error(
+            Diagnostic::error("bad_trigger", message).help(help),
+            table.span,
+        );
         return None;
     }
     let name = match table.parse::<TableName>() {
@@ -107,7 +118,10 @@ fn foreign_table(checker: &mut Checker<'_>, table: &Spanned<String>) -> Option<T
         _ => {
             let message = format!("there is no table `{table}` in the lakehouse");
             let help = "its pipeline must have made it once";
-            checker.error(Diagnostic::error("unknown_table", message).help(help), table.span);
+            checker.error(
+                Diagnostic::error("unknown_table", message).help(help),
+                table.span,
+            );
             None
         }
     }

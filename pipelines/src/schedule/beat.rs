@@ -182,5 +182,10 @@ fn plain(message: &str) -> String {
         .trim_start_matches("Pattern contains illegal characters: ");
     let mut letters = message.chars();
     let first = letters.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect::<String>().trim_end_matches('.').to_owned()
+    first
+        .into_iter()
+        .chain(letters)
+        .collect::<String>()
+        .trim_end_matches('.')
+        .to_owned()
 }

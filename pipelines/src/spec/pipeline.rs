@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::hook::{HookSpec, WebhookSpec};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
@@ -44,6 +45,10 @@ record! {
         "reports" reports: Named<ReportNames, ReportSpec>,
         /// When `sluice schedule` runs the pipeline.
         "schedule" schedule: Option<ScheduleSpec>,
+        /// Who is told when a run failed.
+        "on_failure" on_failure: Option<HookSpec>,
+        /// Who is told when a run went well.
+        "on_success" on_success: Option<HookSpec>,
     }
 }
 
@@ -136,6 +141,8 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<ReportSpec>(),
         record::<ScheduleSpec>(),
         record::<OrWhen>(),
+        record::<HookSpec>(),
+        record::<WebhookSpec>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -164,6 +171,10 @@ pub struct Spec {
     pub reports: Named<ReportNames, ReportSpec>,
     /// `schedule:`
     pub schedule: Option<ScheduleSpec>,
+    /// `on_failure:`
+    pub on_failure: Option<HookSpec>,
+    /// `on_success:`
+    pub on_success: Option<HookSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }

@@ -61,8 +61,11 @@ pub enum CatchUp {
 }
 
 impl CatchUp {
-    const WORDS: [(&'static str, Self); 3] =
-        [("none", Self::None), ("last", Self::Last), ("all", Self::All)];
+    const WORDS: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("last", Self::Last),
+        ("all", Self::All),
+    ];
 }
 
 impl Decode for CatchUp {
@@ -86,8 +89,9 @@ impl Check for ScheduleSpec {
                 every.span,
             ),
             (None, None) if self.or_when.is_none() => cx.report(
-                Diagnostic::error("missing_key", "this schedule has no time")
-                    .help("write `cron: \"0 6 * * *\"`, `every: 15m` or `or_when: {new_files: TABLE}`"),
+                Diagnostic::error("missing_key", "this schedule has no time").help(
+                    "write `cron: \"0 6 * * *\"`, `every: 15m` or `or_when: {new_files: TABLE}`",
+                ),
                 fields.span,
             ),
             _ => {}

@@ -76,6 +76,8 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         models,
         reports,
         schedule: None,
+        on_failure: None,
+        on_success: None,
         broken,
     })
 }

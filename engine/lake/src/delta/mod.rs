@@ -9,6 +9,7 @@
 mod data_files;
 mod describe;
 mod failure;
+mod fenced;
 mod read;
 mod replace;
 mod side_by_side;

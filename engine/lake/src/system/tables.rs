@@ -172,6 +172,22 @@ pub(super) static TABLES: &[Table] = &[
         key: &["project", "table_name", "path"],
     },
     Table {
+        name: "leases",
+        stored: "leases",
+        columns: &[
+            text("project"),
+            text("pipeline"),
+            int("token"),
+            maybe(text("owner")),
+            text("host"),
+            int("pid"),
+            time("taken_time"),
+            time("renewed_time"),
+            time("expiry_time"),
+        ],
+        key: &["project"],
+    },
+    Table {
         name: "metrics",
         stored: "metrics",
         columns: &[
@@ -304,13 +320,14 @@ pub(super) static TABLES: &[Table] = &[
         stored: "ticks",
         columns: &[
             text("project"),
-            time("tick_time"),
             text("cause"),
+            text("tick"),
+            time("tick_time"),
             time("claim_time"),
             maybe(text("outcome")),
             maybe(text("run_id")),
         ],
-        key: &["project", "tick_time"],
+        key: &["project", "cause", "tick"],
     },
 ];
 

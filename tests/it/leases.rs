@@ -1,0 +1,142 @@
+//! Runs of one project that meet: one is at work, and one that lost its lease writes nothing.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use sluice_lake::Lakehouse;
+use sluice_lake::state::{Claimant, LEASE, State, now_ms};
+
+use crate::outcome::Outcome;
+use crate::sandbox::{Ended, Sandbox};
+
+fn signal(child: &Child, signal: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args([signal, &id]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A run that has begun a long search, and what it goes on to say.
+fn searching(sandbox: &Sandbox) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut child = sandbox
+        .sluice(&["run", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
+    assert!(
+        lines.by_ref().any(|line| line.contains("\"trial\"")),
+        "the search has not begun"
+    );
+    (child, lines)
+}
+
+/// Lets the lease of a run expire, as if it had not been renewed for a minute.
+fn expire(sandbox: &Sandbox) {
+    let lakehouse = Lakehouse::open(sandbox.path().join("lakehouse")).unwrap();
+    let project = lakehouse.project_uuid("apples").unwrap().to_string();
+    let claimant = Claimant::this(project, "apples".to_owned(), false);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let state = State::open(lakehouse.state_path()).await.unwrap();
+        let later = now_ms() + i64::try_from(LEASE.as_millis()).unwrap();
+        let taken = state.take_lease(&claimant, later).await.unwrap().unwrap();
+        // One that has expired since.
+        assert!(state.renew_lease(&taken, 0).await.unwrap());
+        state.close().await;
+    });
+}
+
+#[test]
+fn a_run_that_was_stopped_and_overtaken_writes_nothing() {
+    let expected = {
+        let sandbox = Sandbox::apples();
+        sandbox.run();
+        Outcome::of(&sandbox)
+    };
+    let sandbox = Sandbox::apples();
+    sandbox.edit("pipeline.yaml", "trials: 4", "trials: 4000");
+    let (child, rest) = searching(&sandbox);
+    signal(&child, "-STOP");
+    // It holds its lock and its lease: another run is refused, and told by whom.
+    let refused = sandbox.call(&["run"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.all());
+    let who = format!("process {} on ", child.id());
+    assert!(refused.stderr.contains(&who), "{}", refused.all());
+    assert!(refused.stderr.contains(", since 20"), "{}", refused.all());
+
+    expire(&sandbox);
+    sandbox.edit("pipeline.yaml", "trials: 4000", "trials: 4");
+    sandbox.run();
+    Outcome::of(&sandbox).assert_same(&expected, "while the first is stopped");
+
+    signal(&child, "-CONT");
+    drop(rest);
+    let ended = Ended::of(child.wait_with_output().unwrap(), sandbox.path());
+    assert_ne!(ended.code, Some(0), "{}", ended.all());
+    assert!(
+        ended
+            .stderr
+            .contains("another run has taken over this project"),
+        "{}",
+        ended.all()
+    );
+    Outcome::of(&sandbox).assert_same(&expected, "after it went on");
+    let events = sandbox.run();
+    assert!(
+        events.iter().all(|event| event["event"] != "stage_started"),
+        "nothing is left to make: {events:?}"
+    );
+}
+
+/// A process that is killed leaves a lease that has not expired: the next run on the machine
+/// does not wait for that.
+#[test]
+fn a_killed_run_is_followed_at_once() {
+    let sandbox = Sandbox::apples();
+    sandbox.edit("pipeline.yaml", "trials: 4", "trials: 4000");
+    let (mut child, rest) = searching(&sandbox);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(rest);
+    sandbox.edit("pipeline.yaml", "trials: 4000", "trials: 4");
+    sandbox.run();
+    let leases = sandbox.rows("SELECT token, owner FROM system.leases");
+    assert_eq!(leases.len(), 1);
+    assert_eq!(leases[0]["token"], 2);
+    assert!(
+        leases[0]["owner"].is_null(),
+        "it was given back: {leases:?}"
+    );
+}
+
+#[test]
+fn a_run_can_wait_for_another() {
+    let sandbox = Sandbox::apples();
+    sandbox.edit("pipeline.yaml", "trials: 4", "trials: 4000");
+    let (mut child, rest) = searching(&sandbox);
+    let waiting = || {
+        sandbox
+            .sluice(&["run", "--wait"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    // One waits in vain and is stopped, one gets its turn.
+    sandbox.edit("pipeline.yaml", "trials: 4000", "trials: 4");
+    let mut first = waiting();
+    let second = waiting();
+    signal(&first, "-TERM");
+    first.wait().unwrap();
+    signal(&child, "-INT");
+    child.wait().unwrap();
+    drop(rest);
+    let ended = Ended::of(second.wait_with_output().unwrap(), sandbox.path());
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    assert!(ended.stdout.contains("0 failed"), "{}", ended.all());
+}
