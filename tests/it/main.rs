@@ -6,8 +6,10 @@
 )]
 
 mod bad_input;
+mod deploy;
 mod encoders;
 mod evaluations;
+mod hooks;
 mod hub;
 mod interrupted;
 mod journey;

@@ -189,3 +189,33 @@ fn plain(message: &str) -> String {
         .trim_end_matches('.')
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(pattern: &str, after: &str) -> String {
+        let beat = Beat::cron(pattern, None).unwrap();
+        beat.next_after(after.parse().unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn patterns_mean_what_they_say() {
+        for (pattern, expected) in [
+            ("5 4 * * *", "2026-03-02T04:05:00Z"),
+            ("*/20 * * * *", "2026-03-01T12:20:00Z"),
+            ("10-12 12 * * *", "2026-03-01T12:10:00Z"),
+            ("0 6 * JAN-MAR,DEC MON", "2026-03-02T06:00:00Z"),
+            ("0 6 * * 0", "2026-03-08T06:00:00Z"),
+            ("0 6 * * 7", "2026-03-08T06:00:00Z"),
+            ("0 6 L * *", "2026-03-31T06:00:00Z"),
+            ("0 6 14W * *", "2026-03-13T06:00:00Z"),
+            ("0 6 * * FRI#2", "2026-03-13T06:00:00Z"),
+            ("0 6 29 2 *", "2028-02-29T06:00:00Z"),
+            ("@daily", "2026-03-02T00:00:00Z"),
+            ("@hourly", "2026-03-01T13:00:00Z"),
+        ] {
+            assert_eq!(next(pattern, "2026-03-01T12:00:00Z"), expected, "{pattern}");
+        }
+    }
+}
