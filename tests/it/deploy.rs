@@ -42,7 +42,12 @@ fn the_unit_says_what_the_binary_takes() {
         Some([value]) => value.clone(),
         other => panic!("{key}: {other:?}"),
     };
-    for key in ["NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices"] {
+    for key in [
+        "NoNewPrivileges",
+        "ProtectHome",
+        "PrivateTmp",
+        "PrivateDevices",
+    ] {
         assert_eq!(one(&format!("Service.{key}")), "yes");
     }
     assert_eq!(one("Service.ProtectSystem"), "strict");
@@ -62,12 +67,19 @@ fn the_unit_says_what_the_binary_takes() {
         .unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(2), "{said}");
-    assert!(said.contains("/srv/sluice/none") && !said.contains("Usage"), "{said}");
+    assert!(
+        said.contains("/srv/sluice/none") && !said.contains("Usage"),
+        "{said}"
+    );
 }
 
 #[test]
 fn systemd_takes_the_unit() {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         return skip("systemd-analyze is not installed");
     }
     let dir = tempfile::tempdir().unwrap();
@@ -90,12 +102,24 @@ fn systemd_takes_the_unit() {
 fn the_image_is_no_roots() {
     let text = fs::read_to_string(folder().join("Containerfile")).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let last = |word: &str| lines.iter().rev().find(|line| line.starts_with(word)).copied();
-    assert_eq!(last("FROM"), Some("FROM docker.io/library/debian:bookworm-slim"));
+    let last = |word: &str| {
+        lines
+            .iter()
+            .rev()
+            .find(|line| line.starts_with(word))
+            .copied()
+    };
+    assert_eq!(
+        last("FROM"),
+        Some("FROM docker.io/library/debian:bookworm-slim")
+    );
     assert_eq!(last("USER"), Some("USER 10001"));
     assert_eq!(last("CMD"), Some("CMD [\"schedule\", \"/project\"]"));
     let rust = concat!("rust:", env!("CARGO_PKG_RUST_VERSION"));
-    assert!(text.contains(rust), "it builds with the oldest Rust that is promised");
+    assert!(
+        text.contains(rust),
+        "it builds with the oldest Rust that is promised"
+    );
 }
 
 /// A passing test's output is not shown: the file that `.ci/run` names is.

@@ -140,7 +140,10 @@ fn a_webhook_is_sent_what_became_of_a_run() {
         assert_eq!(code, expected);
     }
     let said = ended.all();
-    assert!(!said.contains(SECRET) && !said.contains("hush-hush"), "{said}");
+    assert!(
+        !said.contains(SECRET) && !said.contains("hush-hush"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -160,14 +163,21 @@ fn a_server_that_fails_or_hangs_is_asked_again() {
     assert_eq!(body["errors"][0]["asset"], "silver.a");
     let error = body["errors"][0]["error"].as_str().unwrap();
     assert!(error.to_lowercase().contains("divide by zero"), "{error}");
-    assert!(!ended.all().contains("webhook"), "it was told: {}", ended.all());
+    assert!(
+        !ended.all().contains("webhook"),
+        "it was told: {}",
+        ended.all()
+    );
 }
 
 /// What cannot be told is a warning, and the run's result stays.
 #[test]
 fn a_webhook_that_is_refused_is_a_warning() {
     for (answer, words) in [
-        ("404 Not Found", "`webhook` of `on_success`: the server answers 404 Not Found (1 attempt)"),
+        (
+            "404 Not Found",
+            "`webhook` of `on_success`: the server answers 404 Not Found (1 attempt)",
+        ),
         ("302 Found", "follows no redirect"),
     ] {
         let server = Server::answering(match answer {
@@ -195,7 +205,10 @@ fn nobody_there_is_a_warning() {
     let ended = run(&sandbox, &address);
     assert_eq!(ended.code, Some(0), "{}", ended.all());
     let all = ended.all();
-    assert!(all.contains("no answer: ") && all.contains("(2 attempts)"), "{all}");
+    assert!(
+        all.contains("no answer: ") && all.contains("(2 attempts)"),
+        "{all}"
+    );
     assert!(!all.contains("hush-hush"), "{all}");
 }
 
@@ -218,7 +231,11 @@ fn a_command_is_told_by_its_environment() {
     let expected = format!("$HOME; echo|failed|told|{run_id}|1|silver.a: ");
     assert!(told.starts_with(&expected), "{told}");
     // Standard output is the run's own.
-    assert!(ended.stderr.contains("to standard output"), "{}", ended.all());
+    assert!(
+        ended.stderr.contains("to standard output"),
+        "{}",
+        ended.all()
+    );
 }
 
 #[cfg(unix)]
@@ -229,7 +246,9 @@ fn a_command_that_goes_wrong_is_a_warning() {
         ("[\"false\"]", "`false` ended with exit status: 1"),
         ("[no-such-program]", "`no-such-program` cannot be run: "),
     ] {
-        let sandbox = project(&format!("on_success:\n  command: {command}\n  timeout: 1s\n"));
+        let sandbox = project(&format!(
+            "on_success:\n  command: {command}\n  timeout: 1s\n"
+        ));
         let ended = run(&sandbox, "");
         assert_eq!(ended.code, Some(0), "{}", ended.all());
         assert!(ended.all().contains(words), "{}", ended.all());

@@ -31,6 +31,7 @@ use super::{
     CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     data_files::{AtEnd, ENCODED_ROWS, writer_properties},
     failure::{delta_error, rows_error},
+    replace::Going,
     side_by_side,
     types::{Conversion, delta_schema},
 };
@@ -77,6 +78,7 @@ impl Lakehouse {
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
+            check_unmoved(name, table, &mode)?;
         }
         let existing = match existing {
             Some(table) => {
@@ -86,8 +88,8 @@ impl Lakehouse {
             None => None,
         };
         let conversion = match (&existing, &mode) {
-            (Some(table), WriteMode::Append | WriteMode::ReplaceFiles(_)) => {
-                let by_file = matches!(&mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
+            (Some(table), mode) if mode.keeps_columns() => {
+                let by_file = matches!(mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
                 self.conversion_onto(name, table, &schema, by_file)?
             }
             _ => Conversion::in_place(schema),
@@ -101,7 +103,13 @@ impl Lakehouse {
             .collect();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
-                self.replace_files(name, table, files, incoming, at_end, &marked)
+                let going = Going::files(files);
+                self.replace(name, table, going, incoming, at_end, &marked)
+                    .await
+            }
+            (Some(table), WriteMode::ReplaceKeys(keys)) => {
+                let going = Going::Keys(keys);
+                self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
             (existing, mode) if side_by_side::can(&existing, &mode, &incoming) => {
@@ -109,7 +117,7 @@ impl Lakehouse {
                     .await
             }
             (existing, mode) => {
-                let overwrite = existing.is_some() && mode == WriteMode::Overwrite;
+                let overwrite = existing.is_some() && !mode.keeps_columns();
                 let rows = Incoming::chained(incoming, at_end);
                 self.write_plan(name, existing, overwrite, rows, &marked)
                     .await
@@ -232,6 +240,19 @@ impl Lakehouse {
             bytes: entry.added_bytes,
             files: entry.added_files,
         })
+    }
+}
+
+/// Rows that were made from what a table held can replace its rows only while it holds that.
+fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Result<(), LakeError> {
+    match (mode, table.version()) {
+        (WriteMode::ReplaceKeys(keys), Some(version)) if version != keys.read_at => {
+            Err(LakeError::Conflict {
+                table: name.clone(),
+                source: Box::new(DeltaTableError::VersionAlreadyExists(version)),
+            })
+        }
+        _ => Ok(()),
     }
 }
 
