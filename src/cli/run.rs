@@ -9,7 +9,7 @@ use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::check::checked;
+use super::check::checked_to_run;
 use super::error::CliError;
 use super::selection::{Refresh, Selected};
 use super::{Global, signal};
@@ -44,7 +44,7 @@ pub(super) struct Options {
 /// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
 /// written. A stage that fails is told by the exit code.
 pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     let mut how = RunOptions {

@@ -18,7 +18,7 @@ use sluice_pipelines::plan::Plan;
 use sluice_pipelines::schedule::Schedule;
 use tokio_util::sync::CancellationToken;
 
-use super::check::checked;
+use super::check::checked_to_run;
 use super::error::CliError;
 use super::{Global, print, signal};
 use crate::exit::Exit;
@@ -96,7 +96,7 @@ pub(super) async fn schedule(options: &Options, global: &Global) -> Result<Exit,
 
 /// A project's plan and its schedule.
 async fn scheduled(path: Option<&Path>, global: &Global) -> Result<(Plan, Schedule), CliError> {
-    let (plan, world) = checked(path, global).await?;
+    let (plan, world) = checked_to_run(path, global).await?;
     if let Some(state) = &world.state {
         state.close().await;
     }

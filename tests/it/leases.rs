@@ -140,3 +140,24 @@ fn a_run_can_wait_for_another() {
     assert_eq!(ended.code, Some(0), "{}", ended.all());
     assert!(ended.stdout.contains("0 failed"), "{}", ended.all());
 }
+
+/// Projects that share a lakehouse do not wait for each other.
+#[test]
+fn two_projects_run_side_by_side() {
+    let sandbox = Sandbox::apples();
+    sandbox.edit("pipeline.yaml", "trials: 4", "trials: 4000");
+    let other = "pipeline: other\nlakehouse: ../lakehouse\ntables:\n  \
+                 other.a:\n    ingest: {files: a.csv}\n";
+    sandbox.write("other/pipeline.yaml", other);
+    sandbox.write("other/a.csv", "n\n1\n");
+    let (mut child, rest) = searching(&sandbox);
+    let ended = sandbox.call(&["run", "other"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    assert!(child.try_wait().unwrap().is_none(), "the first is at work");
+    let held = sandbox.rows("SELECT pipeline FROM system.leases WHERE owner IS NOT NULL");
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0]["pipeline"], "apples");
+    signal(&child, "-INT");
+    drop(rest);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

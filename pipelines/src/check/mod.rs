@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
-pub use world::World;
+pub use world::{OUTDATED_STATE, World};
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};

@@ -4,9 +4,17 @@ use std::time::Duration;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jiff::tz::TimeZone;
 use sluice_lake::nearest::nearest;
+
+/// How far back the last times are looked for, at first.
+const LOOKS_BACK: [SignedDuration; 4] = [
+    SignedDuration::from_hours(1),
+    SignedDuration::from_hours(24),
+    SignedDuration::from_hours(32 * 24),
+    SignedDuration::from_hours(400 * 24),
+];
 
 /// Times that come again and again.
 #[derive(Debug, Clone)]
@@ -123,40 +131,33 @@ impl Beat {
         }
     }
 
-    /// The last time until `time`, itself included.
-    fn last_until(&self, time: Timestamp) -> Option<Timestamp> {
-        match &self.kind {
-            Kind::Cron { cron, zone } => {
-                let start = time.to_zoned(zone.clone());
-                let last = cron.find_previous_occurrence(&start, true).ok()?;
-                Some(last.timestamp())
-            }
-            Kind::Every { milliseconds } => {
-                let whole = time.as_millisecond().div_euclid(*milliseconds);
-                Timestamp::from_millisecond(whole.checked_mul(*milliseconds)?).ok()
-            }
-        }
-    }
-
     /// The last time after `after` and until `until`.
     pub fn last_between(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        let last = self.last_until(until)?;
-        (last > after && after < until).then_some(last)
+        self.between(after, until, 1).pop()
     }
 
     /// The times after `after` and until `until`, first to last; of more than `most` the last.
+    ///
+    /// What lies far back is looked at only where the time since has too few: a daemon that
+    /// stood still for years does not count all their minutes.
     pub fn between(&self, after: Timestamp, until: Timestamp, most: usize) -> Vec<Timestamp> {
-        let mut times = Vec::new();
-        let mut last = self.last_between(after, until);
-        while let Some(time) = last
-            && times.len() < most
-        {
-            times.push(time);
-            let before = time - Duration::from_millis(1);
-            last = self.last_between(after, before);
+        for window in LOOKS_BACK {
+            let from = until.checked_sub(window).unwrap_or(Timestamp::MIN);
+            if from <= after {
+                break;
+            }
+            let mut times = self.all_between(from, until);
+            if times.len() >= most {
+                return times.split_off(times.len() - most);
+            }
         }
-        times.reverse();
-        times
+        let mut times = self.all_between(after, until);
+        times.split_off(times.len().saturating_sub(most))
+    }
+
+    fn all_between(&self, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
+        let next = |time: &Timestamp| self.next_after(*time).filter(|next| *next <= until);
+        std::iter::successors(next(&after), next).collect()
     }
 }
 
@@ -179,7 +180,8 @@ fn plain(message: &str) -> String {
     let message = message
         .trim_start_matches("Invalid pattern: ")
         .trim_start_matches("Component error: ")
-        .trim_start_matches("Pattern contains illegal characters: ");
+        .trim_start_matches("Pattern contains illegal characters: ")
+        .trim_start_matches("CronPattern contains ");
     let mut letters = message.chars();
     let first = letters.next().map(|first| first.to_ascii_lowercase());
     first

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::Options;
 use super::claims::Claims;
 use crate::cli::Global;
-use crate::cli::check::checked;
+use crate::cli::check::checked_to_run;
 use crate::cli::error::CliError;
 
 /// The longest sleep: a clock that is set, and a file that changed, is noticed after it.
@@ -141,7 +141,7 @@ impl<'a> Daemon<'a> {
     }
 
     async fn read(&self, file: FileStamp) -> Result<Known, CliError> {
-        let (plan, world) = checked(self.path, self.global).await?;
+        let (plan, world) = checked_to_run(self.path, self.global).await?;
         if let Some(state) = &world.state {
             state.close().await;
         }

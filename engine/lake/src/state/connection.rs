@@ -66,6 +66,22 @@ impl State {
         Ok(Self::new(pool, path, true))
     }
 
+    /// Brings the tables of a store that an older release wrote up to date; one that is
+    /// current, or not there, is left alone.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub async fn bring_up_to_date(path: impl AsRef<Path>) -> Result<(), StateError> {
+        let path = path.as_ref();
+        match Self::open_read_only(path).await {
+            Err(StateError::Outdated { .. }) => Self::open(path).await?.close().await,
+            Ok(Some(state)) => state.close().await,
+            // What is wrong otherwise is told by whoever needs the store.
+            Ok(None) | Err(_) => {}
+        }
+        Ok(())
+    }
+
     /// Opens the store to read it, never writing; `None` when there is none.
     ///
     /// # Errors
