@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
-pub use world::{OUTDATED_STATE, World};
 pub(crate) use world::error_chain;
+pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;

@@ -215,7 +215,10 @@ fn a_look_back_finds_what_a_look_ahead_does() {
         let (before, last) = (start(&zone) - 1.second(), end(&zone) - 1.second());
         let back = |most| {
             let times = beat.between(before, last, most);
-            times.iter().map(|time| time.as_second() / 60).collect::<Vec<_>>()
+            times
+                .iter()
+                .map(|time| time.as_second() / 60)
+                .collect::<Vec<_>>()
         };
         assert_eq!(back(usize::MAX), ahead, "{pattern}");
         for most in [1, 3, 40] {
