@@ -11,7 +11,8 @@
 //! leaves it out it comes at the first moment after the gap, and where a clock that is set back
 //! repeats it, it comes once, at the first of its two moments. All others (`*`, `*/15`, `1,2`)
 //! follow the time that passes: they leave out what the gap leaves out, and come in both halves
-//! of an overlap. This is how Vixie's cron does it.
+//! of an overlap. Vixie's cron does so, too, but takes lists of hours or minutes (`1,2`) for fixed
+//! times.
 
 pub mod beat;
 mod ticker;
@@ -110,11 +111,11 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Timestamp {
+    pub(super) fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    fn hourly(catch_up: CatchUp) -> Schedule {
+    pub(super) fn hourly(catch_up: CatchUp) -> Schedule {
         Schedule {
             beat: Some(Beat::cron("0 * * * *", None).unwrap()),
             trigger: None,

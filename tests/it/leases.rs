@@ -16,13 +16,13 @@ fn signal(child: &Child, signal: &str) {
 
 /// A run that has begun a long search, and what it goes on to say.
 fn searching(sandbox: &Sandbox) -> (Child, impl Iterator<Item = String> + use<>) {
-    begun_run(sandbox, |line| line.contains("\"trial\""))
+    begun_run(sandbox, &|line| line.contains("\"trial\""))
 }
 
 /// A run that has said a line, and what it goes on to say.
 fn begun_run(
     sandbox: &Sandbox,
-    begun: impl Fn(&str) -> bool,
+    begun: &dyn Fn(&str) -> bool,
 ) -> (Child, impl Iterator<Item = String> + use<>) {
     let mut child = sandbox
         .sluice(&["run", "--json"])
@@ -71,7 +71,7 @@ fn a_run_that_was_stopped_and_overtaken_writes_nothing() {
     sandbox.write("pipeline.yaml", LONG);
     // In the middle of a query, when it writes nothing.
     let begun = |line: &str| line.contains("stage_started") && line.contains("a.long");
-    let (child, rest) = begun_run(&sandbox, begun);
+    let (child, rest) = begun_run(&sandbox, &begun);
     signal(&child, "-STOP");
     // It holds its lock and its lease: another run is refused, and told by whom.
     let refused = sandbox.call(&["run"]);

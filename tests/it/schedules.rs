@@ -175,7 +175,8 @@ fn a_time_has_one_run() {
 #[test]
 fn a_project_that_is_wrong_stops_no_other() {
     let sandbox = Sandbox::new();
-    sandbox.write("good/pipeline.yaml", EVERY_SECOND);
+    let hook = "on_failure:\n  command: [echo, somebody is told]\n";
+    sandbox.write("good/pipeline.yaml", EVERY_SECOND.to_owned() + hook);
     sandbox.write("good/a.csv", "n\n1\n");
     sandbox.write(
         "bad/pipeline.yaml",
@@ -193,6 +194,8 @@ fn a_project_that_is_wrong_stops_no_other() {
         EVERY_SECOND.replace("1s", "one second"),
     );
     daemon.says("`one second` is no length of time");
+    // A time that comes meanwhile has no run, and the hooks of before tell.
+    daemon.says("somebody is told");
     daemon.says("mended: finished");
     sandbox.write("good/pipeline.yaml", EVERY_SECOND.replace("1s", "2s"));
     daemon.says("often: finished");

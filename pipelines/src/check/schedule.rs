@@ -66,7 +66,7 @@ fn beat(checker: &mut Checker<'_>, written: &ScheduleSpec) -> Option<Beat> {
 /// A table of the project that reads files.
 fn new_files(checker: &mut Checker<'_>, table: &Spanned<String>) -> Option<TableName> {
     let ingests = |declared: &Declared<'_>| match declared {
-        Declared::Table(table) => matches!(table.body, TableBody::Ingest(_)),
+        Declared::Table(table) => matches!(*table.body, TableBody::Ingest(_)),
         _ => false,
     };
     let found = checker.find(table).map(|position| checker.assets[position]);

@@ -44,24 +44,10 @@ impl Ticker {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use super::*;
-    use crate::schedule::Beat;
+    use crate::schedule::tests::{at, hourly};
     use crate::spec::CatchUp;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn hourly(catch_up: CatchUp) -> Schedule {
-        Schedule {
-            beat: Some(Beat::cron("0 * * * *", None).unwrap()),
-            trigger: None,
-            catch_up,
-            jitter: Duration::ZERO,
-        }
-    }
 
     /// Looks at each of these moments; the times that were begun, in that order.
     fn looked(schedule: &Schedule, ticker: &mut Ticker, moments: &[&str]) -> Vec<String> {
