@@ -34,7 +34,7 @@ pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;
-use crate::plan::{Asset, Plan};
+use crate::plan::{Asset, EventTime, Plan};
 use crate::project::Project;
 use crate::schedule::Schedule;
 use crate::source::{Location, Span};
@@ -282,6 +282,7 @@ fn assemble(
         hooks: Hooks::of(spec),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        event_time: EventTime::default(),
         assets,
         depends,
     })

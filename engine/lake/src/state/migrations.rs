@@ -13,7 +13,7 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -35,6 +35,11 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
         6,
         "leases",
         include_str!("../../migrations/0006_leases.sql"),
+    ),
+    (
+        10,
+        "intervals",
+        include_str!("../../migrations/0010_intervals.sql"),
     ),
 ];
 
