@@ -56,6 +56,7 @@ async fn new_files(plan: &Plan, world: &World, table: &TableName) -> Look {
         registry: &world.registry,
         state: world.state.as_ref(),
         project: project.as_deref(),
+        event_time: plan.event_time,
     };
     let freshness = match lookup.freshness(asset).await {
         Ok(freshness) => freshness,
