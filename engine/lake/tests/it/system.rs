@@ -108,7 +108,7 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         name: "wine_quality".to_owned(),
         version: 1,
     });
-    let ledger = serde_json::json!([[0, 1000]]);
+    let ledger = serde_json::json!([[0, 86_400_000]]);
     record.outcome.insert(INTERVALS_KEY.to_owned(), ledger);
     let txn = state.next_txn(&record, None).await.unwrap();
     state
