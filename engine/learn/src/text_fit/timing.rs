@@ -106,7 +106,11 @@ fn fastest_step(
     });
     let targets = Targets::Classes((0..rows).map(|row| (row % 2) as u32).collect());
     let examples = TextExamples::new(texts.collect(), targets, model)?;
+    let usual = TrainingArguments::default();
     let arguments = TrainingArguments {
+        // The user's may be such that the training diverges, which is for the training to tell.
+        learning_rate: usual.learning_rate,
+        max_grad_norm: usual.max_grad_norm,
         max_steps: Some(STEPS),
         per_device_train_batch_size: rows,
         gradient_accumulation_steps: 1,
@@ -162,7 +166,8 @@ mod tests {
     }
 
     fn spec() -> BertSpec {
-        let params = json!({"tokenizer": "t", "device": "cpu", "logging_steps": 50});
+        let params = json!({"tokenizer": "t", "device": "cpu", "logging_steps": 50,
+            "learning_rate": 1e30, "max_grad_norm": 0});
         BertSpec::parse(params.as_object().unwrap()).unwrap()
     }
 
