@@ -32,7 +32,7 @@ pub use world::World;
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{Asset, AssetIndex, Plan};
+use crate::plan::{Asset, AssetIndex, EventTime, Plan};
 use crate::project::Project;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
@@ -286,6 +286,7 @@ fn assemble(
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
         index: Arc::new(AssetIndex::of(&assets)),
+        event_time: EventTime::default(),
         assets,
         depends,
     })

@@ -4,17 +4,22 @@
 //! [`crate::check`] makes it from a spec; [`crate::run`] carries it out; [`preview`] tells
 //! what a run would do.
 
+pub mod details;
+pub(crate) mod difference;
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
 mod index;
+pub(crate) mod intervals;
 pub mod mode;
 pub mod origins;
 pub mod preview;
+pub mod ranges;
 pub mod report;
 pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
+pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -30,6 +35,7 @@ use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub(crate) use index::AssetIndex;
+pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
@@ -53,6 +59,8 @@ pub struct Plan {
     pub refreshed: BTreeSet<usize>,
     /// Where the assets stand.
     pub(crate) index: Arc<AssetIndex>,
+    /// Which intervals a run is about, of the tables that are made interval by interval.
+    pub event_time: EventTime,
 }
 
 impl Plan {
