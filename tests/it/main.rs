@@ -11,6 +11,7 @@ mod evaluations;
 mod hub;
 mod interrupted;
 mod journey;
+mod keyed;
 mod layering;
 mod lineage;
 mod outcome;

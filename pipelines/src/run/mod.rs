@@ -16,6 +16,7 @@ mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
+pub(crate) mod keyed;
 mod model;
 mod page;
 mod pool;

@@ -26,6 +26,8 @@ use futures::{FutureExt, future::BoxFuture};
 
 use crate::name::TableName;
 
+pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
+
 /// A table at one version: what is read does not change when somebody commits.
 #[derive(Debug, Clone)]
 pub struct PinnedTable {
