@@ -13,6 +13,7 @@ mod graph;
 mod ingest;
 mod lineage;
 mod models;
+pub(crate) mod modes;
 mod reports;
 mod scored;
 mod sql_errors;
