@@ -48,7 +48,12 @@ fn changes(seed: u64, rows: u64) -> String {
         };
         let op = if dice(1) % 6 == 0 { "d" } else { "u" };
         let (id, at, value) = (dice(2) % 60, seed * 3 + dice(3) % 9, dice(4) % 100);
-        writeln!(text, "{id},2026-01-{:02} 00:00:00,{op},{value}", 1 + at % 28).unwrap();
+        writeln!(
+            text,
+            "{id},2026-01-{:02} 00:00:00,{op},{value}",
+            1 + at % 28
+        )
+        .unwrap();
     }
     text
 }
@@ -121,7 +126,12 @@ fn increments_are_as_a_table_that_is_made_whole() {
 
     // A file that is changed takes rows away and brings others.
     let text = changes(1, 150);
-    let without: Vec<&str> = text.lines().enumerate().filter(|(n, _)| n % 7 != 3).map(|(_, l)| l).collect();
+    let without: Vec<&str> = text
+        .lines()
+        .enumerate()
+        .filter(|(n, _)| n % 7 != 3)
+        .map(|(_, l)| l)
+        .collect();
     sandbox.write("changes-1.csv", without.join("\n") + "\n");
     sandbox.run();
     for table in &TABLES[..2] {
@@ -153,7 +163,9 @@ fn a_source_that_is_rewritten_as_it_was_writes_nothing() {
     let sandbox = sandbox();
     sandbox.run();
     let version = |table: &str| {
-        let log = sandbox.path().join(format!("lakehouse/gold/{table}/_delta_log"));
+        let log = sandbox
+            .path()
+            .join(format!("lakehouse/gold/{table}/_delta_log"));
         std::fs::read_dir(log).unwrap().count()
     };
     let before = ["now", "plain", "history"].map(version);
@@ -164,7 +176,11 @@ fn a_source_that_is_rewritten_as_it_was_writes_nothing() {
     sandbox.write("changes-1.csv", lines.join("\n") + "\n");
     sandbox.run();
     assert_eq!(["now", "plain", "history"].map(version), before);
-    assert_eq!(count(&sandbox.run(), "stage_finished"), 0, "the new key was recorded");
+    assert_eq!(
+        count(&sandbox.run(), "stage_finished"),
+        0,
+        "the new key was recorded"
+    );
 }
 
 #[test]

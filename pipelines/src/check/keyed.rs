@@ -4,13 +4,8 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::Checker;
 use crate::diagnostic::Diagnostic;
+use crate::plan::mode::{END_COLUMN, START_COLUMN};
 use crate::source::{Span, Spanned};
-
-/// The columns that a history has besides those of its query: since when a row holds, and until
-/// when.
-pub(crate) const START_COLUMN: &str = "__start_at";
-/// See [`START_COLUMN`].
-pub(crate) const END_COLUMN: &str = "__end_at";
 
 /// Whether columns can be keys, and another can order the rows of a key; `written` are the keys
 /// as they are written, `keys` as the query spells them.

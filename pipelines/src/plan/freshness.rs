@@ -11,6 +11,7 @@ use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
+use super::follows::Follows;
 use super::training::{Trained, rows_decide};
 use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset};
 use crate::run::error::{StageError, blocking};
@@ -26,6 +27,8 @@ pub(crate) struct Freshness {
     pub(crate) files: Vec<SourceFile>,
     /// The files whose rows the table holds, by path.
     pub(crate) ledger: BTreeMap<String, LedgerFile>,
+    /// How a table of keys goes on from what it holds; `None` where it is made whole.
+    pub(crate) follows: Option<Follows>,
     /// The comment that the table was described by, if any was.
     comment: Option<String>,
 }
@@ -42,6 +45,7 @@ impl Freshness {
     /// It has to be made anew, since somebody asked for it.
     pub(crate) fn refresh(&mut self) {
         self.verdict = Verdict::anew("--full-refresh");
+        self.follows = None;
     }
 }
 
@@ -106,8 +110,8 @@ impl Lookup<'_> {
             .as_ref()
             .and_then(|stored| stored.outcome.get(COMMENT_KEY)?.as_str())
             .map(str::to_owned);
-        let verdict = match stored {
-            None => Verdict::anew("it was never made"),
+        let (verdict, follows) = match stored {
+            None => (Verdict::anew("it was never made"), None),
             Some(stored) => {
                 self.compare(asset, &fingerprint, &stored, &files, &ledger)
                     .await?
@@ -118,6 +122,7 @@ impl Lookup<'_> {
             verdict,
             files,
             ledger,
+            follows,
             comment,
         })
     }
@@ -167,39 +172,53 @@ impl Lookup<'_> {
         stored: &AssetKey,
         files: &[SourceFile],
         ledger: &BTreeMap<String, LedgerFile>,
-    ) -> Result<Verdict, StageError> {
+    ) -> Result<(Verdict, Option<Follows>), StageError> {
+        let keyed = match &asset.body {
+            AssetBody::Sql(sql) if sql.upkeep.mode.has_keys() => Some(sql),
+            _ => None,
+        };
         let version = stored.outcome.get("version").and_then(Value::as_i64);
         if let AssetBody::Sql(sql) = &asset.body
             && let Some(why) = &sql.volatile
         {
-            return Ok(Verdict::anew(format!("it always runs: {why}")));
+            return Ok((Verdict::anew(format!("it always runs: {why}")), None));
         }
         let earlier = stored_fingerprint(stored);
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
-            return Ok(Verdict::anew(reason));
+            return Ok(match keyed {
+                Some(sql) if self.has_table(&sql.table).await? => {
+                    Self::follow_other_rows(sql, &reason)
+                }
+                _ => (Verdict::anew(reason), None),
+            });
         }
         if fingerprint.key() != stored.key {
+            if let Some(sql) = keyed {
+                return self.follow(sql, fingerprint, earlier.as_ref()).await;
+            }
             let reason = earlier
                 .as_ref()
                 .and_then(|earlier| fingerprint.change_since(earlier));
-            return Ok(Verdict::Stale {
+            let verdict = Verdict::Stale {
                 reason: reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
                 anew: !keeps_rows(asset, fingerprint, earlier.as_ref()),
-            });
+            };
+            return Ok((verdict, None));
         }
         if let Some(reason) = news(files, ledger) {
-            return Ok(Verdict::Stale {
-                reason,
-                anew: false,
-            });
+            let anew = false;
+            return Ok((Verdict::Stale { reason, anew }, None));
         }
-        Ok(Verdict::Fresh {
-            version,
-            reason: unchanged(asset, version, files.len()),
-        })
+        let reason = unchanged(asset, version, files.len());
+        Ok((Verdict::Fresh { version, reason }, None))
+    }
+
+    async fn has_table(&self, table: &TableName) -> Result<bool, StageError> {
+        let latest = self.catalog.lakehouse().latest_version(table).await?;
+        Ok(latest.is_some())
     }
 
     /// Why what was made is not there any more as it was. `known`: the version that was made,

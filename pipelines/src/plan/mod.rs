@@ -5,6 +5,7 @@
 //! what a run would do.
 
 pub mod fingerprint;
+pub(crate) mod follows;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
 pub mod mode;

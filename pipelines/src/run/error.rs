@@ -99,6 +99,12 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_learn::error::BindError,
     },
+    #[error("it was not brought up to date: {0}")]
+    Refused(String),
+    #[error("the mode `{0}` tells no rows apart by keys")]
+    NoKeys(&'static str),
+    #[error(transparent)]
+    Changes(#[from] sluice_lake::delta::ChangesError),
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),
     #[error("{address} cannot be loaded")]

@@ -18,6 +18,7 @@ mod file_rows;
 pub(crate) mod files;
 pub(crate) mod keyed;
 mod model;
+pub(crate) mod over;
 mod page;
 mod pool;
 mod profile;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::Value;
 use sluice_lake::LakeError;
 use sluice_lake::ingest::SourceFile;
 use sluice_lake::sql::plain_words;
@@ -11,13 +12,16 @@ use sluice_lake::state::{NewStage, StageEnd as StoredEnd, StageStatus};
 
 use super::context::RunContext;
 use super::error::StageError;
+use super::keyed::stage::Way;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{describe, file_rows, files, model, rejects, report, scored, table, tokenizer};
+use super::{describe, file_rows, files, keyed, model, rejects, report, scored, table, tokenizer};
 use crate::check::error_chain;
 use crate::events::EventKind;
+use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
+use crate::plan::follows::Follows;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
-use crate::plan::{Asset, AssetBody, IngestAsset};
+use crate::plan::{Asset, AssetBody, IngestAsset, SqlAsset};
 
 /// What a stage came to.
 struct Made {
@@ -175,6 +179,9 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     let anew = matches!(freshness.verdict, Verdict::Stale { anew: true, .. });
     let written = match &asset.body {
         AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
+        AssetBody::Sql(sql) if sql.upkeep.mode.has_keys() => {
+            return of_keys(run, asset, sql, freshness).await;
+        }
         AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
         AssetBody::Scored(rows) => {
             scored::from_model(run, asset, rows, &freshness.fingerprint, anew).await?
@@ -213,6 +220,59 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
         metrics: BTreeMap::new(),
         note: None,
     })
+}
+
+/// Makes a table of keys. Where no row of it changed, its key is recorded alone: what reads it
+/// sees no new version.
+async fn of_keys(
+    run: &RunContext,
+    asset: &Asset,
+    sql: &SqlAsset,
+    freshness: Freshness,
+) -> Result<Made, StageError> {
+    let fingerprint = freshness.fingerprint;
+    let way = match freshness.follows {
+        None => Way::Whole,
+        Some(Follows::AllKeys) => Way::AllKeys,
+        Some(Follows::Changes(changes)) => Way::Changes(changes),
+        Some(Follows::Refused(why)) => return Err(StageError::Refused(why)),
+    };
+    let written = keyed::stage::make(run, asset, sql, &fingerprint, way).await?;
+    let made = |rows, version, note| Made {
+        rows: Some(rows),
+        version,
+        metrics: BTreeMap::new(),
+        note,
+    };
+    if let Some(written) = written {
+        return Ok(made(
+            written.rows,
+            i64::try_from(written.version).ok(),
+            None,
+        ));
+    }
+    let version = rekey(run, asset, &fingerprint).await?;
+    pin(run, asset, version);
+    Ok(made(0, version, Some("no row of it changed".to_owned())))
+}
+
+/// Records that what was made is what the asset would be made to now; the version that was made.
+async fn rekey(
+    run: &RunContext,
+    asset: &Asset,
+    fingerprint: &Fingerprint,
+) -> Result<Option<i64>, StageError> {
+    let Some(mut stored) = run.state.asset_key(&run.project, &asset.name).await? else {
+        return Ok(None);
+    };
+    stored.key = fingerprint.key();
+    stored.run_id = run.run_id.clone();
+    let said = serde_json::to_value(fingerprint).unwrap_or_default();
+    stored.outcome[METADATA_KEY] = said;
+    run.state
+        .put_asset_key(&run.project, &asset.name, &stored)
+        .await?;
+    Ok(stored.outcome.get("version").and_then(Value::as_i64))
 }
 
 async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError, seconds: f64) {

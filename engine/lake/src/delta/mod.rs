@@ -22,6 +22,7 @@ pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, ChangedCommit, Changes,
     ChangesError, Net, Untold,
 };
+pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
 
 use std::sync::{Arc, atomic::AtomicU64};
 

@@ -12,12 +12,9 @@ use datafusion::functions_window::expr_fn::{lead, row_number};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, cast, lit};
 use datafusion::scalar::ScalarValue;
 
-use super::{Keyed, column, greatest_first, least_first};
+pub(crate) use crate::plan::mode::{END_COLUMN as END, START_COLUMN as START};
 
-/// The column that tells since when a row holds.
-pub(crate) const START: &str = "__start_at";
-/// The column that tells until when a row held; NULL where it still does.
-pub(crate) const END: &str = "__end_at";
+use super::{Keyed, column, greatest_first, least_first};
 
 /// When an event was.
 const AT: &str = "__sluice_at";

@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod increment;
 pub(crate) mod latest;
 mod source;
+pub(crate) mod stage;
 #[cfg(test)]
 mod tests;
 

@@ -34,15 +34,10 @@ pub(crate) struct NoSequence {
 
 /// The rows of a query, to be read in another session; each time they are, the query is
 /// computed.
-pub(crate) fn rows_of(
-    keyed: &Keyed,
-    ctx: &SessionContext,
-    query: DataFrame,
-) -> Result<DataFrame> {
+pub(crate) fn rows_of(keyed: &Keyed, ctx: &SessionContext, query: DataFrame) -> Result<DataFrame> {
     let fields = keyed.columns.fields().iter();
-    let columns = fields.map(|field| {
-        cast(column(field.name()), field.data_type().clone()).alias(field.name())
-    });
+    let columns = fields
+        .map(|field| cast(column(field.name()), field.data_type().clone()).alias(field.name()));
     let place = |name: &String| Some((name.clone(), keyed.columns.index_of(name).ok()?));
     let rows = QueryRows {
         schema: Arc::clone(&keyed.columns),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
-use sluice_lake::delta::{Changes, KeyRows, PinnedTable, WriteMode, Written, without_keys};
 use sluice_lake::delta::types::delta_schema;
+use sluice_lake::delta::{Changes, KeyRows, PinnedTable, WriteMode, Written, without_keys};
 use sluice_lake::spool::{SPOOL_MEMORY_BYTES, Spool};
 use sluice_lake::sql;
 use sluice_udfs::session::LakeSession;
@@ -15,9 +16,10 @@ use super::increment::{KeySession, Outcome};
 use super::{Keeps, Keyed};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::mode::Mode;
-use crate::plan::{Asset, SqlAsset};
+use crate::plan::{Asset, RowExpectation, SqlAsset};
 use crate::run::context::RunContext;
 use crate::run::error::StageError;
+use crate::run::over::over;
 use crate::run::rules::stopping;
 use crate::run::table::{Output, write};
 use crate::spec::Otherwise;
@@ -50,25 +52,26 @@ pub(crate) async fn make(
         Way::Whole => None,
         _ => run.catalog.table(&sql.table).await?,
     };
-    let (Some(stored), true) = (&stored, !matches!(way, Way::Whole)) else {
+    let Some(stored) = stored else {
         let rows = stage.keys.whole(stage.query(), None)?;
-        return stage.commit(rows, WriteMode::Overwrite, None).await.map(Some);
+        return stage
+            .commit(rows, WriteMode::Overwrite, None)
+            .await
+            .map(Some);
     };
-    let ctx = stage.keys.context();
+    let provider = Arc::clone(&stored.provider);
+    let rows = stage.keys.context().read_table(provider)?;
     let outcome = match way {
-        Way::Changes(changes) => {
-            stopping(run, stage.outcome(&changes, stored)).await?
-        }
-        _ => {
-            let stored = ctx.read_table(Arc::clone(&stored.provider))?;
-            let outcome = stage.keys.outcome_of_all(stage.query(), stored);
+        Way::Changes(changes) => stopping(run, stage.outcome(&changes, rows)).await?,
+        Way::Whole | Way::AllKeys => {
+            let outcome = stage.keys.outcome_of_all(stage.query(), rows);
             stopping(run, async { Ok(outcome.await?) }).await?
         }
     };
     if outcome.keys.is_empty() {
         return Ok(None);
     }
-    stage.replace(stored, outcome).await.map(Some)
+    stage.replace(&stored, outcome).await.map(Some)
 }
 
 /// What is needed to make a table.
@@ -113,23 +116,20 @@ impl<'a> Stage<'a> {
 
     /// The query, over other rows of its source.
     fn query_over(&self, rows: Arc<dyn TableProvider>) -> Result<DataFrame, StageError> {
-        let from = self.sql.upkeep.mode.from();
-        let plan = over(self.plan.clone(), from, rows)?;
+        let plan = match self.sql.upkeep.mode.from() {
+            Some(from) => over(self.plan.clone(), from, &rows)?,
+            None => self.plan.clone(),
+        };
         Ok(DataFrame::new(self.session.context().state(), plan))
     }
 
     /// What the table is to be changed to, from what changed in its source.
-    async fn outcome(
-        &self,
-        changes: &Changes,
-        stored: DataFrame,
-    ) -> Result<Outcome, StageError> {
+    async fn outcome(&self, changes: &Changes, stored: DataFrame) -> Result<Outcome, StageError> {
         let (added, removed) = self.changed(changes).await?;
         let added = self.query_over(added)?;
         let removed = removed.map(|rows| self.query_over(rows)).transpose()?;
         let change = self.keys.change(added, removed, stored).await?;
         let keys = self.keys.to_look_up(&change).await?;
-        tracing::debug!(asset = %self.asset.name, keys = keys.rows(), "looking up in the source");
         let looked_up = (!keys.is_empty()).then(|| self.query());
         Ok(self.keys.outcome(&change, &keys, looked_up).await?)
     }
