@@ -14,6 +14,7 @@ pub mod report;
 pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
+pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
