@@ -67,6 +67,7 @@ fn table(pipeline: &str, steps: &[Step], screen: Screen) -> String {
             Action::Run => (Tone::Good, "make"),
             Action::Skip => (Tone::Quiet, "skip"),
             Action::Maybe => (Tone::Warning, "may make"),
+            Action::Refuse => (Tone::Bad, "refuse"),
         };
         grid.row(vec![
             (Tone::Plain, step.asset.clone()),

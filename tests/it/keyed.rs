@@ -191,11 +191,11 @@ fn killed_while_it_merges_it_goes_on() {
     let start = Instant::now();
     undisturbed.run();
     let took = start.elapsed();
-    for number in 0..5_u32 {
+    for number in 0..3_u32 {
         let sandbox = sandbox();
         sandbox.run();
         sandbox.write("changes-2.csv", changes(2, 40));
-        let delay: Duration = took * (2 * number + 1) / 10;
+        let delay: Duration = took * (2 * number + 1) / 6;
         kill_after(sandbox.sluice(&["run", "--json"]), delay);
         sandbox.run();
         for table in TABLES {

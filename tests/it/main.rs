@@ -9,6 +9,7 @@ mod bad_input;
 mod encoders;
 mod evaluations;
 mod hub;
+mod incremental;
 mod interrupted;
 mod journey;
 mod keyed;

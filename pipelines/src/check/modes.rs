@@ -58,7 +58,6 @@ fn resolved(
     match &written.value {
         spec::Mode::Full => Some(Mode::Full),
         spec::Mode::Append(append) => {
-            not_there_yet(checker, "append", span)?;
             let from = source(checker, append.from.as_ref(), "append", span, query)?;
             Some(Mode::Append(AppendMode { from }))
         }

@@ -74,6 +74,23 @@ impl Fingerprint {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
+    /// Whether all but the tables read is the same: rows that were made from `earlier` are
+    /// those that would be made now of the same rows.
+    pub(crate) fn same_but_tables(&self, earlier: &Self) -> bool {
+        let names = |fingerprint: &Self| fingerprint.tables.keys().cloned().collect::<Vec<_>>();
+        self.kind == earlier.kind
+            && self.semantics == earlier.semantics
+            && self.definition == earlier.definition
+            && self.models == earlier.models
+            && names(self) == names(earlier)
+    }
+
+    /// Whether a table other than `table` is at another version than it was.
+    pub(crate) fn others_moved(&self, earlier: &Self, table: &str) -> bool {
+        let mut others = self.tables.iter().filter(|(name, _)| *name != table);
+        others.any(|(name, identity)| earlier.tables.get(name) != Some(identity))
+    }
+
     /// The number of the version of each model applied, by the address as written.
     pub fn model_versions(&self) -> BTreeMap<String, i64> {
         let numbers = self.models.iter();

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::Schema;
 use serde_json::{Value, json};
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
+use sluice_lake::delta::types::delta_schema;
 use sluice_lake::ingest::{self, ReadOptions, SourceFile, Unmatched};
 use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
-use super::follows::Follows;
 use super::training::{Trained, rows_decide};
+use super::upkeep::Upkeeping;
 use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset};
 use crate::run::error::{StageError, blocking};
 
@@ -23,12 +25,14 @@ pub(crate) struct Freshness {
     pub(crate) fingerprint: Fingerprint,
     /// What there is.
     pub(crate) verdict: Verdict,
+    /// The version that there is, if it was made.
+    pub(crate) version: Option<i64>,
+    /// What there is was made from, if that is known.
+    pub(crate) earlier: Option<Fingerprint>,
     /// The files of an ingest.
     pub(crate) files: Vec<SourceFile>,
     /// The files whose rows the table holds, by path.
     pub(crate) ledger: BTreeMap<String, LedgerFile>,
-    /// How a table of keys goes on from what it holds; `None` where it is made whole.
-    pub(crate) follows: Option<Follows>,
     /// The comment that the table was described by, if any was.
     comment: Option<String>,
 }
@@ -45,7 +49,6 @@ impl Freshness {
     /// It has to be made anew, since somebody asked for it.
     pub(crate) fn refresh(&mut self) {
         self.verdict = Verdict::anew("--full-refresh");
-        self.follows = None;
     }
 }
 
@@ -59,6 +62,13 @@ pub(crate) enum Verdict {
     },
     /// It has to be made. `anew`: what is there does not count.
     Stale { reason: String, anew: bool },
+    /// Nothing has to be made; what there is counts as made from what there is now.
+    Rekey {
+        version: Option<i64>,
+        reason: String,
+    },
+    /// It cannot be brought up to date, and is not made anew unless somebody asks for it.
+    Refused { reason: String, help: String },
 }
 
 /// What a model's training would come to, in words that follow a reason.
@@ -71,7 +81,7 @@ pub(crate) enum Outlook {
 }
 
 impl Verdict {
-    fn anew(reason: impl Into<String>) -> Self {
+    pub(crate) fn anew(reason: impl Into<String>) -> Self {
         Self::Stale {
             reason: reason.into(),
             anew: true,
@@ -110,8 +120,11 @@ impl Lookup<'_> {
             .as_ref()
             .and_then(|stored| stored.outcome.get(COMMENT_KEY)?.as_str())
             .map(str::to_owned);
-        let (verdict, follows) = match stored {
-            None => (Verdict::anew("it was never made"), None),
+        let earlier = stored.as_ref().and_then(stored_fingerprint);
+        let version = stored.as_ref();
+        let version = version.and_then(|stored| stored.outcome.get("version")?.as_i64());
+        let verdict = match stored {
+            None => Verdict::anew("it was never made"),
             Some(stored) => {
                 self.compare(asset, &fingerprint, &stored, &files, &ledger)
                     .await?
@@ -120,9 +133,10 @@ impl Lookup<'_> {
         Ok(Freshness {
             fingerprint,
             verdict,
+            version,
+            earlier,
             files,
             ledger,
-            follows,
             comment,
         })
     }
@@ -172,53 +186,63 @@ impl Lookup<'_> {
         stored: &AssetKey,
         files: &[SourceFile],
         ledger: &BTreeMap<String, LedgerFile>,
-    ) -> Result<(Verdict, Option<Follows>), StageError> {
-        let keyed = match &asset.body {
-            AssetBody::Sql(sql) if sql.upkeep.mode.has_keys() => Some(sql),
-            _ => None,
-        };
+    ) -> Result<Verdict, StageError> {
         let version = stored.outcome.get("version").and_then(Value::as_i64);
         if let AssetBody::Sql(sql) = &asset.body
+            && !sql.upkeep.mode.is_incremental()
             && let Some(why) = &sql.volatile
         {
-            return Ok((Verdict::anew(format!("it always runs: {why}")), None));
+            return Ok(Verdict::anew(format!("it always runs: {why}")));
         }
         let earlier = stored_fingerprint(stored);
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
+        let upkeep = match &asset.body {
+            AssetBody::Sql(sql) if sql.upkeep.keeps_rows() => Some(Upkeeping {
+                lakehouse: self.catalog.lakehouse(),
+                sql,
+                now: fingerprint,
+                earlier: earlier.as_ref(),
+                version,
+            }),
+            _ => None,
+        };
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
-            return Ok(match keyed {
-                Some(sql) if self.has_table(&sql.table).await? => {
-                    Self::follow_other_rows(sql, &reason)
-                }
-                _ => (Verdict::anew(reason), None),
+            return Ok(match upkeep {
+                Some(upkeep) => upkeep.lost(&reason),
+                None => Verdict::anew(reason),
             });
         }
+        if let Some(upkeep) = upkeep
+            && let Some(difference) = self.other_columns(&upkeep).await?
+        {
+            return Ok(upkeep.anew(&difference));
+        }
+        if let Some(upkeep) = upkeep
+            && fingerprint.key() != stored.key
+        {
+            return upkeep.verdict().await;
+        }
         if fingerprint.key() != stored.key {
-            if let Some(sql) = keyed {
-                return self.follow(sql, fingerprint, earlier.as_ref()).await;
-            }
             let reason = earlier
                 .as_ref()
                 .and_then(|earlier| fingerprint.change_since(earlier));
-            let verdict = Verdict::Stale {
+            return Ok(Verdict::Stale {
                 reason: reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
                 anew: !keeps_rows(asset, fingerprint, earlier.as_ref()),
-            };
-            return Ok((verdict, None));
+            });
         }
         if let Some(reason) = news(files, ledger) {
-            let anew = false;
-            return Ok((Verdict::Stale { reason, anew }, None));
+            return Ok(Verdict::Stale {
+                reason,
+                anew: false,
+            });
         }
-        let reason = unchanged(asset, version, files.len());
-        Ok((Verdict::Fresh { version, reason }, None))
-    }
-
-    async fn has_table(&self, table: &TableName) -> Result<bool, StageError> {
-        let latest = self.catalog.lakehouse().latest_version(table).await?;
-        Ok(latest.is_some())
+        Ok(Verdict::Fresh {
+            version,
+            reason: unchanged(asset, version, files.len()),
+        })
     }
 
     /// Why what was made is not there any more as it was. `known`: the version that was made,
@@ -283,6 +307,17 @@ impl Lookup<'_> {
             )),
             _ => Some(format!("version {made} is gone from the registry")),
         })
+    }
+
+    /// How the columns that a table would have differ from those that it has.
+    async fn other_columns(&self, upkeep: &Upkeeping<'_>) -> Result<Option<String>, StageError> {
+        let sql = upkeep.sql;
+        let Some(stored) = self.catalog.lakehouse().find_table(&sql.table)? else {
+            return Ok(None);
+        };
+        let stored = self.catalog.lakehouse().load(&stored, None).await?;
+        let wanted = delta_schema(&sql.table, &sql.schema)?;
+        Ok(columns_differ(&wanted, &stored.schema))
     }
 
     async fn lost_table(
@@ -377,6 +412,29 @@ impl Lookup<'_> {
 fn keeps_rows(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -> bool {
     let scored = matches!(asset.body, AssetBody::Scored(_));
     scored && earlier.is_some_and(|earlier| ScoredAsset::keeps_predictions(now, earlier))
+}
+
+/// The first difference between the columns that are wanted and those that there are.
+fn columns_differ(wanted: &Schema, stored: &Schema) -> Option<String> {
+    let gone = stored.fields().iter().find_map(|field| {
+        let gone = wanted.field_with_name(field.name()).is_err();
+        gone.then(|| format!("the column `{}` is not there any more", field.name()))
+    });
+    let changed = || {
+        wanted.fields().iter().find_map(|field| {
+            let name = field.name();
+            match stored.field_with_name(name) {
+                Err(_) => Some(format!("the column `{name}` is new")),
+                Ok(same) if same.data_type() != field.data_type() => Some(format!(
+                    "the column `{name}` is {} (was {})",
+                    field.data_type(),
+                    same.data_type()
+                )),
+                Ok(_) => None,
+            }
+        })
+    };
+    gone.or_else(changed)
 }
 
 /// The files of an ingest. Those that did not change since the check are not read.

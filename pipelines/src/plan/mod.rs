@@ -5,7 +5,6 @@
 //! what a run would do.
 
 pub mod fingerprint;
-pub(crate) mod follows;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
 pub mod mode;
@@ -15,6 +14,7 @@ pub mod report;
 pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
+pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

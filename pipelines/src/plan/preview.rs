@@ -38,6 +38,8 @@ pub enum Action {
     Skip,
     /// It depends on what its inputs turn out to be.
     Maybe,
+    /// It would fail: what is there cannot be brought up to date.
+    Refuse,
 }
 
 /// The steps that a run would take, in an order in which it could.
@@ -98,13 +100,14 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     match freshness {
         Ok(freshness) => match &freshness.verdict {
             Verdict::Fresh { reason, version } => {
-                // A later version may be there that only changed the description.
-                let version = version.and_then(|version| u64::try_from(version).ok());
-                if let (Some(table), Some(version)) = (asset.table(), version) {
-                    lookup.catalog.pins().set(table, version);
-                }
+                pin(lookup, asset, *version);
                 (Action::Skip, skipped(&freshness, asset, reason))
             }
+            Verdict::Rekey { reason, version } => {
+                pin(lookup, asset, *version);
+                (Action::Skip, reason.clone())
+            }
+            Verdict::Refused { reason, help } => (Action::Refuse, format!("{reason}; {help}")),
             Verdict::Stale { reason, anew } => {
                 if let AssetBody::Scored(scored) = &asset.body {
                     let models = &freshness.fingerprint;
@@ -115,6 +118,15 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
             }
         },
         Err(error) => (Action::Run, error_chain(&error)),
+    }
+}
+
+/// What is made from a table that is not made reads the version that was: a later version may
+/// be there that only changed the description.
+fn pin(lookup: &Lookup<'_>, asset: &Asset, version: Option<i64>) {
+    let version = version.and_then(|version| u64::try_from(version).ok());
+    if let (Some(table), Some(version)) = (asset.table(), version) {
+        lookup.catalog.pins().set(table, version);
     }
 }
 
@@ -210,7 +222,7 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
 
 /// What follows from an input that would itself be made.
 fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
-    let made = |step: &&Step| step.action != Action::Skip;
+    let made = |step: &&Step| matches!(step.action, Action::Run | Action::Maybe);
     let tables = asset.reads();
     let is_read = |made: &TableName| tables.iter().any(|table| made.matches(table));
     let makes = |asset: &Asset| asset.makes().any(is_read);

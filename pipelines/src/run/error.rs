@@ -99,12 +99,10 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_learn::error::BindError,
     },
-    #[error("it was not brought up to date: {0}")]
-    Refused(String),
-    #[error("the mode `{0}` tells no rows apart by keys")]
-    NoKeys(&'static str),
     #[error(transparent)]
     Changes(#[from] sluice_lake::delta::ChangesError),
+    #[error("the mode `{0}` tells no rows apart by keys")]
+    NoKeys(&'static str),
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),
     #[error("{address} cannot be loaded")]
@@ -122,6 +120,13 @@ pub(crate) enum StageError {
         path: String,
         #[source]
         source: std::io::Error,
+    },
+    #[error("{reason}, so nothing was written; {help}")]
+    Refused {
+        /// Why the table cannot be brought up to date.
+        reason: String,
+        /// What to do.
+        help: String,
     },
     #[error("the work broke off unexpectedly; please report this with the log")]
     Panicked,

@@ -1,7 +1,7 @@
 //! The runner: makes what a [`Plan`] declares and is not up to date.
 //!
 //! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`],
-//! [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! [`incremental`], [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
 mod commit;
@@ -16,9 +16,9 @@ mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
+mod incremental;
 pub(crate) mod keyed;
 mod model;
-pub(crate) mod over;
 mod page;
 mod pool;
 mod profile;

@@ -4,24 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::Value;
 use sluice_lake::LakeError;
 use sluice_lake::ingest::SourceFile;
 use sluice_lake::sql::plain_words;
-use sluice_lake::state::{NewStage, StageEnd as StoredEnd, StageStatus};
+use sluice_lake::state::{AssetKey, NewStage, StageEnd as StoredEnd, StageStatus};
 
 use super::context::RunContext;
 use super::error::StageError;
-use super::keyed::stage::Way;
+use super::incremental::{self, Outcome};
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
 use super::{describe, file_rows, files, keyed, model, rejects, report, scored, table, tokenizer};
 use crate::check::error_chain;
 use crate::events::EventKind;
-use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
-use crate::plan::follows::Follows;
+use crate::plan::fingerprint::METADATA_KEY;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
-use crate::plan::{Asset, AssetBody, IngestAsset, SqlAsset};
+use crate::plan::{Asset, AssetBody, IngestAsset};
 
 /// What a stage came to.
 struct Made {
@@ -68,30 +66,25 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {
-        pin(run, asset, *version);
         let described = describe::describe(run, asset, &freshness, *version).await?;
         let reason = match described {
             true => format!("{reason}; its comment is new"),
             false => reason.clone(),
         };
-        let stage = new_stage(asset, Some(key));
-        let end = StoredEnd {
-            reason: Some(reason.clone()),
-            version: *version,
-            ..StoredEnd::new(StageStatus::Skipped)
-        };
-        run.state
-            .record_stages(&run.run_id, &[(stage, end)])
-            .await?;
-        run.emit(EventKind::StageSkipped {
-            asset: asset.name.clone(),
-            reason,
-        });
-        tally.add(Ended::Skipped);
-        return Ok(());
+        return skip(run, asset, tally, key, *version, reason).await;
     }
     let reason = match &freshness.verdict {
         Verdict::Stale { reason, .. } => Some(reason.clone()),
+        Verdict::Rekey { version, reason } => {
+            rekey(run, asset, &freshness).await?;
+            return skip(run, asset, tally, key, *version, reason.clone()).await;
+        }
+        Verdict::Refused { reason, help } => {
+            return Err(StageError::Refused {
+                reason: reason.clone(),
+                help: help.clone(),
+            });
+        }
         Verdict::Fresh { .. } => None,
     };
     run.state
@@ -125,6 +118,53 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     });
     tally.add(Ended::Made);
     Ok(())
+}
+
+/// Records that an asset is left as it is.
+async fn skip(
+    run: &RunContext,
+    asset: &Asset,
+    tally: &Tally,
+    key: String,
+    version: Option<i64>,
+    reason: String,
+) -> Result<(), StageError> {
+    pin(run, asset, version);
+    let stage = new_stage(asset, Some(key));
+    let end = StoredEnd {
+        reason: Some(reason.clone()),
+        version,
+        ..StoredEnd::new(StageStatus::Skipped)
+    };
+    run.state
+        .record_stages(&run.run_id, &[(stage, end)])
+        .await?;
+    run.emit(EventKind::StageSkipped {
+        asset: asset.name.clone(),
+        reason,
+    });
+    tally.add(Ended::Skipped);
+    Ok(())
+}
+
+/// Lets a table that is left as it is count as made from what there is now. The commit that
+/// made it goes on saying what it said: a store that is told again from it finds the same
+/// changes once more, and comes to the same.
+async fn rekey(run: &RunContext, asset: &Asset, freshness: &Freshness) -> Result<(), StageError> {
+    let Some(stored) = run.state.asset_key(&run.project, &asset.name).await? else {
+        return Ok(());
+    };
+    let mut outcome = stored.outcome.clone();
+    outcome[METADATA_KEY] = serde_json::to_value(&freshness.fingerprint).unwrap_or_default();
+    let key = AssetKey {
+        key: freshness.fingerprint.key(),
+        outcome,
+        ..stored
+    };
+    Ok(run
+        .state
+        .put_asset_key(&run.project, &asset.name, &key)
+        .await?)
 }
 
 /// Tells the store what it does not know of an ingest, besides what its commits say: it was
@@ -179,10 +219,27 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     let anew = matches!(freshness.verdict, Verdict::Stale { anew: true, .. });
     let written = match &asset.body {
         AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
-        AssetBody::Sql(sql) if sql.upkeep.mode.has_keys() => {
-            return of_keys(run, asset, sql, freshness).await;
-        }
-        AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        AssetBody::Sql(sql) => match &freshness.earlier {
+            Some(earlier) if !anew => {
+                let now = &freshness.fingerprint;
+                match incremental::bring_up_to_date(run, asset, sql, now, earlier).await? {
+                    Outcome::Written(written) => written,
+                    Outcome::Nothing(note) => {
+                        rekey(run, asset, &freshness).await?;
+                        return Ok(Made {
+                            rows: Some(0),
+                            version: freshness.version,
+                            metrics: BTreeMap::new(),
+                            note: Some(note),
+                        });
+                    }
+                }
+            }
+            _ if sql.upkeep.mode.has_keys() => {
+                keyed::stage::whole(run, asset, sql, &freshness.fingerprint).await?
+            }
+            _ => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        },
         AssetBody::Scored(rows) => {
             scored::from_model(run, asset, rows, &freshness.fingerprint, anew).await?
         }
@@ -220,59 +277,6 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
         metrics: BTreeMap::new(),
         note: None,
     })
-}
-
-/// Makes a table of keys. Where no row of it changed, its key is recorded alone: what reads it
-/// sees no new version.
-async fn of_keys(
-    run: &RunContext,
-    asset: &Asset,
-    sql: &SqlAsset,
-    freshness: Freshness,
-) -> Result<Made, StageError> {
-    let fingerprint = freshness.fingerprint;
-    let way = match freshness.follows {
-        None => Way::Whole,
-        Some(Follows::AllKeys) => Way::AllKeys,
-        Some(Follows::Changes(changes)) => Way::Changes(changes),
-        Some(Follows::Refused(why)) => return Err(StageError::Refused(why)),
-    };
-    let written = keyed::stage::make(run, asset, sql, &fingerprint, way).await?;
-    let made = |rows, version, note| Made {
-        rows: Some(rows),
-        version,
-        metrics: BTreeMap::new(),
-        note,
-    };
-    if let Some(written) = written {
-        return Ok(made(
-            written.rows,
-            i64::try_from(written.version).ok(),
-            None,
-        ));
-    }
-    let version = rekey(run, asset, &fingerprint).await?;
-    pin(run, asset, version);
-    Ok(made(0, version, Some("no row of it changed".to_owned())))
-}
-
-/// Records that what was made is what the asset would be made to now; the version that was made.
-async fn rekey(
-    run: &RunContext,
-    asset: &Asset,
-    fingerprint: &Fingerprint,
-) -> Result<Option<i64>, StageError> {
-    let Some(mut stored) = run.state.asset_key(&run.project, &asset.name).await? else {
-        return Ok(None);
-    };
-    stored.key = fingerprint.key();
-    stored.run_id = run.run_id.clone();
-    let said = serde_json::to_value(fingerprint).unwrap_or_default();
-    stored.outcome[METADATA_KEY] = said;
-    run.state
-        .put_asset_key(&run.project, &asset.name, &stored)
-        .await?;
-    Ok(stored.outcome.get("version").and_then(Value::as_i64))
 }
 
 async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError, seconds: f64) {

@@ -207,6 +207,7 @@ impl Sandbox {
                 Action::Run => "run",
                 Action::Skip => "skip",
                 Action::Maybe => "maybe",
+                Action::Refuse => "refuse",
             };
             writeln!(text, "{action:5} {}: {}", step.asset, step.reason).unwrap();
         }

@@ -6,72 +6,93 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use sluice_lake::TableName;
 use sluice_lake::delta::types::delta_schema;
-use sluice_lake::delta::{Changes, KeyRows, PinnedTable, WriteMode, Written, without_keys};
+use sluice_lake::delta::{
+    ChangesError, KeyRows, PinnedTable, Untold, WriteMode, Written, without_keys,
+};
 use sluice_lake::spool::{SPOOL_MEMORY_BYTES, Spool};
 use sluice_lake::sql;
 use sluice_udfs::session::LakeSession;
 
-use super::increment::{KeySession, Outcome};
+use super::increment::{KeySession, Outcome as Rows};
 use super::{Keeps, Keyed};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::mode::Mode;
+use crate::plan::upkeep::{Upkeeping, how_to_go_on};
 use crate::plan::{Asset, RowExpectation, SqlAsset};
 use crate::run::context::RunContext;
 use crate::run::error::StageError;
-use crate::run::over::over;
+use crate::run::incremental::Outcome;
 use crate::run::rules::stopping;
 use crate::run::table::{Output, write};
-use crate::spec::Otherwise;
+use crate::spec::{Otherwise, Refresh};
 
 /// What taking the difference of rewritten data files holds in memory before it spills, in
 /// bytes.
 const CHANGES_BYTES: usize = 512 * 1024 * 1024;
 
-/// How a table of keys is made.
-pub(crate) enum Way {
-    /// From the source alone; what is there does not count.
-    Whole,
-    /// From the source and the history that is there, key by key: which keys changed cannot be
-    /// told.
-    AllKeys,
-    /// From what changed in the source.
-    Changes(Box<Changes>),
-}
-
-/// Makes a table. `None`: its rows are what they would be, and nothing was written.
-pub(crate) async fn make(
+/// Makes a table whole: from its source alone.
+pub(crate) async fn whole(
     run: &RunContext,
     asset: &Asset,
     sql: &SqlAsset,
     fingerprint: &Fingerprint,
-    way: Way,
-) -> Result<Option<Written>, StageError> {
+) -> Result<Written, StageError> {
     let stage = Stage::prepare(run, asset, sql, fingerprint).await?;
-    let stored = match &way {
-        Way::Whole => None,
-        _ => run.catalog.table(&sql.table).await?,
+    stage.whole().await
+}
+
+/// Brings a table up to date that was made from `earlier`, key by key.
+pub(crate) async fn follow(
+    run: &RunContext,
+    asset: &Asset,
+    sql: &SqlAsset,
+    from: &TableName,
+    fingerprint: &Fingerprint,
+    earlier: &Fingerprint,
+) -> Result<Outcome, StageError> {
+    let stage = Stage::prepare(run, asset, sql, fingerprint).await?;
+    let stored = run.catalog.table(&sql.table).await?;
+    let stored = stored.ok_or_else(|| StageError::TableGone(sql.table.to_string()))?;
+    let rows = || {
+        stage
+            .keys
+            .context()
+            .read_table(Arc::clone(&stored.provider))
     };
-    let Some(stored) = stored else {
-        let rows = stage.keys.whole(stage.query(), None)?;
-        return stage
-            .commit(rows, WriteMode::Overwrite, None)
-            .await
-            .map(Some);
+    let changed = match only_moved(from, fingerprint, earlier) {
+        false => None,
+        true => match stage.changed(from, earlier).await? {
+            Ok(changed) => Some(changed),
+            Err(why) if stage.keys.keyed.keeps == Keeps::Latest => {
+                return stage.recomputed(&why).await;
+            }
+            Err(_) => None,
+        },
     };
-    let provider = Arc::clone(&stored.provider);
-    let rows = stage.keys.context().read_table(provider)?;
-    let outcome = match way {
-        Way::Changes(changes) => stopping(run, stage.outcome(&changes, rows)).await?,
-        Way::Whole | Way::AllKeys => {
-            let outcome = stage.keys.outcome_of_all(stage.query(), rows);
+    let outcome = match changed {
+        Some(changed) => stopping(run, stage.outcome(changed, rows()?)).await?,
+        None => {
+            let outcome = stage.keys.outcome_of_all(stage.query(), rows()?);
             stopping(run, async { Ok(outcome.await?) }).await?
         }
     };
     if outcome.keys.is_empty() {
-        return Ok(None);
+        return Ok(Outcome::Nothing("no row of it changed".to_owned()));
     }
-    stage.replace(&stored, outcome).await.map(Some)
+    Ok(Outcome::Written(stage.replace(&stored, outcome).await?))
+}
+
+/// Whether, of what a table is made from, only the rows of `from` moved.
+fn only_moved(from: &TableName, now: &Fingerprint, earlier: &Fingerprint) -> bool {
+    now.same_but_tables(earlier) && !now.others_moved(earlier, &from.to_string())
+}
+
+/// Rows of the source that came, and those that went, if any may have.
+struct Changed {
+    added: Arc<dyn TableProvider>,
+    removed: Option<Arc<dyn TableProvider>>,
 }
 
 /// What is needed to make a table.
@@ -114,53 +135,88 @@ impl<'a> Stage<'a> {
         DataFrame::new(self.session.context().state(), self.plan.clone())
     }
 
-    /// The query, over other rows of its source.
-    fn query_over(&self, rows: Arc<dyn TableProvider>) -> Result<DataFrame, StageError> {
-        let plan = match self.sql.upkeep.mode.from() {
-            Some(from) => over(self.plan.clone(), from, &rows)?,
-            None => self.plan.clone(),
-        };
-        Ok(DataFrame::new(self.session.context().state(), plan))
+    /// The table made whole, since it cannot be told what changed.
+    async fn recomputed(&self, why: &Untold) -> Result<Outcome, StageError> {
+        if self.sql.upkeep.refresh == Refresh::Strict {
+            return Err(StageError::Refused {
+                reason: format!("it would be recomputed in full, and `refresh` is `strict`: {why}"),
+                help: how_to_go_on(self.sql),
+            });
+        }
+        let words = format!("recomputed in full: {why}");
+        self.run.warn(&self.asset.name, words);
+        Ok(Outcome::Written(self.whole().await?))
+    }
+
+    async fn whole(&self) -> Result<Written, StageError> {
+        let rows = self.keys.whole(self.query(), None)?;
+        self.commit(rows, WriteMode::Overwrite, None).await
     }
 
     /// What the table is to be changed to, from what changed in its source.
-    async fn outcome(&self, changes: &Changes, stored: DataFrame) -> Result<Outcome, StageError> {
-        let (added, removed) = self.changed(changes).await?;
-        let added = self.query_over(added)?;
-        let removed = removed.map(|rows| self.query_over(rows)).transpose()?;
+    async fn outcome(&self, changed: Changed, stored: DataFrame) -> Result<Rows, StageError> {
+        let added = self.query_over(changed.added).await?;
+        let removed = match changed.removed {
+            Some(rows) => Some(self.query_over(rows).await?),
+            None => None,
+        };
         let change = self.keys.change(added, removed, stored).await?;
         let keys = self.keys.to_look_up(&change).await?;
         let looked_up = (!keys.is_empty()).then(|| self.query());
         Ok(self.keys.outcome(&change, &keys, looked_up).await?)
     }
 
-    /// The rows of the source that came, and those that went, if any may have.
+    /// The query, over other rows of its source.
+    async fn query_over(&self, rows: Arc<dyn TableProvider>) -> Result<DataFrame, StageError> {
+        let from = self.sql.upkeep.mode.from().map(|from| (from, rows));
+        let session = self.run.session_with(None, from)?;
+        let versions = self.fingerprint.model_versions();
+        let plan = session.plan_with(self.sql.statement.clone(), &versions);
+        Ok(DataFrame::new(session.context().state(), plan.await?))
+    }
+
+    /// What changed in the source since `earlier`, or why that cannot be told.
     async fn changed(
         &self,
-        changes: &Changes,
-    ) -> Result<(Arc<dyn TableProvider>, Option<Arc<dyn TableProvider>>), StageError> {
-        if changes.first_rewrite().is_none() {
-            let net = changes.net(self.session.context()).await?;
-            return Ok((net.inserts.into_view(), None));
+        from: &TableName,
+        earlier: &Fingerprint,
+    ) -> Result<Result<Changed, Untold>, StageError> {
+        let name = from.to_string();
+        let Some((since, until)) = Upkeeping::moved(self.fingerprint, earlier, &name) else {
+            return Err(StageError::TableGone(name));
+        };
+        let told = async {
+            let lakehouse = &self.run.world.lakehouse;
+            let changes = lakehouse.changes(from, since.id, since.version, until.version);
+            let changes = changes.await?;
+            // The difference is taken once, and within bounded memory.
+            let session = self.run.session_within(Some(CHANGES_BYTES))?;
+            let net = changes.net(session.context()).await?;
+            let Some(removed) = net.deletes else {
+                return Ok(Changed {
+                    added: net.inserts.into_view(),
+                    removed: None,
+                });
+            };
+            let env = session.context().runtime_env();
+            let spool = async |rows: DataFrame| {
+                let rows = rows.execute_stream().await?;
+                Spool::fill(rows, &env, SPOOL_MEMORY_BYTES).await?.table()
+            };
+            Ok(Changed {
+                added: spool(net.inserts).await?,
+                removed: Some(spool(removed).await?),
+            })
+        };
+        match stopping(self.run, told).await {
+            Ok(changed) => Ok(Ok(changed)),
+            Err(StageError::Changes(ChangesError::Untold(why))) => Ok(Err(why)),
+            Err(error) => Err(error),
         }
-        // The difference is taken once, and within bounded memory.
-        let session = self.run.session_within(Some(CHANGES_BYTES))?;
-        let env = session.context().runtime_env();
-        let net = changes.net(session.context()).await?;
-        let spool = async |rows: DataFrame| {
-            let rows = rows.execute_stream().await?;
-            Spool::fill(rows, &env, SPOOL_MEMORY_BYTES).await?.table()
-        };
-        let added = spool(net.inserts).await?;
-        let removed = match net.deletes {
-            Some(rows) => Some(spool(rows).await?),
-            None => None,
-        };
-        Ok((added, removed))
     }
 
     /// Writes the keys whose rows differ.
-    async fn replace(&self, stored: &PinnedTable, outcome: Outcome) -> Result<Written, StageError> {
+    async fn replace(&self, stored: &PinnedTable, outcome: Rows) -> Result<Written, StageError> {
         let ctx = self.keys.context();
         let keys = outcome.keys.table()?;
         let columns = self.keys.keyed.keys.clone();

@@ -1,5 +1,6 @@
 //! Whole runs over real Delta tables.
 
+mod append;
 mod broken_off;
 mod evaluations;
 mod ingest;
