@@ -289,7 +289,7 @@ fn keyed(
             Some(unnormalize_col(planned))
         }
     };
-    let drops = |rule: &RowExpectation| rule.otherwise == Otherwise::Drop;
+    let drops = |rule: &RowExpectation| !matches!(rule.otherwise, Otherwise::Warn | Otherwise::Fail);
     Ok(Keyed {
         keeps,
         columns: delta_schema(&sql.table, &schema)?,
