@@ -100,10 +100,7 @@ fn resolved(
                 delete_when,
             }))
         }
-        spec::Mode::Interval(interval) => {
-            not_there_yet(checker, "interval", span)?;
-            intervals(checker, interval, query)
-        }
+        spec::Mode::Interval(interval) => intervals(checker, interval, query),
     }
 }
 
@@ -113,13 +110,6 @@ fn transposed<T>(found: Option<Option<T>>) -> Option<Option<T>> {
         None => Some(None),
         Some(found) => found.map(Some),
     }
-}
-
-fn not_there_yet(checker: &mut Checker<'_>, mode: &str, span: Span) -> Option<()> {
-    let message = format!("the mode `{mode}` is not supported yet");
-    let diagnostic = Diagnostic::error("not_supported", message);
-    checker.error(diagnostic.help("leave `mode:` out"), span);
-    None
 }
 
 /// The columns that a mode names, as the query spells them; each once.

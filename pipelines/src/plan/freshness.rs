@@ -10,13 +10,18 @@ use sluice_lake::delta::types::delta_schema;
 use sluice_lake::ingest::{self, ReadOptions, SourceFile, Unmatched};
 use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::sql::{normalise, normalise_expression};
-use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
+use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
 use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
+use super::intervals::{EventTime, pending};
+use super::mode::Mode;
+use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
 use super::upkeep::Upkeeping;
-use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset};
+use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset, SqlAsset};
 use crate::run::error::{StageError, blocking};
+use crate::run::incremental::ledger_of;
+use crate::spec::Instant;
 
 /// What is known of an asset before it is made.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(crate) struct Freshness {
     pub(crate) version: Option<i64>,
     /// What there is was made from, if that is known.
     pub(crate) earlier: Option<Fingerprint>,
+    /// The stretches of time that the table has the rows of, where it is made so.
+    pub(crate) intervals: Ranges,
     /// The files of an ingest.
     pub(crate) files: Vec<SourceFile>,
     /// The files whose rows the table holds, by path.
@@ -96,6 +103,8 @@ pub(crate) struct Lookup<'a> {
     pub(crate) state: Option<&'a State>,
     /// The project's UUID; absent before its first run.
     pub(crate) project: Option<&'a str>,
+    /// Which intervals are asked for.
+    pub(crate) event_time: EventTime,
 }
 
 impl Lookup<'_> {
@@ -123,8 +132,10 @@ impl Lookup<'_> {
         let earlier = stored.as_ref().and_then(stored_fingerprint);
         let version = stored.as_ref();
         let version = version.and_then(|stored| stored.outcome.get("version")?.as_i64());
+        let intervals = stored.as_ref();
+        let intervals = intervals.map_or_else(Ranges::default, |stored| ledger_of(&stored.outcome));
         let verdict = match stored {
-            None => Verdict::anew("it was never made"),
+            None => self.never_made(asset),
             Some(stored) => {
                 self.compare(asset, &fingerprint, &stored, &files, &ledger)
                     .await?
@@ -135,6 +146,7 @@ impl Lookup<'_> {
             verdict,
             version,
             earlier,
+            intervals,
             files,
             ledger,
             comment,
@@ -179,6 +191,26 @@ impl Lookup<'_> {
             .collect())
     }
 
+    fn never_made(&self, asset: &Asset) -> Verdict {
+        let reason = "it was never made".to_owned();
+        let AssetBody::Sql(sql) = &asset.body else {
+            return Verdict::anew(reason);
+        };
+        match self.all_intervals(sql) {
+            Some(words) => Verdict::anew(format!("{reason}; {words}")),
+            None => Verdict::anew(reason),
+        }
+    }
+
+    /// The intervals of a table that is made anew, in words.
+    pub(crate) fn all_intervals(&self, sql: &SqlAsset) -> Option<String> {
+        let Mode::Interval(mode) = &sql.upkeep.mode else {
+            return None;
+        };
+        let now = Instant(now_ms());
+        pending(mode, &Ranges::default(), self.event_time, now, false).words()
+    }
+
     async fn compare(
         &self,
         asset: &Asset,
@@ -198,6 +230,7 @@ impl Lookup<'_> {
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
+        let intervals = ledger_of(&stored.outcome);
         let upkeep = match &asset.body {
             AssetBody::Sql(sql) if sql.upkeep.keeps_rows() => Some(Upkeeping {
                 lakehouse: self.catalog.lakehouse(),
@@ -205,22 +238,25 @@ impl Lookup<'_> {
                 now: fingerprint,
                 earlier: earlier.as_ref(),
                 version,
+                intervals: &intervals,
+                event_time: self.event_time,
+                all_intervals: self.all_intervals(sql),
             }),
             _ => None,
         };
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
-            return Ok(match upkeep {
+            return Ok(match &upkeep {
                 Some(upkeep) => upkeep.lost(&reason),
                 None => Verdict::anew(reason),
             });
         }
-        if let Some(upkeep) = upkeep
-            && let Some(difference) = self.other_columns(&upkeep).await?
+        if let Some(upkeep) = &upkeep
+            && let Some(difference) = self.other_columns(upkeep).await?
         {
             return Ok(upkeep.anew(&difference));
         }
-        if let Some(upkeep) = upkeep
-            && fingerprint.key() != stored.key
+        if let Some(upkeep) = &upkeep
+            && (fingerprint.key() != stored.key || upkeep.misses_intervals())
         {
             return upkeep.verdict().await;
         }
@@ -504,7 +540,7 @@ impl Fingerprint {
     /// What an asset's definition says, without its inputs.
     pub(crate) fn of_definition(asset: &Asset) -> Self {
         let (own, decisions) = match &asset.body {
-            AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => (definition(asset), json!({})),
             AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
             AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
             AssetBody::Scored(scored) => (scored.settings(), json!({})),
@@ -513,7 +549,7 @@ impl Fingerprint {
         Self {
             kind: asset.kind().to_owned(),
             semantics: asset.semantics(),
-            definition: definition(asset),
+            definition: hashed(&definition(asset)),
             settings: settings(&own),
             decided: settings(&decisions),
             ..Self::default()
@@ -542,9 +578,15 @@ fn decided(asset: &Asset) -> Value {
     }
 }
 
-/// The hash of an asset's normalised definition.
-fn definition(asset: &Asset) -> String {
-    let text = match &asset.body {
+fn hashed(definition: &Value) -> String {
+    blake3::hash(definition.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+/// An asset's normalised definition.
+fn definition(asset: &Asset) -> Value {
+    match &asset.body {
         AssetBody::Ingest(ingest) => json!({
             "files": ingest.patterns,
             "csv": format!("{:?}", identity(&ingest.options)),
@@ -567,10 +609,7 @@ fn definition(asset: &Asset) -> String {
         AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
-    };
-    blake3::hash(text.to_string().as_bytes())
-        .to_hex()
-        .to_string()
+    }
 }
 
 /// The options that decide what rows a file gives: not whether the table may follow when

@@ -143,7 +143,8 @@ mod tests {
 
     fn shown(pending: &Pending) -> String {
         let batches = pending.batches.iter();
-        let batches = batches.map(|batch| format!("{}..{}", Instant(batch.start), Instant(batch.end)));
+        let batches =
+            batches.map(|batch| format!("{}..{}", Instant(batch.start), Instant(batch.end)));
         let words = pending.words().unwrap_or_else(|| "nothing".to_owned());
         format!("{words}: {}", batches.collect::<Vec<_>>().join(" "))
     }

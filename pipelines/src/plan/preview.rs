@@ -52,6 +52,7 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         registry: &world.registry,
         state: world.state.as_ref(),
         project: project.as_deref(),
+        event_time: plan.event_time,
     };
     if world.state.is_none() && project.is_some() {
         return forgotten(plan);
@@ -231,6 +232,7 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
     if let Some((_, step)) = table {
         let words = match step.action {
             Action::Maybe => "may be made",
+            Action::Refuse => "is refused",
             _ => "will be made",
         };
         return Some((step.action, format!("{} {words}", step.asset)));

@@ -34,10 +34,25 @@ impl Ranges {
         // Those that touch the new range lie side by side.
         let from = self.0.partition_point(|range| range.1 < start);
         let to = self.0.partition_point(|range| range.0 <= end);
-        let merged = self.0[from..to]
-            .iter()
-            .fold((start, end), |all, range| (all.0.min(range.0), all.1.max(range.1)));
+        let merged = self.0[from..to].iter().fold((start, end), |all, range| {
+            (all.0.min(range.0), all.1.max(range.1))
+        });
         self.0.splice(from..to, [merged]);
+    }
+
+    /// Takes `[start, end)` out.
+    pub fn remove(&mut self, start: i64, end: i64) {
+        if start >= end {
+            return;
+        }
+        let kept = self.0.iter().flat_map(|range| {
+            let before = (range.0, range.1.min(start));
+            let after = (range.0.max(end), range.1);
+            [before, after]
+                .into_iter()
+                .filter(|(start, end)| start < end)
+        });
+        self.0 = kept.collect();
     }
 
     /// Whether all of `[start, end)` is in it.
@@ -74,9 +89,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_hold_the_moments_that_were_added(added in prop::collection::vec((0_i64..40, 0_i64..40), 0..12)) {
-            let ranges = Ranges::from(added.clone());
-            let moments: BTreeSet<i64> = added.iter().flat_map(|(start, end)| *start..*end).collect();
+        fn they_hold_the_moments_that_were_added(
+            added in prop::collection::vec((0_i64..40, 0_i64..40), 0..12),
+            removed in prop::collection::vec((0_i64..40, 0_i64..40), 0..3),
+        ) {
+            let mut ranges = Ranges::from(added.clone());
+            let mut moments: BTreeSet<i64> =
+                added.iter().flat_map(|(start, end)| *start..*end).collect();
+            for (start, end) in removed {
+                ranges.remove(start, end);
+                moments.retain(|moment| !(start..end).contains(moment));
+            }
             let held: Vec<i64> = ranges.iter().flat_map(|(start, end)| start..end).collect();
             prop_assert_eq!(&held, &moments.iter().copied().collect::<Vec<_>>());
             // Sorted, not empty, and never touching.

@@ -3,14 +3,17 @@
 
 use sluice_lake::Lakehouse;
 use sluice_lake::delta::{Changes, ChangesError};
+use sluice_lake::state::now_ms;
 use sluice_report::number;
 
 use super::SqlAsset;
 use super::fingerprint::Fingerprint;
 use super::freshness::Verdict;
-use super::mode::Mode;
+use super::intervals::{EventTime, Pending, pending};
+use super::mode::{IntervalMode, Mode};
+use super::ranges::Ranges;
 use crate::run::error::StageError;
-use crate::spec::Refresh;
+use crate::spec::{Instant, Refresh};
 
 /// A table as it is pinned in a fingerprint: `identity@version`.
 pub(crate) struct Pinned<'a> {
@@ -27,7 +30,6 @@ impl<'a> Pinned<'a> {
 }
 
 /// What it takes to bring a table up to date that was made from `earlier`.
-#[derive(Clone, Copy)]
 pub(crate) struct Upkeeping<'a> {
     pub(crate) lakehouse: &'a Lakehouse,
     pub(crate) sql: &'a SqlAsset,
@@ -35,11 +37,23 @@ pub(crate) struct Upkeeping<'a> {
     pub(crate) earlier: Option<&'a Fingerprint>,
     /// The version that there is.
     pub(crate) version: Option<i64>,
+    /// The stretches of time that it has the rows of, which of them are asked for, and what
+    /// making it anew would come to.
+    pub(crate) intervals: &'a Ranges,
+    pub(crate) event_time: EventTime,
+    pub(crate) all_intervals: Option<String>,
 }
 
 impl Upkeeping<'_> {
     /// What is done where what is there does not count any more, for `reason`.
     pub(crate) fn anew(&self, reason: &str) -> Verdict {
+        let by_interval = matches!(self.sql.upkeep.mode, Mode::Interval(_));
+        if by_interval && self.event_time.window.is_some() {
+            return Verdict::Refused {
+                reason: format!("all its intervals have to be made anew: {reason}"),
+                help: "run it once without `--event-time-start` and `--event-time-end`".to_owned(),
+            };
+        }
         match self.sql.upkeep.refresh {
             Refresh::Auto | Refresh::Strict if self.has_history() => self.refused(&format!(
                 "made anew it would lose the history that its source no longer has: {reason}"
@@ -47,22 +61,24 @@ impl Upkeeping<'_> {
             Refresh::Strict => self.refused(&format!(
                 "it would be recomputed in full, and `refresh` is `strict`: {reason}"
             )),
-            Refresh::Auto | Refresh::Full => Verdict::anew(format!("recomputed in full: {reason}")),
+            Refresh::Auto | Refresh::Full => {
+                let intervals = self.all_intervals.as_ref();
+                let intervals = intervals.map_or_else(String::new, |words| format!("; {words}"));
+                Verdict::anew(format!("recomputed in full: {reason}{intervals}"))
+            }
         }
     }
 
     /// What is done where the table is not as it was left, for `reason`.
     pub(crate) fn lost(&self, reason: &str) -> Verdict {
-        if !self.has_history() {
-            return self.anew(reason);
-        }
-        match self.lakehouse.has_table(&self.sql.table) {
-            true => Self::every_key(reason),
-            false => Verdict::anew(reason),
+        match self.has_history() {
+            false => self.anew(reason),
+            true if self.lakehouse.has_table(&self.sql.table) => Self::every_key(reason),
+            true => Verdict::anew(reason),
         }
     }
 
-    /// What is done where it cannot be told which rows are concerned, for `reason`.
+    /// What is done where it cannot be told which keys are concerned, for `reason`.
     fn cannot_follow(&self, reason: &str) -> Verdict {
         match self.has_history() {
             true => Self::every_key(reason),
@@ -82,12 +98,50 @@ impl Upkeeping<'_> {
         matches!(self.sql.upkeep.mode, Mode::Scd2(_))
     }
 
+    /// Whether intervals are to be made, whatever else changed.
+    pub(crate) fn misses_intervals(&self) -> bool {
+        match &self.sql.upkeep.mode {
+            Mode::Interval(mode) => self.pending(mode, false).count() > 0,
+            _ => false,
+        }
+    }
+
+    fn pending(&self, mode: &IntervalMode, inputs_changed: bool) -> Pending {
+        let now = Instant(now_ms());
+        pending(mode, self.intervals, self.event_time, now, inputs_changed)
+    }
+
+    /// What is done about a table that is made interval by interval, whose rows count.
+    fn of_intervals(&self, mode: &IntervalMode, change: Option<String>) -> Verdict {
+        let words = self.pending(mode, change.is_some()).words();
+        match (words, change) {
+            (Some(words), None) => Verdict::Stale {
+                reason: words,
+                anew: false,
+            },
+            (Some(words), Some(change)) => Verdict::Stale {
+                reason: format!("{change}: {words}"),
+                anew: false,
+            },
+            (None, change) => Verdict::Rekey {
+                version: self.version,
+                reason: format!(
+                    "no interval is missing; what it reads changed, which `lookback` leaves alone: {}",
+                    change.unwrap_or_default()
+                ),
+            },
+        }
+    }
+
     /// What is done when the fingerprint is another.
     pub(crate) async fn verdict(&self) -> Result<Verdict, StageError> {
         let Some(earlier) = self.earlier else {
             return Ok(self.anew("what it was made from is not known any more"));
         };
         let change = self.now.change_since(earlier);
+        if let (None, Mode::Interval(mode)) = (&change, &self.sql.upkeep.mode) {
+            return Ok(self.of_intervals(mode, None));
+        }
         let change = change.unwrap_or_else(|| "what it is made from changed".to_owned());
         if !self.now.same_but_tables(earlier) {
             return Ok(self.anew(&change));
@@ -97,12 +151,13 @@ impl Upkeeping<'_> {
                 "recomputed in full, as `refresh` says: {change}"
             )));
         }
-        match self.sql.upkeep.mode.from() {
-            None => Ok(Verdict::Stale {
-                reason: change,
-                anew: false,
-            }),
-            Some(_) => self.of_changes(earlier, &change).await,
+        match &self.sql.upkeep.mode {
+            Mode::Interval(mode) => Ok(self.of_intervals(mode, Some(change))),
+            // `strict` is about definitions: new data is what a table is made anew for.
+            Mode::Full => Ok(Verdict::anew(change)),
+            Mode::Append(_) | Mode::Merge(_) | Mode::Scd2(_) => {
+                self.of_changes(earlier, &change).await
+            }
         }
     }
 

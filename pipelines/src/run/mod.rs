@@ -16,7 +16,7 @@ mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
-mod incremental;
+pub(crate) mod incremental;
 pub(crate) mod keyed;
 mod model;
 mod page;

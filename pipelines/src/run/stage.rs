@@ -11,7 +11,7 @@ use sluice_lake::state::{AssetKey, NewStage, StageEnd as StoredEnd, StageStatus}
 
 use super::context::RunContext;
 use super::error::StageError;
-use super::incremental::{self, Outcome};
+use super::incremental::{self, Intervals, Outcome};
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
 use super::{describe, file_rows, files, keyed, model, rejects, report, scored, table, tokenizer};
@@ -19,6 +19,7 @@ use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::METADATA_KEY;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
+use crate::plan::mode::Mode;
 use crate::plan::{Asset, AssetBody, IngestAsset};
 
 /// What a stage came to.
@@ -55,6 +56,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         registry: &run.world.registry,
         state: Some(&run.state),
         project: Some(&run.project),
+        event_time: run.plan.event_time,
     };
     if let AssetBody::Ingest(ingest) = &asset.body {
         settle(run, ingest).await?;
@@ -219,8 +221,24 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     let anew = matches!(freshness.verdict, Verdict::Stale { anew: true, .. });
     let written = match &asset.body {
         AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
-        AssetBody::Sql(sql) => match &freshness.earlier {
-            Some(earlier) if !anew => {
+        AssetBody::Sql(sql) => match (&sql.upkeep.mode, &freshness.earlier) {
+            (Mode::Interval(mode), earlier) => {
+                let now = &freshness.fingerprint;
+                let intervals = Intervals {
+                    run,
+                    asset,
+                    sql,
+                    mode,
+                    fingerprint: now,
+                    ledger: &freshness.intervals,
+                    anew,
+                    inputs_changed: earlier
+                        .as_ref()
+                        .is_none_or(|earlier| earlier.key() != now.key()),
+                };
+                intervals.make().await?
+            }
+            (_, Some(earlier)) if !anew => {
                 let now = &freshness.fingerprint;
                 match incremental::bring_up_to_date(run, asset, sql, now, earlier).await? {
                     Outcome::Written(written) => written,
@@ -235,7 +253,7 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                     }
                 }
             }
-            _ if sql.upkeep.mode.has_keys() => {
+            (mode, _) if mode.has_keys() => {
                 keyed::stage::whole(run, asset, sql, &freshness.fingerprint).await?
             }
             _ => table::from_query(run, asset, sql, &freshness.fingerprint).await?,

@@ -14,6 +14,7 @@ mod keys;
 mod read;
 mod replace;
 mod side_by_side;
+mod size;
 pub mod types;
 mod within;
 mod write;
@@ -23,6 +24,7 @@ pub use changes::{
     ChangesError, Net, Untold,
 };
 pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
+pub use size::TableSize;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -55,6 +57,9 @@ pub struct PinnedTable {
 pub enum WriteMode {
     /// The new rows replace all; the columns may change.
     Overwrite,
+    /// The new rows, for which the condition must be TRUE, replace all; the columns may
+    /// change.
+    OverwriteWhere(Box<Expr>),
     /// The new rows are added; the columns must be the table's.
     Append,
     /// Rows whose `_file` is in the list go, and the new rows are added, in one
@@ -73,7 +78,12 @@ pub enum WriteMode {
 impl WriteMode {
     /// Whether rows are added or replaced in the columns that the table has.
     fn keeps_columns(&self) -> bool {
-        !matches!(self, Self::Overwrite)
+        !self.replaces_all()
+    }
+
+    /// Whether all rows that are there go.
+    pub fn replaces_all(&self) -> bool {
+        matches!(self, Self::Overwrite | Self::OverwriteWhere(_))
     }
 }
 

@@ -5,7 +5,7 @@ use sluice_lake::TableName;
 use sluice_lake::delta::WriteMode;
 use sluice_report::number;
 
-use super::{MEMORY_BYTES, NewRows, Outcome, changes_between, stored, untold};
+use super::{MEMORY_BYTES, NewRows, Outcome, changes_between, columns_read, stored, untold};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::upkeep::{how_to_go_on, rows_word};
 use crate::plan::{Asset, SqlAsset};
@@ -24,6 +24,7 @@ pub(crate) async fn append(
     earlier: &Fingerprint,
 ) -> Result<Outcome, StageError> {
     let changes = changes_between(run, sql, from, fingerprint, earlier).await?;
+    let changes = changes.looking_at(columns_read(run, sql, from, fingerprint).await?);
     let session = run.session_within(Some(MEMORY_BYTES))?;
     let net = changes.net(session.context()).await;
     let net = net.map_err(|error| untold(sql, error))?;
@@ -61,6 +62,7 @@ pub(crate) async fn append(
             staying: Some(staying),
             in_parts: false,
             rejects: None,
+            outcome: serde_json::Map::new(),
         },
     );
     Ok(Outcome::Written(written.await?))

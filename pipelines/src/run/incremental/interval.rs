@@ -25,7 +25,7 @@ use crate::plan::mode::{BoundType, IntervalMode};
 use crate::plan::ranges::Ranges;
 use crate::plan::{Asset, SqlAsset};
 use crate::run::context::{RunContext, now_ms};
-use crate::run::error::{StageError, blocking};
+use crate::run::error::StageError;
 use crate::run::rules::stopping;
 use crate::run::table::{Output, write};
 use crate::spec::Instant;
@@ -193,12 +193,8 @@ impl Computing {
 /// A moment as a value of the column.
 fn scalar(bounds: BoundType, moment: i64) -> ScalarValue {
     match bounds {
-        BoundType::Date => {
-            ScalarValue::Date32(i32::try_from(moment.div_euclid(86_400_000)).ok())
-        }
-        BoundType::Timestamp => {
-            ScalarValue::TimestampMicrosecond(moment.checked_mul(1000), None)
-        }
+        BoundType::Date => ScalarValue::Date32(i32::try_from(moment.div_euclid(86_400_000)).ok()),
+        BoundType::Timestamp => ScalarValue::TimestampMicrosecond(moment.checked_mul(1000), None),
         BoundType::TimestampUtc => {
             let zone = Some(Arc::from("UTC"));
             ScalarValue::TimestampMicrosecond(moment.checked_mul(1000), zone)

@@ -5,11 +5,16 @@
 //! nothing else ([`NewRows`]).
 
 mod append;
+mod interval;
 
+pub(crate) use interval::{Intervals, ledger_of};
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use sluice_lake::TableName;
 use sluice_lake::delta::{Changes, ChangesError};
 use sluice_udfs::session::LakeSession;
@@ -74,6 +79,36 @@ pub(crate) async fn changes_between(
     let lakehouse = &run.world.lakehouse;
     let changes = lakehouse.changes(from, since.id, since.version, until.version);
     changes.await.map_err(|error| untold(sql, error))
+}
+
+/// The columns of a table that a query reads: rows that differ in others alone are the same
+/// to it.
+pub(crate) async fn columns_read(
+    run: &RunContext,
+    sql: &SqlAsset,
+    from: &TableName,
+    fingerprint: &Fingerprint,
+) -> Result<BTreeSet<String>, StageError> {
+    let session = run.session()?;
+    let versions = fingerprint.model_versions();
+    let plan = session.plan_with(sql.statement.clone(), &versions).await?;
+    let plan = session.context().state().optimize(&plan)?;
+    let mut columns = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let name = &scan.table_name;
+            let layer = name.schema().unwrap_or_default();
+            let same = TableName::new(layer, name.table());
+            if same.is_ok_and(|same| same.matches(from)) {
+                let fields = scan.projected_schema.fields().iter();
+                columns.extend(fields.map(|field| field.name().clone()));
+                let filters = scan.filters.iter().flat_map(Expr::column_refs);
+                columns.extend(filters.map(|column| column.name.clone()));
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(columns)
 }
 
 /// A table whose changes cannot be told is refused.

@@ -23,7 +23,7 @@ use crate::plan::upkeep::{Upkeeping, how_to_go_on};
 use crate::plan::{Asset, RowExpectation, SqlAsset};
 use crate::run::context::RunContext;
 use crate::run::error::StageError;
-use crate::run::incremental::Outcome;
+use crate::run::incremental::{Outcome, columns_read};
 use crate::run::rules::stopping;
 use crate::run::table::{Output, write};
 use crate::spec::{Otherwise, Refresh};
@@ -188,7 +188,8 @@ impl<'a> Stage<'a> {
         let told = async {
             let lakehouse = &self.run.world.lakehouse;
             let changes = lakehouse.changes(from, since.id, since.version, until.version);
-            let changes = changes.await?;
+            let read = columns_read(self.run, self.sql, from, self.fingerprint).await?;
+            let changes = changes.await?.looking_at(read);
             // The difference is taken once, and within bounded memory.
             let session = self.run.session_within(Some(CHANGES_BYTES))?;
             let net = changes.net(session.context()).await?;
@@ -245,6 +246,7 @@ impl<'a> Stage<'a> {
             staying,
             in_parts: false,
             rejects: None,
+            outcome: serde_json::Map::new(),
         };
         write(
             self.run,
@@ -289,7 +291,8 @@ fn keyed(
             Some(unnormalize_col(planned))
         }
     };
-    let drops = |rule: &RowExpectation| !matches!(rule.otherwise, Otherwise::Warn | Otherwise::Fail);
+    let drops =
+        |rule: &RowExpectation| !matches!(rule.otherwise, Otherwise::Warn | Otherwise::Fail);
     Ok(Keyed {
         keeps,
         columns: delta_schema(&sql.table, &schema)?,

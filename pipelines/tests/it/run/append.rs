@@ -41,7 +41,7 @@ async fn only_new_rows_are_read() {
     let nothing = "id,quality\n0,9\n";
     sandbox.write("data/b.csv", "id,quality\n3,5\n");
     let told = sandbox.run_well().await.told();
-    assert!(told.contains("silver.wine: 1 row"), "{told}");
+    assert!(told.contains("silver.wine: made: 1 rows"), "{told}");
     assert_eq!(actions(&sandbox, 1), (1, 0));
     insta::assert_snapshot!(sandbox.query(ROWS).await, @"");
 
@@ -69,7 +69,7 @@ async fn what_the_log_says_is_planned() {
     let mut plan = sandbox.checked().await;
     plan.chosen = [plan.position("bronze.wine").unwrap()].into();
     sandbox.try_run(plan, |_, _| {}).await.unwrap();
-    insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @"run   silver.wine: bronze.wine is at version 1 (was 0): 1 new row");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,14 +78,26 @@ async fn a_source_whose_rows_went_is_refused_until_somebody_asks() {
     let before = sandbox.query(ROWS).await;
     sandbox.write("data/a.csv", "id,quality\n1,5\n7,6\n");
     let ran = sandbox.run().await;
-    insta::assert_snapshot!(ran.told(), @"");
+    insta::assert_snapshot!(ran.told(), @r"
+    bronze.names: skipped: its file is unchanged since version 0
+    bronze.wine: made: 2 rows, version 1
+    silver.wine: failed: 3 rows of bronze.wine went or changed since version 0, and `append` only adds rows, so nothing was written; make it anew with `--full-refresh silver.wine`, or always then with `refresh: full`
+    Failed: 1 made, 1 skipped, 1 failed
+    ");
     assert_eq!(sandbox.query(ROWS).await, before);
-    insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @"run   silver.wine: bronze.wine is at version 1 (was 0): version 1 rewrote rows, which is refused if any of them went");
 
     let mut plan = sandbox.checked().await;
     plan.refreshed = [plan.position("silver.wine").unwrap()].into();
     sandbox.try_run(plan, |_, _| {}).await.unwrap();
-    insta::assert_snapshot!(sandbox.query(ROWS).await, @"");
+    insta::assert_snapshot!(sandbox.query(ROWS).await, @r"
+    +----+---------+------+
+    | id | quality | name |
+    +----+---------+------+
+    | 1  | 5       | fair |
+    | 7  | 6       |      |
+    +----+---------+------+
+    ");
 
     // Rows that were written again, and stayed, are no rows that went.
     sandbox.write("data/a.csv", "id,quality\n7,6\n1,5\n8,5\n");
@@ -95,7 +107,7 @@ async fn a_source_whose_rows_went_is_refused_until_somebody_asks() {
     sandbox.edit("mode: {append", "refresh: full\n    mode: {append");
     sandbox.write("data/a.csv", "id,quality\n1,5\n");
     let told = sandbox.run_well().await.told();
-    assert!(told.contains("silver.wine: 1 row"), "{told}");
+    assert!(told.contains("silver.wine: made: 1 rows"), "{told}");
 
     // The whole table of that name is another one.
     sandbox.edit("refresh: full", "refresh: auto");
@@ -109,7 +121,7 @@ async fn a_source_whose_rows_went_is_refused_until_somebody_asks() {
 async fn another_definition_makes_the_table_anew_unless_refresh_is_strict() {
     let sandbox = made().await;
     sandbox.edit("WHERE w.id > 0", "WHERE w.id >= 0");
-    insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @r#"run   silver.wine: recomputed in full: its definition changed: the query has `... "r0"."quality" WHERE "r0"."id" >= 0` (was `... "r0"."quality" WHERE "r0"."id" > 0`)"#);
     sandbox.edit("mode: {append", "refresh: strict\n    mode: {append");
     insta::assert_snapshot!(sandbox.plan_of("silver.wine").await, @"");
     let ran = sandbox.run().await;
@@ -137,6 +149,6 @@ async fn a_store_that_is_lost_or_older_doubles_and_loses_nothing() {
     sandbox.lose_state();
     sandbox.write("data/d.csv", "id,quality\n5,5\n");
     let told = sandbox.run_well().await.told();
-    assert!(told.contains("silver.wine: 1 row"), "{told}");
+    assert!(told.contains("silver.wine: made: 1 rows"), "{told}");
     assert_eq!(sandbox.value("SELECT count(*) FROM silver.wine").await, "5");
 }

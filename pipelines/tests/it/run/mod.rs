@@ -4,6 +4,7 @@ mod append;
 mod broken_off;
 mod evaluations;
 mod ingest;
+mod intervals;
 mod models;
 mod rebuilt;
 mod recorded;
