@@ -20,7 +20,7 @@ told AS (
   FROM events
 )
 SELECT event_id,
-       TIMESTAMP '2026-02-28 00:00:00' + day * INTERVAL '1 day' + second * INTERVAL '1 second' AS at,
+       TIMESTAMP '2026-02-28 00:00:00' + day * INTERVAL '1 day' + second * INTERVAL '1 second' AS happened_at,
        account_id, kind,
        CASE WHEN kind <> 'change' THEN NULL
             WHEN plan = 0 THEN 'free' WHEN plan = 1 THEN 'team' ELSE 'business' END AS plan,

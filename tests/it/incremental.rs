@@ -43,18 +43,17 @@ fn each_day_arrives_in_append_merge_and_scd2_tables() {
     );
     // What the merge says of each account is its last event.
     let wrong = "SELECT count(*) AS n FROM (
-        SELECT account_id, max(at) AS at FROM silver.events WHERE kind IN ('change', 'close')
+        SELECT account_id, max(happened_at) AS happened_at FROM silver.events WHERE kind IN ('change', 'close')
         GROUP BY account_id
       ) AS last
-      LEFT JOIN silver.events AS e ON e.account_id = last.account_id AND e.at = last.at
+      LEFT JOIN silver.events AS e ON e.account_id = last.account_id AND e.happened_at = last.happened_at
         AND e.kind IN ('change', 'close')
       LEFT JOIN gold.accounts AS a ON a.account_id = last.account_id
-      WHERE (e.kind = 'change') <> (a.account_id IS NOT NULL) OR a.at <> last.at";
+      WHERE (e.kind = 'change') <> (a.account_id IS NOT NULL) OR a.happened_at <> last.happened_at";
     assert_eq!(sandbox.value(wrong), 0);
     // The rows of a history that still hold are the accounts that are open.
-    let open =
-        "SELECT account_id, plan, seats, at FROM gold.account_history WHERE __end_at IS NULL";
-    let accounts = "SELECT account_id, plan, seats, at FROM gold.accounts";
+    let open = "SELECT account_id, plan, seats, happened_at FROM gold.account_history WHERE __end_at IS NULL";
+    let accounts = "SELECT account_id, plan, seats, happened_at FROM gold.accounts";
     for (some, others) in [(open, accounts), (accounts, open)] {
         let differ = format!("SELECT count(*) AS n FROM (({some}) EXCEPT ({others}))");
         assert_eq!(sandbox.value(&differ), 0);
@@ -65,6 +64,25 @@ fn each_day_arrives_in_append_merge_and_scd2_tables() {
             .as_u64()
             > Some(5)
     );
+    // Each day was made before its events came; a backfill makes it again.
+    let differing = "SELECT count(*) AS n FROM (
+        (SELECT CAST(happened_at AS DATE) AS day, count(*) AS uses FROM silver.events
+         WHERE kind = 'use' AND happened_at >= TIMESTAMP '2026-03-01 00:00:00' GROUP BY 1)
+        EXCEPT (SELECT day, uses FROM gold.daily_use))";
+    assert_eq!(sandbox.value(differing), 3);
+    let backfill = [
+        "run",
+        "--json",
+        "--select",
+        "gold.daily_use",
+        "--event-time-start",
+        "2026-03-01",
+        "--event-time-end",
+        "2026-03-04",
+    ];
+    let ended = sandbox.call(&backfill);
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    assert_eq!(sandbox.value(differing), 0);
     let ended = "SELECT count(*) AS n FROM gold.account_history WHERE __end_at IS NOT NULL";
     assert!(sandbox.value(ended).as_u64() > Some(20));
     assert_eq!(count(&sandbox.run(), "stage_finished"), 0);
