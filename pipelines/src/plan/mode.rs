@@ -119,6 +119,12 @@ impl Mode {
         matches!(self, Self::Merge(_) | Self::Scd2(_))
     }
 
+    /// Whether the table knows what its source may have forgotten.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        matches!(self, Self::Scd2(_))
+    }
+
     /// Whether rows that are there stay when an input changes.
     #[must_use]
     pub fn is_incremental(&self) -> bool {

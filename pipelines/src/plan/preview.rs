@@ -96,7 +96,7 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     if let Ok(freshness) = &mut freshness
         && refreshed
     {
-        freshness.refresh();
+        freshness.refresh(asset);
     }
     match freshness {
         Ok(freshness) => match &freshness.verdict {

@@ -55,9 +55,11 @@ impl Upkeeping<'_> {
             };
         }
         match self.sql.upkeep.refresh {
-            Refresh::Auto | Refresh::Strict if self.has_history() => self.refused(&format!(
-                "made anew it would lose the history that its source no longer has: {reason}"
-            )),
+            Refresh::Auto | Refresh::Strict if self.sql.upkeep.mode.has_history() => {
+                self.refused(&format!(
+                    "made anew it would lose the history that its source no longer has: {reason}"
+                ))
+            }
             Refresh::Strict => self.refused(&format!(
                 "it would be recomputed in full, and `refresh` is `strict`: {reason}"
             )),
@@ -71,7 +73,7 @@ impl Upkeeping<'_> {
 
     /// What is done where the table is not as it was left, for `reason`.
     pub(crate) fn lost(&self, reason: &str) -> Verdict {
-        match self.has_history() {
+        match self.sql.upkeep.mode.has_history() {
             false => self.anew(reason),
             true if self.lakehouse.has_table(&self.sql.table) => Self::every_key(reason),
             true => Verdict::anew(reason),
@@ -80,7 +82,7 @@ impl Upkeeping<'_> {
 
     /// What is done where it cannot be told which keys are concerned, for `reason`.
     fn cannot_follow(&self, reason: &str) -> Verdict {
-        match self.has_history() {
+        match self.sql.upkeep.mode.has_history() {
             true => Self::every_key(reason),
             false => self.anew(reason),
         }
@@ -92,10 +94,6 @@ impl Upkeeping<'_> {
             reason: format!("every key is compared: {reason}"),
             anew: false,
         }
-    }
-
-    fn has_history(&self) -> bool {
-        matches!(self.sql.upkeep.mode, Mode::Scd2(_))
     }
 
     /// Whether intervals are to be made, whatever else changed.

@@ -63,7 +63,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     }
     let mut freshness = lookup.freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
-        freshness.refresh();
+        freshness.refresh(asset);
     }
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
