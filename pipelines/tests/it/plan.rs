@@ -87,11 +87,11 @@ async fn sql_that_only_looks_different_is_unchanged() {
         "SELECT * FROM silver.wine",
         "SELECT id, quality FROM silver.wine",
     );
-    insta::assert_snapshot!(sandbox.plan().await, @r#"
+    insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0
     skip  silver.wine: query and inputs are unchanged since version 0
-    run   gold.wine: its definition changed: the query has `... "r0" AS (SELECT "id", "quality" FROM` (was `... "r0" AS (SELECT * FROM`)
-    "#);
+    run   gold.wine: its definition changed: the query has `... r0 AS (SELECT id, quality FROM` (was `... r0 AS (SELECT * FROM`)
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,11 +104,11 @@ async fn definitions_and_variables_that_change() {
     skip  gold.wine: query and inputs are unchanged since version 0
     ");
     sandbox.set("least", "2");
-    insta::assert_snapshot!(sandbox.plan().await, @r#"
+    insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0
-    run   silver.wine: its definition changed: the query has `... WHERE "r0"."id" >= 2` (was `... WHERE "r0"."id" >= 1`)
+    run   silver.wine: its definition changed: the query has `... WHERE r0.id >= 2` (was `... WHERE r0.id >= 1`)
     run   gold.wine: silver.wine will be made
-    "#);
+    ");
     sandbox.run_well().await;
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0

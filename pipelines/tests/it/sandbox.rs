@@ -226,7 +226,7 @@ impl Sandbox {
                 Action::Run => "run",
                 Action::Skip => "skip",
                 Action::Maybe => "maybe",
-                Action::Refuse => "refuse",
+                Action::Refuse => "fails",
             };
             writeln!(text, "{action:5} {}: {}", step.asset, step.reason).unwrap();
         }

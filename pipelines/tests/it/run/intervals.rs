@@ -160,7 +160,7 @@ async fn rows_of_another_time_are_refused_and_definitions_start_anew() {
     sandbox.write("data/a.csv", EVENTS);
     run(&sandbox, until("2026-01-03")).await;
     sandbox.edit("WHERE at >= ${start} AND at < ${end}", "WHERE at < ${end}");
-    insta::assert_snapshot!(planned(&sandbox, until("2026-01-03")).await, @r#"run   gold.days: recomputed in full: its definition changed: the query has `... "bronze"."events" WHERE "at" <` (was `... "bronze"."events" WHERE "at" >= $__start AND "at" <`); 2 intervals missing, from 2026-01-01 to 2026-01-03"#);
+    insta::assert_snapshot!(planned(&sandbox, until("2026-01-03")).await, @"run   gold.days: recomputed in full: its definition changed: the query has `... bronze.events WHERE at <` (was `... bronze.events WHERE at >= ${start} AND at <`); 2 intervals missing, from 2026-01-01 to 2026-01-03");
     let before = days(&sandbox).await;
     let ran = run(&sandbox, until("2026-01-03")).await;
     insta::assert_snapshot!(ran.told(), @r"
