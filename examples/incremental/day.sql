@@ -1,5 +1,5 @@
 -- The events of one day of a small software service: always the same for the same day.
--- Every 20th happened the day before and arrives late, every 25th arrives twice, and the
+-- 1772236800 is 2026-02-28 00:00:00 UTC. Every 20th happened the day before and arrives late, every 25th arrives twice, and the
 -- file is in no order.
 WITH day AS (SELECT 1 AS n),
 events AS (
@@ -20,7 +20,7 @@ told AS (
   FROM events
 )
 SELECT event_id,
-       TIMESTAMP '2026-02-28 00:00:00' + day * INTERVAL '1 day' + second * INTERVAL '1 second' AS happened_at,
+       to_timestamp_seconds(1772236800 + day * 86400 + second) AS happened_at,
        account_id, kind,
        CASE WHEN kind <> 'change' THEN NULL
             WHEN plan = 0 THEN 'free' WHEN plan = 1 THEN 'team' ELSE 'business' END AS plan,
