@@ -1,6 +1,6 @@
 -- The events of one day of a small software service: always the same for the same day.
--- 1772236800 is 2026-02-28 00:00:00 UTC. Every 20th happened the day before and arrives late, every 25th arrives twice, and the
--- file is in no order.
+-- Every 20th happened the day before and arrives late, every 25th arrives twice, and the
+-- file is in no order. 1772236800 is 2026-02-28 00:00:00 UTC.
 WITH day AS (SELECT 1 AS n),
 events AS (
   SELECT i, n, (i * 7919 + n * 104729) * 2654435761 % 4294967296 / 16 AS dice
