@@ -154,6 +154,15 @@ fn increments_are_as_a_table_that_is_made_whole() {
         AND (a.__end_at IS NULL OR a.__end_at > b.__start_at)";
     assert_eq!(sandbox.value(overlapping), 0);
 
+    // What a history adds comes from the column that orders it.
+    let lineage = sandbox.call(&["lineage", "gold.history", "--format", "json"]);
+    let lineage: Value = serde_json::from_str(&lineage.stdout).unwrap();
+    let mut columns = lineage["columns"].as_array().unwrap().iter();
+    let ended = columns
+        .find(|column| column["column"] == "__end_at")
+        .unwrap();
+    assert_eq!(ended["roots"][0]["column"], "changed_at", "{ended}");
+
     // Nothing new: nothing is made.
     assert_eq!(count(&sandbox.run(), "stage_finished"), 0);
 }

@@ -17,6 +17,7 @@ use crate::plan::mode::{
     AppendMode, BoundType, END_COLUMN, IntervalMode, MergeMode, Mode, START_COLUMN, Scd2Mode,
     Upkeep,
 };
+use crate::plan::origins::{ColumnOrigins, Origins};
 use crate::source::{Span, Spanned};
 use crate::spec::{self, INTERVAL_END, INTERVAL_START, Instant, Refresh, SqlText, TableSpec};
 
@@ -329,4 +330,22 @@ pub(super) fn stored_schema(mode: &Mode, query: &SchemaRef) -> SchemaRef {
         fields.push(Arc::new(Field::new(name, sequence.clone(), true)));
     }
     Arc::new(Schema::new_with_metadata(fields, query.metadata().clone()))
+}
+
+/// What the columns of the stored table are made of.
+pub(super) fn stored_origins(mode: &Mode, query: Vec<ColumnOrigins>) -> Vec<ColumnOrigins> {
+    let mut columns = query;
+    let Mode::Scd2(scd2) = mode else {
+        return columns;
+    };
+    let mut known = columns.iter();
+    let sequence = known.find(|known| known.column == scd2.sequence_by);
+    let origins = sequence.map_or_else(Origins::default, |known| known.origins.clone());
+    for name in [START_COLUMN, END_COLUMN] {
+        columns.push(ColumnOrigins {
+            column: name.to_owned(),
+            origins: origins.clone(),
+        });
+    }
+    columns
 }
