@@ -17,6 +17,7 @@ mod figures;
 mod file_rows;
 pub(crate) mod files;
 pub(crate) mod incremental;
+pub(crate) mod keyed;
 mod model;
 mod page;
 mod pool;
