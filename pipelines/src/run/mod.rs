@@ -18,6 +18,7 @@ mod figures;
 mod file_rows;
 pub(crate) mod files;
 pub(crate) mod incremental;
+pub(crate) mod keyed;
 mod lease;
 mod model;
 mod page;
