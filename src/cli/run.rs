@@ -11,7 +11,7 @@ use sluice_pipelines::run::{self, RunOptions};
 use sluice_pipelines::spec::Length;
 use tokio_util::sync::CancellationToken;
 
-use super::check::checked;
+use super::check::checked_to_run;
 use super::error::CliError;
 use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
@@ -48,6 +48,9 @@ pub(super) struct Manner {
     /// How long a run that is stopped (Ctrl-C, SIGTERM) may take to write checkpoints and end
     #[arg(long, value_name = "TIME", default_value = "30s")]
     grace: Length,
+    /// Waits for another run of the project that is under way, rather than to end with code 3
+    #[arg(long)]
+    wait: bool,
 }
 
 /// Runs the project and shows what happens.
@@ -56,7 +59,7 @@ pub(super) struct Manner {
 /// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
 /// written. A stage that fails is told by the exit code.
 pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     options.event_time.mark(&mut plan)?;
@@ -71,7 +74,10 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
     if let Some(state) = &world.state {
         state.close().await;
     }
-    let mut how = RunOptions::default();
+    let mut how = RunOptions {
+        wait: manner.wait,
+        ..RunOptions::default()
+    };
     how.parallelism = manner.parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
     let display = Display::start(manner.json).map_err(CliError::Runtime)?;
@@ -79,15 +85,13 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
         "It did not stop within {}: the process ends. The next run goes on.",
         manner.grace
     );
-    let watcher = signal::watch(
-        cancel.clone(),
-        manner.grace.0,
-        display.notice(STOPPING),
-        // Not through the display, which the process does not wait for.
-        move || drop(writeln!(io::stderr().lock(), "{late}")),
-    );
+    let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));
+    // Not through the display, which the process does not wait for.
+    let late = move || drop(writeln!(io::stderr().lock(), "{late}"));
+    let timer = signal::end_after(cancel.clone(), manner.grace.0, late);
     let ran = run::run(plan, how, display.sink(), cancel).await;
     watcher.abort();
+    timer.abort();
     let shown = match &ran {
         Ok(_) => display.finish(),
         // Nothing was run: there is nothing to sum up.

@@ -8,13 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
-/// Watches until the task is aborted. `notice` is called on the first signal, `late` when the
-/// run has not ended `grace` after it.
+/// Watches until the task is aborted. `notice` is called on the first signal.
 pub(crate) fn watch(
     cancel: CancellationToken,
-    grace: Duration,
     notice: impl Fn() + Send + 'static,
-    late: impl Fn() + Send + 'static,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         if arrived().await.is_err() {
@@ -22,12 +19,23 @@ pub(crate) fn watch(
         }
         cancel.cancel();
         notice();
-        tokio::select! {
-            again = arrived() => if again.is_err() {
-                return;
-            },
-            () = tokio::time::sleep(grace) => late(),
+        if arrived().await.is_ok() {
+            end();
         }
+    })
+}
+
+/// Ends the process when it has not ended `grace` after it was asked to, unless the task is
+/// aborted; `late` is called before.
+pub(crate) fn end_after(
+    cancel: CancellationToken,
+    grace: Duration,
+    late: impl FnOnce() + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        cancel.cancelled().await;
+        tokio::time::sleep(grace).await;
+        late();
         end();
     })
 }
@@ -50,10 +58,11 @@ pub(crate) async fn arrived() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
+/// Ends the process at once.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the user asked twice, or the time is over; what a run commits is whole at every moment, so that nothing is lost"
+    reason = "the user asked twice, or gave it enough time; what a run commits is whole at every moment, so that nothing is lost"
 )]
-fn end() -> ! {
+pub(crate) fn end() -> ! {
     std::process::exit(i32::from(Exit::Cancelled as u8))
 }

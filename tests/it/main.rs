@@ -7,20 +7,26 @@
 
 mod backfill;
 mod bad_input;
+mod deploy;
 mod encoders;
 mod evaluations;
 mod failures;
+mod hooks;
 mod hub;
+mod incremental;
 mod interrupted;
 mod journey;
+mod keyed;
 mod kills;
 mod layering;
+mod leases;
 mod lineage;
 mod many_projects;
 mod outcome;
 mod registry;
 mod reports;
 mod sandbox;
+mod schedules;
 mod selectors;
 mod sentiment;
 mod slt;

@@ -23,6 +23,7 @@ const STATE_WRITES: &[&str] = &[
     "delete a model version",
     "finish a run",
     "finish a stage",
+    "give back the lease of a project",
     "keep a decision",
     "label a model",
     "log artifacts",
@@ -47,6 +48,7 @@ const STATE_WRITES: &[&str] = &[
     "set tags",
     "start a run",
     "start a stage",
+    "take the lease of a project",
 ];
 
 /// All other writes: to Delta tables, models, artifacts and pages.

@@ -11,10 +11,12 @@ mod evaluate;
 mod finish;
 mod graph;
 mod ingest;
+mod keyed;
 mod lineage;
 mod models;
 pub(crate) mod modes;
 mod reports;
+mod schedule;
 mod scored;
 mod sql_errors;
 mod tables;
@@ -28,12 +30,14 @@ use std::sync::Arc;
 
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
-pub use world::World;
 pub(crate) use world::error_chain;
+pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{Asset, DEFAULT_RETRIES, EventTime, Patience, Plan};
+use crate::hooks::Hooks;
+use crate::plan::{Asset, AssetIndex, DEFAULT_RETRIES, EventTime, Patience, Plan};
 use crate::project::Project;
+use crate::schedule::Schedule;
 use crate::source::{Location, Span};
 use crate::spec::{
     Defaults, ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound,
@@ -95,6 +99,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) world: &'a World,
     pub(crate) assets: Vec<Declaration<'a>>,
+    /// Their positions, by name in lower case.
+    by_name: HashMap<String, usize>,
     pub(crate) diagnostics: Diagnostics,
     /// The models that only the registry has, by address as written.
     pub(crate) stored_models: HashMap<String, Stored>,
@@ -105,9 +111,7 @@ pub(crate) struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// The asset of this name, ignoring case.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.assets
-            .iter()
-            .position(|asset| asset.name.eq_ignore_ascii_case(name))
+        self.by_name.get(&name.to_ascii_lowercase()).copied()
     }
 
     /// Whether a table of this name is written wrong.
@@ -144,10 +148,17 @@ impl<'a> Checker<'a> {
 /// # Errors
 /// Everything that is wrong, sorted by place.
 pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let assets = declarations(spec);
+    let mut by_name = HashMap::with_capacity(assets.len());
+    for (position, asset) in assets.iter().enumerate() {
+        let name = asset.name.to_ascii_lowercase();
+        by_name.entry(name).or_insert(position);
+    }
     let mut checker = Checker {
         spec,
         world,
-        assets: declarations(spec),
+        assets,
+        by_name,
         diagnostics: Diagnostics::new(),
         stored_models: HashMap::new(),
         stored_tokenizers: HashMap::new(),
@@ -155,9 +166,10 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
     let typed = type_in_order(&mut checker, &found, &order.positions).await;
+    let schedule = schedule::check(&mut checker);
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
-    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed));
+    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed, schedule));
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -280,22 +292,29 @@ fn assemble(
     found: &[edges::Found],
     order: &[usize],
     typed: Vec<Option<Asset>>,
+    schedule: Option<Schedule>,
 ) -> Option<Plan> {
     let mut typed: Vec<Option<Asset>> = typed;
     let mut assets = Vec::with_capacity(order.len());
     let mut depends = Vec::with_capacity(order.len());
-    let place = |position: usize| order.iter().position(|other| *other == position);
+    let mut places: Vec<Option<usize>> = vec![None; found.len()];
+    for (place, position) in order.iter().enumerate() {
+        places[*position] = Some(place);
+    }
     for position in order {
         assets.push(Arc::new(typed.get_mut(*position)?.take()?));
-        let edges = &found[*position].edges;
-        let before: Option<BTreeSet<usize>> = edges.iter().map(|edge| place(edge.to)).collect();
+        let edges = found[*position].edges.iter();
+        let before: Option<BTreeSet<usize>> = edges.map(|edge| places[edge.to]).collect();
         depends.push(before?);
     }
     Some(Plan {
         pipeline: spec.pipeline.value.clone(),
         lakehouse: spec.lakehouse.path.clone(),
+        schedule,
+        hooks: Hooks::of(spec),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        index: Arc::new(AssetIndex::of(&assets)),
         event_time: EventTime::default(),
         assets,
         depends,

@@ -22,7 +22,7 @@ impl StageError {
     /// Whose fault it is.
     pub(crate) fn fault(&self) -> Fault {
         match self {
-            Self::Sql(_) | Self::Unfit { .. } => Fault::User,
+            Self::Sql(_) | Self::Unfit { .. } | Self::NoKeys(_) => Fault::User,
             Self::Expectation { .. }
             | Self::Duplicates { .. }
             | Self::FileChanged(_)
@@ -45,6 +45,7 @@ impl StageError {
             },
             Self::Cancelled
             | Self::State(_)
+            | Self::Changes(_)
             | Self::TableGone(_)
             | Self::Model { .. }
             | Self::Write { .. }

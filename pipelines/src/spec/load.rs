@@ -99,6 +99,9 @@ pub fn load_source(
         models: file.models,
         defaults: file.defaults,
         reports: file.reports,
+        schedule: file.schedule,
+        on_failure: file.on_failure,
+        on_success: file.on_success,
         broken: Broken::default(),
     });
     match spec {

@@ -15,6 +15,7 @@ mod conflict;
 mod data_files;
 mod describe;
 mod failure;
+mod fenced;
 mod keys;
 mod leftovers;
 mod read;
@@ -31,6 +32,7 @@ pub use changes::{
     Untold,
 };
 pub use conflict::ConflictClass;
+pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
 pub use size::TableSize;
 
 use std::sync::{Arc, atomic::AtomicU64};
