@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use sluice_lake::state::Fault;
 
 /// One thing that happened in a run.
 #[derive(Debug, Clone, Serialize)]
@@ -223,12 +224,34 @@ pub enum EventKind {
         /// Figures worth a glance, such as `test.auc` of a model.
         metrics: BTreeMap<String, f64>,
     },
+    /// A stage failed for what passes, and is tried again after a pause.
+    StageRetried {
+        /// The asset.
+        asset: String,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// What, where, and why.
+        error: String,
+        /// Whose fault it is.
+        fault: Fault,
+        /// How long the pause is, in seconds.
+        wait_seconds: f64,
+    },
     /// An asset could not be made.
     StageFailed {
         /// The asset.
         asset: String,
+        /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+        /// such as `profile`.
+        kind: &'static str,
         /// What, where, why, and what to do.
         error: String,
+        /// Whose fault it is: `user`, `data` or `system`.
+        fault: Fault,
+        /// Whether it is of a kind that passes, so that trying again can help.
+        transient: bool,
+        /// How often it was tried.
+        attempts: u32,
         /// Wall-clock time, in seconds.
         seconds: f64,
     },

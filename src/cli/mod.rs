@@ -21,6 +21,7 @@ mod sql;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -31,6 +32,9 @@ use error::CliError;
 /// Stack of each worker thread, in bytes: DataFusion's planner recurses deeply, most of
 /// all in unoptimised builds.
 const WORKER_STACK_BYTES: usize = 8 << 20;
+
+/// How long work that was given up may take to notice.
+const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// Turns a folder of YAML and SQL into a lakehouse that trains, registers and applies models.
 #[derive(Debug, Parser)]
@@ -47,7 +51,7 @@ PROJECT is a folder with a pipeline.yaml, or such a file; by default the nearest
 
 Exit codes: 0 all well, 1 a stage or query failed, 2 wrong usage or a wrong project or query,
 3 another run of the project is at work, 4 the lakehouse or a file cannot be read or written,
-130 stopped.";
+130 stopped by Ctrl-C or SIGTERM (the next run goes on from there).";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -86,9 +90,12 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     // clap prints and ends by itself on wrong usage (2), --help and --version (0).
     let arguments = Arguments::parse();
-    let outcome = runtime()
-        .map_err(CliError::Runtime)
-        .and_then(|runtime| arguments.command.execute(&runtime, &arguments.global));
+    let outcome = runtime().map_err(CliError::Runtime).and_then(|runtime| {
+        let outcome = arguments.command.execute(&runtime, &arguments.global);
+        // What hangs in a system call, such as a disk that went away, does not hold the end up.
+        runtime.shutdown_timeout(SHUTDOWN);
+        outcome
+    });
     match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {

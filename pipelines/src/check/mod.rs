@@ -35,11 +35,13 @@ pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;
-use crate::plan::{Asset, AssetIndex, EventTime, Plan};
+use crate::plan::{Asset, AssetIndex, DEFAULT_RETRIES, EventTime, Patience, Plan};
 use crate::project::Project;
 use crate::schedule::Schedule;
 use crate::source::{Location, Span};
-use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
+use crate::spec::{
+    Defaults, ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound,
+};
 
 /// An asset as written.
 #[derive(Debug, Clone, Copy)]
@@ -234,6 +236,7 @@ async fn type_in_order(
             name: declaration.name.to_owned(),
             comment: comment(checker, declaration.body),
             tags: tags(declaration.body),
+            patience: patience(&checker.spec.defaults, declaration.body),
             body,
         });
     }
@@ -248,6 +251,24 @@ fn tags(declared: Declared<'_>) -> Vec<String> {
         Declared::Report(report) => &report.tags,
     };
     tags.iter().map(|tag| tag.value.clone()).collect()
+}
+
+/// How often an asset is tried, and how long that may take: as it says, else as all do.
+fn patience(defaults: &Defaults, declared: Declared<'_>) -> Patience {
+    let own = match declared {
+        Declared::Table(table) => &table.patience,
+        Declared::Tokenizer(tokenizer) => &tokenizer.patience,
+        Declared::Model(model) => &model.patience,
+        Declared::Report(report) => &report.patience,
+    };
+    let retries = own.retries.or(defaults.patience.retries);
+    let timeout = own.timeout.or(defaults.patience.timeout);
+    Patience {
+        retries: retries.map_or(DEFAULT_RETRIES, |retries| {
+            u32::try_from(retries.value).unwrap_or(u32::MAX)
+        }),
+        timeout: timeout.map(|timeout| timeout.value.0),
+    }
 }
 
 /// An asset's comment, which has to fit a Delta table's description.

@@ -24,6 +24,7 @@ pub(crate) mod upkeep;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
@@ -118,9 +119,24 @@ pub struct Asset {
     pub comment: Option<String>,
     /// Words by which commands can select it.
     pub tags: Vec<String>,
+    /// How often it is tried, and how long that may take.
+    pub patience: Patience,
     /// How it is made.
     pub body: AssetBody,
 }
+
+/// How often an asset is tried, and how long that may take. It does not say what the asset is,
+/// and so is no part of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often it is tried again after a failure that passes.
+    pub retries: u32,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+}
+
+/// How often an asset is tried again when nobody says.
+pub const DEFAULT_RETRIES: u32 = 3;
 
 /// How an asset is made.
 #[derive(Debug, Clone)]

@@ -23,6 +23,7 @@ use crate::events::{Event, EventKind, EventSink};
 use crate::plan::Plan;
 
 /// What the stages of one run share.
+#[derive(Clone)]
 pub(crate) struct RunContext {
     pub(crate) plan: Arc<Plan>,
     pub(crate) world: World,
@@ -34,7 +35,7 @@ pub(crate) struct RunContext {
     pub(crate) catalog: LakeCatalog,
     pub(crate) models: Arc<ModelSet>,
     /// Keeps two stages from doing the same training side by side.
-    pub(crate) turns: Turns,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) sink: EventSink,
     pub(crate) cancel: CancellationToken,
     /// Threads that one query may use.

@@ -124,6 +124,10 @@ pub(crate) enum StageError {
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "it took longer than {} and was stopped, without a commit: give it a longer `timeout:`, or find out what takes so long", seconds(*limit_seconds)
+    )]
+    TimedOut { limit_seconds: u64 },
     #[error("{reason}, so nothing was written; {help}")]
     Refused {
         /// Why the table cannot be brought up to date.
@@ -152,6 +156,11 @@ impl From<QueryError> for StageError {
             QueryError::Model { address, source } => Self::Model { address, source },
         }
     }
+}
+
+/// Seconds as they are written in a project: `1h30m`.
+fn seconds(seconds: u64) -> String {
+    crate::spec::Length(std::time::Duration::from_secs(seconds)).to_string()
 }
 
 fn located(error: &SqlError) -> String {

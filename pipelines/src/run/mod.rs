@@ -5,6 +5,7 @@
 //! happens is told through an [`EventSink`].
 
 mod after;
+mod attempts;
 mod commit;
 mod content_hash;
 mod context;
@@ -13,6 +14,7 @@ mod describe;
 pub(crate) mod error;
 mod evaluate;
 mod evidence;
+mod fault;
 mod feed;
 mod figures;
 mod file_rows;
@@ -20,6 +22,7 @@ pub(crate) mod files;
 pub(crate) mod incremental;
 pub(crate) mod keyed;
 mod lease;
+mod leftovers;
 mod model;
 mod page;
 mod pool;
@@ -38,7 +41,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
-mod text;
+pub(crate) mod text;
 mod tokenizer;
 mod track;
 mod turns;
@@ -200,7 +203,7 @@ async fn run_leased(
         run_id,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
-        turns: Turns::default(),
+        turns: Arc::new(Turns::default()),
         sink,
         cancel,
         threads: options.parallelism,
@@ -242,6 +245,7 @@ async fn recover(
     registry: &Registry,
     project: &str,
 ) -> Result<Vec<(String, String)>, RunError> {
+    leftovers::remove(plan, lakehouse, state, project).await?;
     state.recover_runs(project).await?;
     let tables = plan.assets.iter().flat_map(|asset| asset.makes());
     let tables: Vec<TableName> = tables.cloned().collect();

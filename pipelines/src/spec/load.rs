@@ -97,6 +97,7 @@ pub fn load_source(
         tables: file.tables,
         tokenizers: file.tokenizers,
         models: file.models,
+        defaults: file.defaults,
         reports: file.reports,
         schedule: file.schedule,
         on_failure: file.on_failure,

@@ -13,6 +13,7 @@ use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
     ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, TokenizerNames, VariableNames,
 };
+use super::patience::Defaults;
 use super::report::ReportSpec;
 use super::schedule::{OrWhen, ScheduleSpec};
 use super::schema::Definitions;
@@ -36,6 +37,8 @@ record! {
         "lakehouse" lakehouse: Option<LakehousePath>,
         /// Values that `${name}` stands for; `--set name=value` overrides them.
         "vars" vars: Vars,
+        /// What holds for every asset that does not say otherwise: `retries` and `timeout`.
+        "defaults" defaults: Defaults,
         /// Tables by name, as `layer.table`.
         "tables" tables: Named<TableNames, TableSpec>,
         /// Tokenizers by name, which they are registered under. No tokenizer has the name of a model.
@@ -122,6 +125,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
     }
     let records = [
         record::<PipelineFile>(),
+        record::<Defaults>(),
         record::<TableSpec>(),
         record::<ScoredSpec>(),
         record::<Ingest>(),
@@ -165,6 +169,8 @@ pub struct Spec {
     pub lakehouse: LakehousePath,
     /// `vars:`, with overrides and the environment filled in.
     pub vars: Vec<(Spanned<String>, Value)>,
+    /// `defaults:`
+    pub defaults: Defaults,
     /// `tables:`
     pub tables: Named<TableNames, TableSpec>,
     /// `tokenizers:`

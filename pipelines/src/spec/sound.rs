@@ -10,6 +10,7 @@ use super::model::ModelSpec;
 use super::name::{
     ModelNames, Name, NameRule, Named, PipelineNames, ReportNames, TableNames, TokenizerNames,
 };
+use super::patience::Defaults;
 use super::pipeline::{LakehousePath, Spec};
 use super::report::ReportSpec;
 use super::table::TableSpec;
@@ -71,6 +72,8 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         pipeline,
         lakehouse,
         vars: vars.unwrap_or_default().0,
+        // Nothing is run from here.
+        defaults: Defaults::default(),
         tables,
         tokenizers,
         models,

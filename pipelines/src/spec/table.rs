@@ -10,6 +10,7 @@ use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
 use super::ingest::Ingest;
 use super::mode::{Mode, Refresh, has_intervals};
 use super::name::{Name, Named, PartNames, RuleNames, TagNames};
+use super::patience::PatienceSpec;
 use super::scalar::{AtLeastOne, Required, word};
 use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
@@ -27,6 +28,8 @@ record! {
         "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen in the SQL.
         "after" after: Vec<Spanned<String>>,
+        /// How often it is tried, and how long that may take.
+        .. patience: PatienceSpec,
         /// What it is made of: exactly one of these keys.
         .. body: Queried,
         /// How a table of a query is kept up to date: `full` (the default), `append`, or `{merge: ...}`, `{scd2: ...}`, `{interval: ...}`.

@@ -7,6 +7,7 @@ use super::CommitInfo;
 use super::failure::delta_error;
 use super::write::MarkedCommit;
 use crate::error::LakeError;
+use crate::fail_points::{self, Moment};
 use crate::lakehouse::Lakehouse;
 use crate::name::TableName;
 
@@ -31,6 +32,7 @@ impl Lakehouse {
         if current.unwrap_or_default() == description {
             return Ok(None);
         }
+        fail_points::pass(Moment::Before, "describe a table");
         let described = table
             .update_table_metadata()
             .with_update(TableMetadataUpdate {
@@ -40,6 +42,7 @@ impl Lakehouse {
             .with_commit_properties(MarkedCommit::new(commit).properties())
             .await
             .map_err(failed)?;
+        fail_points::pass(Moment::After, "describe a table");
         Ok(described.version())
     }
 
@@ -58,13 +61,16 @@ impl Lakehouse {
         if current == Some(description) {
             return Ok(table);
         }
-        table
+        fail_points::pass(Moment::Before, "describe a table");
+        let described = table
             .update_table_metadata()
             .with_update(TableMetadataUpdate {
                 name: None,
                 description: Some(description.to_owned()),
             })
             .await
-            .map_err(failed)
+            .map_err(failed)?;
+        fail_points::pass(Moment::After, "describe a table");
+        Ok(described)
     }
 }

@@ -53,7 +53,8 @@ impl Lakehouse {
         let adds = match incoming.first() {
             None => Vec::new(),
             Some(first) => {
-                let data_files = DataFiles::of(&table, Arc::clone(first.schema()))?;
+                let schema = Arc::clone(first.schema());
+                let data_files = DataFiles::of(&table, schema, &commit.info.app_id)?;
                 let streams = incoming.into_iter().map(|rows| rows.into_stream().boxed());
                 let mut streams: Vec<Rows> = streams.collect();
                 if !touched.is_empty()

@@ -11,9 +11,10 @@ use sqlx::{
 };
 
 use super::StateError;
+use crate::fail_points::{self, Moment};
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -35,6 +36,11 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
         6,
         "leases",
         include_str!("../../migrations/0006_leases.sql"),
+    ),
+    (
+        8,
+        "failures",
+        include_str!("../../migrations/0008_failures.sql"),
     ),
     (
         10,
@@ -82,7 +88,10 @@ pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StateE
         .run_direct(None, &mut *tx, false)
         .await
         .map_err(failed)?;
-    tx.commit().await.map_err(|source| failed(source.into()))
+    fail_points::pass(Moment::Before, "prepare the state store");
+    tx.commit().await.map_err(|source| failed(source.into()))?;
+    fail_points::pass(Moment::After, "prepare the state store");
+    Ok(())
 }
 
 /// Compares the tables with those this release knows; writes nothing.

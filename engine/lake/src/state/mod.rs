@@ -42,7 +42,7 @@ pub use logged::LoggedRun;
 pub use rebuild::Rebuilt;
 pub use runs::{NewRun, Run, RunId, RunKind, RunStatus};
 pub use side_tables::SideRecord;
-pub use stages::{ExpectationResult, NewStage, Stage, StageEnd, StageStatus};
+pub use stages::{ExpectationResult, Fault, NewStage, Stage, StageEnd, StageStatus};
 pub use ticks::Tick;
 pub use tracking::{Artifact, DatasetUse, FinishedRun, Metric};
 pub use txns::{PendingTxn, TxnState};
