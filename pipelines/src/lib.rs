@@ -14,4 +14,5 @@ pub mod run;
 pub mod select;
 pub mod source;
 pub mod spec;
+pub mod testing;
 pub mod yaml;

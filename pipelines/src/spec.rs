@@ -10,6 +10,8 @@ mod component;
 pub mod decode;
 mod duration;
 mod evaluate;
+mod fixture;
+mod fixture_csv;
 mod ingest;
 mod load;
 mod metric;
@@ -24,6 +26,8 @@ mod scored;
 mod sound;
 mod sql_text;
 mod table;
+mod test;
+mod test_names;
 mod tokenizer;
 mod validation;
 mod value;
@@ -34,6 +38,7 @@ pub use column_type::ColumnType;
 pub use component::Component;
 pub use duration::Length;
 pub use evaluate::{EvaluateOptions, EvaluatedPart};
+pub use fixture::{Cell, CellValue, Expected, Fixture, FixtureRow};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
 };
@@ -50,6 +55,8 @@ pub use scored::ScoredSpec;
 pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
 pub use table::{Expectation, Otherwise, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use test::{ExpectedError, Outcome, TestSpec};
+pub use test_names::TestNames;
 pub use tokenizer::{
     Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
 };

@@ -65,6 +65,22 @@ pub(super) enum CliError {
     /// A result could not be written.
     #[error(transparent)]
     Result(#[from] WriteError),
+    /// A file that was asked for could not be written.
+    #[error("{} cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A folder for a new project has something in it.
+    #[error("{} is not empty: it has `{first}`; name a folder that is not there yet, nothing is overwritten", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// The first that is in it.
+        first: String,
+    },
     /// Standard output refused.
     #[error("standard output cannot be written: {0}")]
     Output(#[source] io::Error),
@@ -96,7 +112,7 @@ impl CliError {
     /// The exit code.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Wrong(_) | Self::UnknownAsset(_) => Exit::Usage,
+            Self::Wrong(_) | Self::UnknownAsset(_) | Self::NotEmpty { .. } => Exit::Usage,
             Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
@@ -115,6 +131,7 @@ impl CliError {
             | Self::Hub(_)
             | Self::Model { .. }
             | Self::Result(_)
+            | Self::Write { .. }
             | Self::Output(_)
             | Self::Input(_)
             | Self::Prompt(_)

@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod init;
 mod lineage;
 mod models;
 mod pairs;
@@ -15,6 +16,7 @@ mod selection;
 mod session;
 mod signal;
 mod sql;
+mod test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -60,12 +62,16 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes a project to begin with into an empty folder
+    Init(init::Options),
     /// Tells everything that is wrong with a project, and runs nothing
     Check(check::Options),
     /// Tells what a run would make, and why
     Plan(plan::Options),
     /// Makes what should exist and does not, or not as it should
     Run(run::Options),
+    /// Runs the tests of a project, in memory
+    Test(test::Options),
     /// Makes what an earlier run did not get done
     Retry(retry::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
@@ -97,8 +103,10 @@ pub(crate) fn main() -> ExitCode {
 impl Command {
     fn execute(&self, runtime: &Runtime, global: &Global) -> Result<Exit, CliError> {
         match self {
+            Self::Init(options) => init::init(options),
             Self::Check(options) => runtime.block_on(check::check(options, global)),
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
+            Self::Test(options) => runtime.block_on(test::test(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
             Self::Lineage(options) => runtime.block_on(lineage::lineage(options, global)),

@@ -17,6 +17,8 @@ mod reports;
 mod scored;
 mod sql_errors;
 mod tables;
+mod test_cases;
+mod test_rows;
 mod text_models;
 mod tokenizers;
 mod world;
@@ -31,7 +33,7 @@ pub use world::World;
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{Asset, Plan};
+use crate::plan::{Asset, Plan, TestCase};
 use crate::project::Project;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
@@ -151,10 +153,11 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
-    let typed = type_in_order(&mut checker, &found, &order.positions).await;
+    let (typed, tests) = type_in_order(&mut checker, &found, &order.positions).await;
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
     let plan = plan.and_then(|order| assemble(spec, &found, &order, typed));
+    let plan = plan.map(|plan| Plan { tests, ..plan });
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -176,17 +179,18 @@ pub async fn also_wrong(project: &Project, overrides: &Overrides) -> Diagnostics
     }
 }
 
-/// Checks every asset after those that it depends on; `None` for the broken ones.
+/// Checks every asset after those that it depends on, `None` for the broken ones; then the
+/// tests of those that are not.
 async fn type_in_order(
     checker: &mut Checker<'_>,
     found: &[edges::Found],
     order: &[usize],
-) -> Vec<Option<Asset>> {
+) -> (Vec<Option<Asset>>, Vec<Arc<TestCase>>) {
     let mut known = match tables::Known::new(checker) {
         Ok(known) => known,
         Err(diagnostic) => {
             checker.diagnostics.push(*diagnostic);
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
     };
     let mut typed: Vec<Option<Asset>> = found.iter().map(|_| None).collect();
@@ -224,7 +228,8 @@ async fn type_in_order(
             body,
         });
     }
-    typed
+    let tests = test_cases::check(checker, &mut known, &typed).await;
+    (typed, tests)
 }
 
 fn tags(declared: Declared<'_>) -> Vec<String> {
@@ -274,6 +279,7 @@ fn assemble(
         lakehouse: spec.lakehouse.path.clone(),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        tests: Vec::new(),
         assets,
         depends,
     })

@@ -11,6 +11,7 @@ pub mod origins;
 pub mod preview;
 pub mod report;
 pub mod scored;
+pub mod test_case;
 pub mod tokenizer;
 pub(crate) mod training;
 
@@ -29,6 +30,7 @@ use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
+pub use test_case::{TestCase, TestOutcome};
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
@@ -48,6 +50,8 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// What tables are to come to for given rows.
+    pub tests: Vec<Arc<TestCase>>,
 }
 
 impl Plan {
@@ -289,6 +293,16 @@ pub struct RowPlan {
     pub unique: Vec<UniqueExpectation>,
     /// How rows are dealt into parts.
     pub split: Option<SplitPlan>,
+}
+
+impl RowPlan {
+    /// All rules by name, with what happens when one is broken.
+    pub(crate) fn consequences(&self) -> impl Iterator<Item = (&str, Otherwise)> {
+        let rows = self.rules.iter();
+        let rows = rows.map(|rule| (rule.name.as_str(), rule.otherwise));
+        let tables = self.unique.iter();
+        rows.chain(tables.map(|rule| (rule.name.as_str(), rule.otherwise)))
+    }
 }
 
 /// A rule on single rows.

@@ -16,6 +16,7 @@ mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
+pub(crate) mod in_memory;
 mod model;
 mod page;
 mod pool;
@@ -55,10 +56,12 @@ use sluice_lake::state::{
 use sluice_lake::{Lakehouse, TableName};
 use sluice_learn::ComputeBudget;
 use sluice_udfs::models::ModelSet;
+pub(crate) use stage::in_words;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::World;
-use crate::events::{EventKind, EventSink, RunStatus};
+use crate::events::store::EventStore;
+use crate::events::{self, EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
 use context::RunContext;
 use tally::{Ended, Tally};
@@ -113,16 +116,18 @@ pub async fn run(
     let lakehouse = Lakehouse::create(&plan.lakehouse)?;
     let lock = lakehouse.lock(&plan.pipeline)?;
     let state = State::open(lakehouse.state_path()).await?;
+    let kept = EventStore::start(state.clone());
     let outcome = run_locked(
         plan,
         options,
-        sink,
+        events::all(vec![sink, kept.sink()]),
         cancel,
         lakehouse,
         state.clone(),
         started,
     )
     .await;
+    kept.finish().await;
     state.close().await;
     drop(lock);
     outcome
@@ -159,11 +164,11 @@ async fn run_locked(
         },
         state,
         project,
-        run_id,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
         turns: Turns::default(),
-        sink,
+        sink: events::stamped(run_id.to_string(), sink),
+        run_id,
         cancel,
         threads: options.parallelism,
         budget: ComputeBudget::new(options.parallelism),

@@ -98,6 +98,7 @@ pub fn load_source(
         tokenizers: file.tokenizers,
         models: file.models,
         reports: file.reports,
+        tests: file.tests,
         broken: Broken::default(),
     });
     match spec {
@@ -123,6 +124,8 @@ pub(super) fn context<'a>(
             ..Variables::default()
         },
         vars: None,
+        overrides: overrides.clone(),
+        pipeline: None,
         diagnostics: Diagnostics::new(),
     }
 }
@@ -138,6 +141,9 @@ fn decode_file(root: &Node, overrides: &Overrides, cx: &mut Context<'_>) -> Opti
     }
     let mapping = cx.mapping("a pipeline (a mapping)", root)?;
     cx.vars = decode_vars(mapping, overrides, cx);
+    if mapping.get("tests").is_some() {
+        cx.pipeline = Some(Arc::new(mapping.clone()));
+    }
     let fields = Fields {
         what: "a pipeline",
         mapping,

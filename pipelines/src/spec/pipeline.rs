@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::fixture::{ExpectedBody, FixtureBody};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
@@ -16,6 +17,8 @@ use super::schema::Definitions;
 use super::scored::ScoredSpec;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
+use super::test::{ExpectedError, TestBody, TestSpec};
+use super::test_names::TestNames;
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
 use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
@@ -41,6 +44,8 @@ record! {
         "models" models: Named<ModelNames, ModelSpec>,
         /// Reports by name: pages to look at. No report has the name of a model.
         "reports" reports: Named<ReportNames, ReportSpec>,
+        /// Tests by name: what tables come to for given rows. `sluice test` runs them, in memory.
+        "tests" tests: Named<TestNames, TestSpec>,
     }
 }
 
@@ -131,6 +136,10 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<BestThreshold>(),
         record::<Register>(),
         record::<ReportSpec>(),
+        record::<TestBody>(),
+        record::<FixtureBody>(),
+        record::<ExpectedBody>(),
+        record::<ExpectedError>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -157,6 +166,8 @@ pub struct Spec {
     pub models: Named<ModelNames, ModelSpec>,
     /// `reports:`
     pub reports: Named<ReportNames, ReportSpec>,
+    /// `tests:`
+    pub tests: Named<TestNames, TestSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }

@@ -75,6 +75,8 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         tokenizers,
         models,
         reports,
+        // What is wrong with one is told when all else is right.
+        tests: Named::default(),
         broken,
     })
 }

@@ -13,7 +13,7 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -29,6 +29,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         4,
         "file memory",
         include_str!("../../migrations/0004_file_memory.sql"),
+    ),
+    (
+        9,
+        "events",
+        include_str!("../../migrations/0009_events.sql"),
     ),
 ];
 
