@@ -8,6 +8,7 @@ pub mod check;
 pub mod diagnostic;
 pub mod events;
 pub mod lineage;
+pub mod openlineage;
 pub mod plan;
 pub mod project;
 pub mod run;

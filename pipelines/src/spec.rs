@@ -13,8 +13,10 @@ mod evaluate;
 mod fixture;
 mod fixture_csv;
 mod ingest;
+mod interval;
 mod load;
 mod metric;
+mod mode;
 mod model;
 mod name;
 mod pipeline;
@@ -42,8 +44,10 @@ pub use fixture::{Cell, CellValue, Expected, Fixture, FixtureRow};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
 };
+pub use interval::{Every, Instant, Interval};
 pub use load::{Environment, Overrides, load, load_source};
 pub use metric::{Metric, SplitPart};
+pub use mode::{Append, Merge, Mode, ModeKind, ModeMapping, Refresh, Scd2};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
 pub use name::{ColumnNames, Name, Named};
 pub use pipeline::{LakehousePath, Spec};
@@ -53,8 +57,8 @@ pub use scalar::{AtLeastOne, Required};
 pub use schema::json_schema;
 pub use scored::ScoredSpec;
 pub use sound::{Broken, load_sound};
-pub use sql_text::SqlText;
-pub use table::{Expectation, Otherwise, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use sql_text::{INTERVAL_END, INTERVAL_START, SqlText};
+pub use table::{Expectation, Otherwise, Queried, Rule, Split, SqlFile, TableBody, TableSpec};
 pub use test::{ExpectedError, Outcome, TestSpec};
 pub use test_names::TestNames;
 pub use tokenizer::{

@@ -161,7 +161,7 @@ fn what_fails_is_told_row_by_row() {
     let first = &json.events()[0];
     assert_eq!(first["status"], "failed");
     assert_eq!(first["difference"]["rows"][0]["row"], "changed");
-    assert_eq!(first["line"], 20);
+    assert_eq!(first["line"], 21);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod graph;
 mod ingest;
 mod lineage;
 mod models;
+pub(crate) mod modes;
 mod reports;
 mod scored;
 mod sql_errors;
@@ -23,10 +24,12 @@ mod text_models;
 mod tokenizers;
 mod world;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use sluice_lake::TableName;
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
 pub use world::World;
@@ -153,11 +156,15 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
-    let (typed, tests) = type_in_order(&mut checker, &found, &order.positions).await;
+    let (typed, (schemas, tests)) = type_in_order(&mut checker, &found, &order.positions).await;
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
     let plan = plan.and_then(|order| assemble(spec, &found, &order, typed));
-    let plan = plan.map(|plan| Plan { tests, ..plan });
+    let plan = plan.map(|plan| Plan {
+        schemas,
+        tests,
+        ..plan
+    });
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -179,18 +186,21 @@ pub async fn also_wrong(project: &Project, overrides: &Overrides) -> Diagnostics
     }
 }
 
+/// The columns of tables, and the tests.
+type Beside = (BTreeMap<TableName, SchemaRef>, Vec<Arc<TestCase>>);
+
 /// Checks every asset after those that it depends on, `None` for the broken ones; then the
 /// tests of those that are not.
 async fn type_in_order(
     checker: &mut Checker<'_>,
     found: &[edges::Found],
     order: &[usize],
-) -> (Vec<Option<Asset>>, Vec<Arc<TestCase>>) {
+) -> (Vec<Option<Asset>>, Beside) {
     let mut known = match tables::Known::new(checker) {
         Ok(known) => known,
         Err(diagnostic) => {
             checker.diagnostics.push(*diagnostic);
-            return (Vec::new(), Vec::new());
+            return (Vec::new(), Beside::default());
         }
     };
     let mut typed: Vec<Option<Asset>> = found.iter().map(|_| None).collect();
@@ -229,7 +239,7 @@ async fn type_in_order(
         });
     }
     let tests = test_cases::check(checker, &mut known, &typed).await;
-    (typed, tests)
+    (typed, (known.tables, tests))
 }
 
 fn tags(declared: Declared<'_>) -> Vec<String> {
@@ -279,6 +289,7 @@ fn assemble(
         lakehouse: spec.lakehouse.path.clone(),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        schemas: BTreeMap::new(),
         tests: Vec::new(),
         assets,
         depends,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use sluice_lake::TableName;
 
-use super::edges::{Found, of_query};
+use super::edges::{self, Found};
 use super::tables::{Known, look};
 use super::{Checker, Declaration, Declared, test_rows, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{Asset, AssetBody, RowPlan, SqlAsset, TestCase, TestOutcome};
+use crate::run::split::SPLIT_COLUMN;
 use crate::source::Spanned;
 use crate::spec::decode::list;
 use crate::spec::{ExpectedError, Otherwise, Outcome, TableSpec, TestSpec};
@@ -45,6 +46,7 @@ async fn case(
         None => (asset.body.clone(), Arc::clone(known.tables.get(&table)?)),
     };
     let sql = query(checker, &test.table, &body)?;
+    let schema = of_query(sql, &schema);
     let given = given(checker, known, &table, sql, test)?;
     let outcome = outcome(checker, &table, &schema, &sql.rows, test)?;
     let position = checker.spec.source.position(name.span.start);
@@ -91,7 +93,7 @@ async fn varied(
 ) -> Option<(AssetBody, SchemaRef)> {
     let mut found = Found::default();
     if let Some(sql) = variant.sql() {
-        of_query(checker, sql, &mut found).await;
+        edges::of_query(checker, sql, &mut found).await;
     }
     tokenizers::of_rules(checker, variant, &mut found).await;
     look(checker, known, declaration, variant, &found).await
@@ -117,6 +119,15 @@ fn query<'b>(
     );
     checker.error(diagnostic, table.span);
     None
+}
+
+/// The columns that a query gives, and `_split`: the stored table may have more.
+fn of_query(sql: &SqlAsset, stored: &SchemaRef) -> SchemaRef {
+    let names = sql.columns.iter().map(|column| column.column.as_str());
+    let names: Vec<&str> = names.chain([SPLIT_COLUMN]).collect();
+    let fields = stored.fields().iter();
+    let fields = fields.filter(|field| names.contains(&field.name().as_str()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
 }
 
 /// The rows of every table that a query reads.

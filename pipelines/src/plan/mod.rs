@@ -7,6 +7,7 @@
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
+pub mod mode;
 pub mod origins;
 pub mod preview;
 pub mod report;
@@ -15,7 +16,7 @@ pub mod test_case;
 pub mod tokenizer;
 pub(crate) mod training;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// The columns of every table that it makes or reads, as far as they are known.
+    pub schemas: BTreeMap<TableName, SchemaRef>,
     /// What tables are to come to for given rows.
     pub tests: Vec<Arc<TestCase>>,
 }
@@ -267,6 +270,10 @@ pub struct SqlAsset {
     pub applies: Vec<Applied>,
     /// Its columns, with what they are made of.
     pub columns: Vec<origins::ColumnOrigins>,
+    /// The columns of the stored table.
+    pub schema: SchemaRef,
+    /// How it is kept up to date.
+    pub upkeep: mode::Upkeep,
     /// Why equal inputs do not prove equal rows, if so: `it calls random()`.
     pub volatile: Option<String>,
     /// Rules and split.

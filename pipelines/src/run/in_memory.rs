@@ -3,6 +3,7 @@
 
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use sluice_lake::sql;
@@ -10,11 +11,18 @@ use sluice_lake::sql;
 use super::error::StageError;
 use super::rules::{count_duplicates, first_duplicate, forbidden, values_of};
 use super::table::{washer, with_flags};
+use crate::check::modes::bounded;
+use crate::plan::mode::Mode;
 use crate::plan::{Asset, RowPlan, SqlAsset};
-use crate::spec::Otherwise;
-use datafusion::execution::SendableRecordBatchStream;
+use crate::spec::{Instant, Otherwise};
 
-/// The rows in the query's order; all of them in memory.
+/// From the year 1 to the end of the year 9999: what a query of intervals is asked for when no
+/// interval is meant.
+const ALL_TIME: (Instant, Instant) = (Instant(-62_135_596_800_000), Instant(253_402_300_799_000));
+
+/// The rows in the query's order; all of them in memory. What the table's `mode:` makes of them,
+/// and of the rows that are there, is not looked at: of intervals those of all time are asked
+/// for.
 ///
 /// # Errors
 /// As making the table: a query that fails, a rule with `otherwise: fail` that is broken.
@@ -23,7 +31,11 @@ pub(crate) async fn rows(
     asset: &Asset,
     sql: &SqlAsset,
 ) -> Result<Vec<RecordBatch>, StageError> {
-    let plan = sql::plan(ctx, sql.statement.clone()).await?;
+    let statement = match &sql.upkeep.mode {
+        Mode::Interval(interval) => bounded(&sql.statement, interval.bounds, ALL_TIME),
+        _ => sql.statement.clone(),
+    };
+    let plan = sql::plan(ctx, statement).await?;
     let rows = DataFrame::new(ctx.state(), plan);
     let rules = &sql.rows;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;

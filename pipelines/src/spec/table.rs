@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::decode::{Check, Context, Decode, Fields, choice, record};
+use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
 use super::ingest::Ingest;
+use super::mode::{Mode, Refresh, has_intervals};
 use super::name::{Name, Named, PartNames, RuleNames, TagNames};
 use super::scalar::{AtLeastOne, Required, word};
-use super::schema::Definitions;
+use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
 use crate::diagnostic::{Diagnostic, nearest};
@@ -27,7 +28,11 @@ record! {
         /// Assets to make first, for edges that cannot be seen in the SQL.
         "after" after: Vec<Spanned<String>>,
         /// What it is made of: exactly one of these keys.
-        .. body: TableBody,
+        .. body: Queried,
+        /// How a table of a query is kept up to date: `full` (the default), `append`, or `{merge: ...}`, `{scd2: ...}`, `{interval: ...}`.
+        "mode" mode: Option<Spanned<Mode>>,
+        /// What happens when the rows that are there do not count any more: `auto` (the default) makes them anew, `strict` fails instead, `full` makes them anew whenever anything changed.
+        "refresh" refresh: Option<Spanned<Refresh>>,
         /// Rules that rows or the whole table must keep, by name.
         "expect" expect: Named<RuleNames, Expectation>,
         /// Writes the column `_split`, which says what each row is for.
@@ -53,7 +58,7 @@ impl TableSpec {
     /// The table's query, wherever it was written.
     #[must_use]
     pub fn sql(&self) -> Option<&SqlText> {
-        match &self.body {
+        match &*self.body {
             TableBody::Ingest(_) | TableBody::Predict(_) => None,
             TableBody::Sql(sql) => Some(sql),
             TableBody::SqlFile(file) => Some(&file.sql),
@@ -61,7 +66,63 @@ impl TableSpec {
     }
 }
 
-impl Check for TableSpec {}
+impl Check for TableSpec {
+    fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        if self.sql().is_some() {
+            return true;
+        }
+        let mut fits = true;
+        for key in ["mode", "refresh"] {
+            if let Some(entry) = fields.entry(key) {
+                fits = false;
+                let help = match *self.body {
+                    TableBody::Ingest(_) => {
+                        "`ingest:` reads new and changed files only, whatever stands here"
+                    }
+                    _ => "`predict:` scores new and changed rows only, whatever stands here",
+                };
+                cx.report(
+                    Diagnostic::error(
+                        "conflicting_keys",
+                        format!("`{key}` is for tables of a query: `sql` or `sql_file`"),
+                    )
+                    .help(help),
+                    entry.key.span,
+                );
+            }
+        }
+        fits
+    }
+}
+
+/// What a table is made of; a query knows `${start}` and `${end}` where the table's mode is
+/// `interval`.
+#[derive(Debug, Clone)]
+pub struct Queried(pub TableBody);
+
+impl std::ops::Deref for Queried {
+    type Target = TableBody;
+    fn deref(&self) -> &TableBody {
+        &self.0
+    }
+}
+
+impl Part for Queried {
+    fn keys() -> Vec<&'static str> {
+        TableBody::keys()
+    }
+
+    fn decode_part(fields: &Fields<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        cx.variables.of_interval = has_intervals(fields);
+        let body = TableBody::decode_part(fields, cx);
+        cx.variables.of_interval = false;
+        body.map(Self)
+    }
+
+    fn schema_part(object: &mut ObjectSchema, defs: &mut Definitions) {
+        TableBody::schema_part(object, defs);
+    }
+}
 
 record! {
     /// A rule that rows, or the whole table, must keep.

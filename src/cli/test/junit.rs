@@ -73,7 +73,7 @@ fn case(text: &mut String, table: &str, result: &TestResult) {
     };
     let _infallible = writeln!(
         text,
-        ">\n      <failure type=\"{kind}\" message=\"{}\">{}</failure>\n    </testcase>",
+        ">\n      <failure type=\"{kind}\" message=\"{}\">\n{}\n      </failure>\n    </testcase>",
         escaped(&message),
         escaped(&details)
     );

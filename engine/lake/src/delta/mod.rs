@@ -6,20 +6,29 @@
 //! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
 //! nothing is merged behind the user's back.
 
+mod changes;
 mod data_files;
 mod describe;
 mod failure;
+mod keys;
 mod read;
 mod replace;
 mod side_by_side;
 pub mod types;
+mod within;
 mod write;
+
+pub use changes::{
+    CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, ChangedCommit, Changes,
+    ChangesError, Net, Untold,
+};
 
 use std::sync::{Arc, atomic::AtomicU64};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::TableProvider, error::DataFusionError, execution::SendableRecordBatchStream,
+    logical_expr::Expr,
 };
 use futures::{FutureExt, future::BoxFuture};
 
@@ -41,7 +50,7 @@ pub struct PinnedTable {
 }
 
 /// What a write does with the rows that are there already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum WriteMode {
     /// The new rows replace all; the columns may change.
     Overwrite,
@@ -51,6 +60,46 @@ pub enum WriteMode {
     /// commit; the columns must be the table's. The new rows may be of any file.
     /// With an empty list, or without a table, this is `Append`.
     ReplaceFiles(Vec<String>),
+    /// Rows for which the condition is TRUE go, and the new rows, for which it must be TRUE,
+    /// are added, in one commit; the columns must be the table's. Without a table this is
+    /// `Append`.
+    ReplaceWhere(Box<Expr>),
+    /// All rows of some keys go, and the new rows are added, in one commit; the columns
+    /// must be the table's. Without a table this is `Append`.
+    ReplaceKeys(KeyRows),
+}
+
+impl WriteMode {
+    /// Whether rows are added or replaced in the columns that the table has.
+    fn keeps_columns(&self) -> bool {
+        !matches!(self, Self::Overwrite)
+    }
+}
+
+/// The keys whose rows go. NULL is a key like any other value.
+#[derive(Clone)]
+pub struct KeyRows {
+    /// The columns that make a key.
+    pub columns: Vec<String>,
+    /// The keys, in columns of these names and of the table's types; a key may come twice.
+    /// They are read several times.
+    pub keys: Arc<dyn TableProvider>,
+    /// How much memory the keys take, in bytes: few are looked up in a hash table, many are
+    /// sorted and spilled.
+    pub keys_bytes: u64,
+    /// The version of the table that the new rows were made from: where it has moved on,
+    /// nothing is written.
+    pub read_at: u64,
+}
+
+impl std::fmt::Debug for KeyRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRows")
+            .field("columns", &self.columns)
+            .field("keys_bytes", &self.keys_bytes)
+            .field("read_at", &self.read_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Rows in several streams.

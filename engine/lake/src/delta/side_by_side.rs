@@ -26,8 +26,9 @@ pub(super) fn can(existing: &Option<DeltaTable>, mode: &WriteMode, rows: &[Incom
         return false;
     };
     match (existing, mode) {
-        (None, _) | (Some(_), WriteMode::Append | WriteMode::ReplaceFiles(_)) => true,
-        (Some(table), WriteMode::Overwrite) => table.snapshot().is_ok_and(|snapshot| {
+        (None, _) => true,
+        (Some(_), mode) if mode.keeps_columns() => true,
+        (Some(table), _) => table.snapshot().is_ok_and(|snapshot| {
             // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
             snapshot.snapshot().arrow_schema() == *first.schema()
         }),
@@ -70,7 +71,7 @@ impl Lakehouse {
                 );
                 SaveMode::Overwrite
             }
-            WriteMode::Append | WriteMode::ReplaceFiles(_) => SaveMode::Append,
+            _ => SaveMode::Append,
         };
         let operation = DeltaOperation::Write {
             mode,

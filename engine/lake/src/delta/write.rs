@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
 use datafusion::{
     catalog::streaming::StreamingTable,
     datasource::provider_as_source,
@@ -31,8 +34,10 @@ use super::{
     CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     data_files::{AtEnd, ENCODED_ROWS, writer_properties},
     failure::{delta_error, rows_error},
+    replace::Going,
     side_by_side,
     types::{Conversion, delta_schema},
+    within::Within,
 };
 use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 
@@ -77,6 +82,7 @@ impl Lakehouse {
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
+            check_unmoved(name, table, &mode)?;
         }
         let existing = match existing {
             Some(table) => {
@@ -86,22 +92,46 @@ impl Lakehouse {
             None => None,
         };
         let conversion = match (&existing, &mode) {
-            (Some(table), WriteMode::Append | WriteMode::ReplaceFiles(_)) => {
-                let by_file = matches!(&mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
+            (Some(table), mode) if mode.keeps_columns() => {
+                let by_file = matches!(mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
                 self.conversion_onto(name, table, &schema, by_file)?
             }
             _ => Conversion::in_place(schema),
+        };
+        let within = match &mode {
+            WriteMode::ReplaceWhere(replaced) => {
+                let within = Within::new(replaced, conversion.target());
+                Some(within.map_err(|error| rows_error(name, error))?)
+            }
+            _ => None,
         };
         let marked = MarkedCommit::new(commit);
         let seen = Arc::new(Seen::of(rows.parts.len()));
         let (parts, at_end) = rows.noted(&seen);
         let parts = parts.into_iter().enumerate();
         let incoming: Vec<Incoming> = parts
-            .map(|(part, stream)| Incoming::new(stream, part, &conversion, &seen, &marked))
+            .map(|(part, stream)| {
+                let fit = Fit {
+                    conversion: conversion.clone(),
+                    within: within.clone(),
+                };
+                Incoming::new(stream, part, fit, &seen, &marked)
+            })
             .collect();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
-                self.replace_files(name, table, files, incoming, at_end, &marked)
+                let going = Going::files(files);
+                self.replace(name, table, going, incoming, at_end, &marked)
+                    .await
+            }
+            (Some(table), WriteMode::ReplaceWhere(replaced)) => {
+                let going = Going::Where(*replaced);
+                self.replace(name, table, going, incoming, at_end, &marked)
+                    .await
+            }
+            (Some(table), WriteMode::ReplaceKeys(keys)) => {
+                let going = Going::Keys(keys);
+                self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
             (existing, mode) if side_by_side::can(&existing, &mode, &incoming) => {
@@ -109,7 +139,7 @@ impl Lakehouse {
                     .await
             }
             (existing, mode) => {
-                let overwrite = existing.is_some() && mode == WriteMode::Overwrite;
+                let overwrite = existing.is_some() && !mode.keeps_columns();
                 let rows = Incoming::chained(incoming, at_end);
                 self.write_plan(name, existing, overwrite, rows, &marked)
                     .await
@@ -235,6 +265,19 @@ impl Lakehouse {
     }
 }
 
+/// Rows that were made from what a table held can replace its rows only while it holds that.
+fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Result<(), LakeError> {
+    match (mode, table.version()) {
+        (WriteMode::ReplaceKeys(keys), Some(version)) if version != keys.read_at => {
+            Err(LakeError::Conflict {
+                table: name.clone(),
+                source: Box::new(DeltaTableError::VersionAlreadyExists(version)),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A commit that can be recognised in the log: the number of its transaction
 /// cannot tell it from that of a process that counts the same.
 pub(super) struct MarkedCommit {
@@ -314,6 +357,22 @@ impl RowParts {
     }
 }
 
+/// How rows are made to fit the table, and which of them may come.
+struct Fit {
+    conversion: Conversion,
+    within: Option<Within>,
+}
+
+impl Fit {
+    fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+        let batch = self.conversion.apply(batch)?;
+        if let Some(within) = &self.within {
+            within.check(&batch)?;
+        }
+        Ok(batch)
+    }
+}
+
 /// The rows on their way: converted to the table's types, and counted.
 pub(super) struct Incoming {
     schema: SchemaRef,
@@ -324,16 +383,15 @@ impl Incoming {
     fn new(
         stream: SendableRecordBatchStream,
         part: usize,
-        conversion: &Conversion,
+        fit: Fit,
         seen: &Arc<Seen>,
         commit: &MarkedCommit,
     ) -> Self {
-        let schema = Arc::clone(conversion.target());
+        let schema = Arc::clone(fit.conversion.target());
         let (noted, progress) = (Arc::clone(seen), Arc::clone(&commit.info.rows));
-        let conversion = conversion.clone();
         let converted = stream.map(move |batch| {
             let batch = batch
-                .and_then(|batch| Ok(conversion.apply(&batch)?))
+                .and_then(|batch| fit.apply(&batch))
                 .map_err(|error| noted.note(part, error))?;
             let rows = batch.num_rows() as u64;
             noted.rows.fetch_add(rows, Ordering::Relaxed);

@@ -3,10 +3,12 @@
 
 mod bad_records;
 mod catalog;
+mod changes;
 mod csv_faults;
 mod csv_rows;
 mod delta;
 mod delta_commits;
+mod delta_keys;
 mod delta_parts;
 mod delta_replace;
 mod fixture;
