@@ -20,7 +20,7 @@ use crate::results::WriteError;
 
 /// Why a command ends early.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CliError {
+pub(crate) enum CliError {
     /// The project or the query is wrong as written.
     #[error("{0}")]
     Wrong(Diagnostics),
@@ -73,6 +73,14 @@ pub(super) enum CliError {
         /// Why not.
         source: io::Error,
     },
+    /// What is to be told of a run is neither a file nor a server of OpenLineage.
+    #[error("--openlineage {to}: {reason}")]
+    OpenLineage {
+        /// What was written.
+        to: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A folder for a new project has something in it.
     #[error("{} is not empty: it has `{first}`; name a folder that is not there yet, nothing is overwritten", path.display())]
     NotEmpty {
@@ -113,6 +121,7 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Wrong(_) | Self::UnknownAsset(_) | Self::NotEmpty { .. } => Exit::Usage,
+            Self::OpenLineage { .. } => Exit::Usage,
             Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,

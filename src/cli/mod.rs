@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::exit::Exit;
-use error::CliError;
+pub(crate) use error::CliError;
 
 /// Stack of each worker thread, in bytes: DataFusion's planner recurses deeply, most of
 /// all in unoptimised builds.
@@ -45,7 +45,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 PROJECT is a folder with a pipeline.yaml, or such a file; by default the nearest one upward.
 
-Exit codes: 0 all well, 1 a stage or query failed, 2 wrong usage or a wrong project or query,
+Exit codes: 0 all well, 1 a stage, a test or a query failed, 2 wrong usage or a wrong project or query,
 3 another run of the project is at work, 4 the lakehouse or a file cannot be read or written,
 130 stopped.";
 

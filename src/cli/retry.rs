@@ -13,6 +13,7 @@ use super::error::CliError;
 use super::run::carry_out;
 use super::{Global, print};
 use crate::exit::Exit;
+use crate::export::Exports;
 
 /// Options of `sluice retry`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,8 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    #[command(flatten)]
+    exports: Exports,
 }
 
 /// Runs what the earlier run failed to make, what it did not try because of that, and what it
@@ -56,7 +59,8 @@ pub(super) async fn retry(options: &Options, global: &Global) -> Result<Exit, Cl
         return Ok(Exit::Ok);
     }
     plan.chosen = left;
-    carry_out(plan, world, options.json, options.parallelism).await
+    let (json, parallelism) = (options.json, options.parallelism);
+    carry_out(plan, world, json, parallelism, &options.exports).await
 }
 
 async fn find(

@@ -1,5 +1,6 @@
 //! `sluice run`: makes what should exist and does not, or not as it should.
 
+use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -14,7 +15,9 @@ use super::error::CliError;
 use super::selection::{Refresh, Selected};
 use super::{Global, signal};
 use crate::exit::Exit;
+use crate::export::Exports;
 use crate::render::Display;
+use crate::render::screen::{Screen, Tone};
 
 const STOPPING: &str = "Stopping: what is committed stays. Ctrl-C again ends at once.";
 
@@ -33,6 +36,8 @@ pub(super) struct Options {
     selected: Selected,
     #[command(flatten)]
     refresh: Refresh,
+    #[command(flatten)]
+    exports: Exports,
 }
 
 /// Runs the project and shows what happens.
@@ -44,7 +49,8 @@ pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliE
     let (mut plan, world) = checked(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
-    carry_out(plan, world, options.json, options.parallelism).await
+    let (json, parallelism) = (options.json, options.parallelism);
+    carry_out(plan, world, json, parallelism, &options.exports).await
 }
 
 /// Runs a plan and shows what happens.
@@ -56,6 +62,7 @@ pub(super) async fn carry_out(
     world: World,
     json: bool,
     parallelism: Option<NonZeroUsize>,
+    exports: &Exports,
 ) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
@@ -63,15 +70,17 @@ pub(super) async fn carry_out(
     let mut how = RunOptions::default();
     how.parallelism = parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
+    let exporting = exports.start(&plan)?;
     let display = Display::start(json).map_err(CliError::Runtime)?;
     let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));
-    let ran = run::run(plan, how, display.sink(), cancel).await;
+    let ran = run::run(plan, how, exporting.beside(display.sink()), cancel).await;
     watcher.abort();
     let shown = match &ran {
         Ok(_) => display.finish(),
         // Nothing was run: there is nothing to sum up.
         Err(_) => display.drop_rest(),
     };
+    tell_lost(&exporting.finish());
     let summary = ran?;
     shown.map_err(CliError::Output)?;
     Ok(match summary.status {
@@ -79,4 +88,13 @@ pub(super) async fn carry_out(
         RunStatus::Failed => Exit::Failed,
         RunStatus::Cancelled => Exit::Cancelled,
     })
+}
+
+/// Says which events went nowhere; the run is none the worse for it.
+fn tell_lost(lost: &[String]) {
+    let warning = Screen::stderr().paint(Tone::Warning, "warning");
+    for words in lost {
+        // Nobody is left to be told when standard error is closed.
+        let _closed = writeln!(io::stderr().lock(), "{warning}: {words}");
+    }
 }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod encoders;
 mod evaluations;
+mod exported;
 mod hub;
 mod interrupted;
 mod journey;

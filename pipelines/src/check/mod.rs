@@ -289,6 +289,7 @@ fn assemble(
         lakehouse: spec.lakehouse.path.clone(),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        openlineage: spec.openlineage.clone(),
         schemas: BTreeMap::new(),
         tests: Vec::new(),
         assets,

@@ -51,6 +51,8 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// Where OpenLineage is told of its runs: a file or the URL of a server.
+    pub openlineage: Option<String>,
     /// The columns of every table that it makes or reads, as far as they are known.
     pub schemas: BTreeMap<TableName, SchemaRef>,
     /// What tables are to come to for given rows.

@@ -98,6 +98,7 @@ pub fn load_source(
         tokenizers: file.tokenizers,
         models: file.models,
         reports: file.reports,
+        openlineage: file.openlineage.map(|to| told_to(project, &to)),
         tests: file.tests,
         broken: Broken::default(),
     });
@@ -107,6 +108,14 @@ pub fn load_source(
             cx.diagnostics.sort();
             Err(cx.diagnostics)
         }
+    }
+}
+
+/// A URL as it is, a file as it can be opened from here.
+fn told_to(project: &Project, written: &str) -> String {
+    match written.contains("://") {
+        true => written.to_owned(),
+        false => project.resolve(written).display().to_string(),
     }
 }
 

@@ -45,6 +45,8 @@ record! {
         "models" models: Named<ModelNames, ModelSpec>,
         /// Reports by name: pages to look at. No report has the name of a model.
         "reports" reports: Named<ReportNames, ReportSpec>,
+        /// Where OpenLineage is told of each run: the URL of a server, or a file that gets one event a line.
+        "openlineage" openlineage: Option<Spanned<String>>,
         /// Tests by name: what tables come to for given rows. `sluice test` runs them, in memory.
         "tests" tests: Named<TestNames, TestSpec>,
     }
@@ -170,6 +172,8 @@ pub struct Spec {
     pub models: Named<ModelNames, ModelSpec>,
     /// `reports:`
     pub reports: Named<ReportNames, ReportSpec>,
+    /// `openlineage:`, a file as it can be opened from here.
+    pub openlineage: Option<String>,
     /// `tests:`
     pub tests: Named<TestNames, TestSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.

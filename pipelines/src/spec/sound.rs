@@ -77,6 +77,7 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         reports,
         // What is wrong with one is told when all else is right.
         tests: Named::default(),
+        openlineage: None,
         broken,
     })
 }
