@@ -25,7 +25,7 @@ pub const EVENT_VERSION: u32 = 1;
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// [`EVENT_VERSION`].
-    pub version: u32,
+    pub format_version: u32,
     /// The run that it belongs to; empty until the run gives it out.
     pub run: String,
     /// Its place among the events of the run, from 1.
@@ -41,7 +41,7 @@ impl Event {
     /// An event that belongs to no run yet.
     pub fn new(time_ms: i64, kind: EventKind) -> Self {
         Self {
-            version: EVENT_VERSION,
+            format_version: EVENT_VERSION,
             run: String::new(),
             seq: 0,
             time_ms,

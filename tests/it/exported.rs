@@ -55,7 +55,7 @@ fn events_are_added_to_a_file_and_kept_in_the_store() {
     );
     let run = told[0]["run_id"].as_str().unwrap();
     for (place, event) in told.iter().enumerate() {
-        assert_eq!(event["version"], 1);
+        assert_eq!(event["format_version"], 1);
         assert_eq!(event["run"], run);
         assert_eq!(event["seq"], place + 1);
     }

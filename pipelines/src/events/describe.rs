@@ -145,6 +145,9 @@ impl<T: Typed> Typed for BTreeMap<String, T> {
     }
 }
 
+/// What every event has.
+const ENVELOPE: [&str; 5] = ["format_version", "run", "seq", "time_ms", "event"];
+
 /// The schema (draft 2020-12) of one event, as a line of `--json` and `--events` has it.
 #[must_use]
 pub fn json_schema() -> Json {
@@ -162,10 +165,10 @@ pub fn json_schema() -> Json {
 
 fn kind(kind: &Kind) -> Json {
     let mut properties = Map::new();
-    let mut required: Vec<&str> = vec!["version", "run", "seq", "time_ms", "event"];
+    let mut required: Vec<&str> = ENVELOPE.to_vec();
     let envelope = [
         (
-            "version",
+            "format_version",
             json!({"const": EVENT_VERSION}),
             "The version of the events.",
         ),
@@ -237,6 +240,16 @@ fn snake_case(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::events::Event;
+
+    /// A key that is there twice would be read as either.
+    #[test]
+    fn no_field_is_called_as_what_every_event_has() {
+        for kind in EventKind::described() {
+            for field in kind.fields {
+                assert!(!ENVELOPE.contains(&field.name), "{}.{}", kind.name, field.name);
+            }
+        }
+    }
 
     /// An event is written with exactly the keys that its description has.
     #[test]

@@ -1,9 +1,10 @@
 //! Events into the state store, where `system.events` shows them: off the runner's way, many
 //! in one transaction.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use sluice_lake::state::{State, StoredEvent};
-use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 

@@ -165,6 +165,11 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
     Ok(values)
 }
 
+/// What of a row has to be equal to the letter.
+type Key = Vec<Option<String>>;
+/// Rows that were expected, and rows that are there.
+type Sides = (Vec<usize>, Vec<usize>);
+
 struct Tables {
     expected: Rows,
     actual: Rows,
@@ -189,7 +194,7 @@ impl Tables {
     }
 
     /// What has to be equal to the letter: all of a row, but for numbers with a tolerance.
-    fn key(&self, rows: &Rows, row: usize) -> Vec<Option<String>> {
+    fn key(&self, rows: &Rows, row: usize) -> Key {
         let exact = |column: usize| self.tolerance == 0.0 || !rows.floats[column];
         let cells = rows.rows[row].iter().enumerate();
         let cells = cells.filter(|(column, _)| exact(*column));
@@ -198,7 +203,7 @@ impl Tables {
 
     /// The rows of either side that have no equal on the other, with as many pairs as can be.
     fn unmatched(&self) -> (Vec<usize>, Vec<usize>) {
-        let mut groups: HashMap<Vec<Option<String>>, (Vec<usize>, Vec<usize>)> = HashMap::new();
+        let mut groups: HashMap<Key, Sides> = HashMap::new();
         for row in 0..self.expected.rows.len() {
             let group = groups.entry(self.key(&self.expected, row)).or_default();
             group.0.push(row);
