@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod event_time;
 mod init;
 mod lineage;
 mod models;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::check::checked;
 use super::error::CliError;
+use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
 use super::{Global, signal};
 use crate::exit::Exit;
@@ -37,6 +38,8 @@ pub(super) struct Options {
     #[command(flatten)]
     refresh: Refresh,
     #[command(flatten)]
+    event_time: EventWindow,
+    #[command(flatten)]
     exports: Exports,
 }
 
@@ -49,6 +52,7 @@ pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliE
     let (mut plan, world) = checked(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
+    options.event_time.mark(&mut plan)?;
     let (json, parallelism) = (options.json, options.parallelism);
     carry_out(plan, world, json, parallelism, &options.exports).await
 }

@@ -65,6 +65,8 @@ impl Pins {
 pub struct LakeCatalog {
     shared: Arc<Shared>,
     extra: BTreeMap<String, Arc<dyn SchemaProvider>>,
+    /// Rows that SQL reads in place of a table's.
+    instead: Option<(TableName, Arc<dyn TableProvider>)>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,16 @@ impl LakeCatalog {
                 loaded: Mutex::default(),
             }),
             extra: BTreeMap::new(),
+            instead: None,
         }
+    }
+
+    /// The same catalog, in which SQL reads other rows in place of those of one table: such as
+    /// those that are new in it. [`LakeCatalog::table`] still gives the table.
+    #[must_use]
+    pub fn with_rows_instead(mut self, name: &TableName, rows: Arc<dyn TableProvider>) -> Self {
+        self.instead = Some((name.clone(), rows));
+        self
     }
 
     /// Adds a schema that is not a layer, such as `system`.
@@ -177,6 +188,7 @@ impl CatalogProvider for LakeCatalog {
         check_part("layer", name).ok()?;
         Some(Arc::new(Layer {
             shared: Arc::clone(&self.shared),
+            instead: self.instead.clone(),
             name: name.to_owned(),
         }))
     }
@@ -186,6 +198,7 @@ impl CatalogProvider for LakeCatalog {
 #[derive(Debug)]
 struct Layer {
     shared: Arc<Shared>,
+    instead: Option<(TableName, Arc<dyn TableProvider>)>,
     name: String,
 }
 
@@ -214,6 +227,11 @@ impl SchemaProvider for Layer {
         let Some(name) = self.table_name(name) else {
             return Ok(None);
         };
+        if let Some((other, rows)) = &self.instead
+            && other.matches(&name)
+        {
+            return Ok(Some(Arc::clone(rows)));
+        }
         let table = self.shared.table(&name).await;
         match table {
             Ok(table) => Ok(table.map(|table| table.provider)),

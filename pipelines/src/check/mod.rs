@@ -36,7 +36,7 @@ pub use world::World;
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{Asset, Plan, TestCase};
+use crate::plan::{Asset, EventTime, Plan, TestCase};
 use crate::project::Project;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
@@ -292,6 +292,7 @@ fn assemble(
         openlineage: spec.openlineage.clone(),
         schemas: BTreeMap::new(),
         tests: Vec::new(),
+        event_time: EventTime::default(),
         assets,
         depends,
     })

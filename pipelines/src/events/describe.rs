@@ -246,7 +246,12 @@ mod tests {
     fn no_field_is_called_as_what_every_event_has() {
         for kind in EventKind::described() {
             for field in kind.fields {
-                assert!(!ENVELOPE.contains(&field.name), "{}.{}", kind.name, field.name);
+                assert!(
+                    !ENVELOPE.contains(&field.name),
+                    "{}.{}",
+                    kind.name,
+                    field.name
+                );
             }
         }
     }

@@ -4,17 +4,22 @@
 //! [`crate::check`] makes it from a spec; [`crate::run`] carries it out; [`preview`] tells
 //! what a run would do.
 
+pub mod details;
+pub(crate) mod difference;
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
+pub(crate) mod intervals;
 pub mod mode;
 pub mod origins;
 pub mod preview;
+pub mod ranges;
 pub mod report;
 pub mod scored;
 pub mod test_case;
 pub mod tokenizer;
 pub(crate) mod training;
+pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,6 +34,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
+pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
 pub use test_case::{TestCase, TestOutcome};
@@ -57,6 +63,8 @@ pub struct Plan {
     pub schemas: BTreeMap<TableName, SchemaRef>,
     /// What tables are to come to for given rows.
     pub tests: Vec<Arc<TestCase>>,
+    /// Which intervals a run is about, of the tables that are made interval by interval.
+    pub event_time: EventTime,
 }
 
 impl Plan {

@@ -79,6 +79,7 @@ pub(crate) async fn from_model(
             staying: None,
             in_parts: false,
             rejects: None,
+            outcome: serde_json::Map::new(),
         },
     )
     .await

@@ -50,6 +50,7 @@ pub(crate) async fn from_query(
             staying: None,
             in_parts: false,
             rejects: None,
+            outcome: serde_json::Map::new(),
         },
     )
     .await
@@ -67,6 +68,8 @@ pub(crate) struct Output<'a> {
     pub(crate) in_parts: bool,
     /// What the bad records of files replace, and where their reader is offered a way.
     pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
+    /// What else the commit is to say about the table.
+    pub(crate) outcome: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Applies rules and split to rows, and commits them.
@@ -119,7 +122,7 @@ pub(crate) async fn write(
         output.mode,
         rows,
         fingerprint,
-        output.files,
+        (output.files, output.outcome),
     )
     .await;
     let outcome = report_rules(run, asset, rules, &washer).await;

@@ -14,6 +14,7 @@ mod keys;
 mod read;
 mod replace;
 mod side_by_side;
+mod size;
 pub mod types;
 mod within;
 mod write;
@@ -22,6 +23,7 @@ pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, ChangedCommit, Changes,
     ChangesError, Net, Untold,
 };
+pub use size::TableSize;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -54,6 +56,9 @@ pub struct PinnedTable {
 pub enum WriteMode {
     /// The new rows replace all; the columns may change.
     Overwrite,
+    /// The new rows, for which the condition must be TRUE, replace all; the columns may
+    /// change.
+    OverwriteWhere(Box<Expr>),
     /// The new rows are added; the columns must be the table's.
     Append,
     /// Rows whose `_file` is in the list go, and the new rows are added, in one
@@ -72,7 +77,12 @@ pub enum WriteMode {
 impl WriteMode {
     /// Whether rows are added or replaced in the columns that the table has.
     fn keeps_columns(&self) -> bool {
-        !matches!(self, Self::Overwrite)
+        !self.replaces_all()
+    }
+
+    /// Whether all rows that are there go.
+    pub fn replaces_all(&self) -> bool {
+        matches!(self, Self::Overwrite | Self::OverwriteWhere(_))
     }
 }
 

@@ -63,7 +63,7 @@ impl Lakehouse {
         let snapshot = table.snapshot()?;
         let mut actions: Vec<Action> = adds.into_iter().map(Action::Add).collect();
         let mode = match mode {
-            WriteMode::Overwrite => {
+            mode if mode.replaces_all() => {
                 let gone = snapshot.log_data();
                 actions.extend(
                     gone.iter()

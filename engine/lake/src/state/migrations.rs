@@ -13,7 +13,7 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -34,6 +34,11 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
         9,
         "events",
         include_str!("../../migrations/0009_events.sql"),
+    ),
+    (
+        10,
+        "intervals",
+        include_str!("../../migrations/0010_intervals.sql"),
     ),
 ];
 

@@ -1,8 +1,10 @@
 //! Whole runs over real Delta tables.
 
+mod append;
 mod broken_off;
 mod evaluations;
 mod ingest;
+mod intervals;
 mod models;
 mod rebuilt;
 mod recorded;
