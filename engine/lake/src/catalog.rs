@@ -244,9 +244,7 @@ impl SchemaProvider for Layer {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.table_name(name).is_some_and(|name| {
-            let found = self.shared.lakehouse.find_table(&name);
-            matches!(found, Ok(Some(_)))
-        })
+        self.table_name(name)
+            .is_some_and(|name| self.shared.lakehouse.has_table(&name))
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod difference;
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
+mod index;
 pub(crate) mod intervals;
 pub mod mode;
 pub mod origins;
@@ -34,6 +35,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
+pub(crate) use index::AssetIndex;
 pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
@@ -63,6 +65,8 @@ pub struct Plan {
     pub schemas: BTreeMap<TableName, SchemaRef>,
     /// What tables are to come to for given rows.
     pub tests: Vec<Arc<TestCase>>,
+    /// Where the assets stand.
+    pub(crate) index: Arc<AssetIndex>,
     /// Which intervals a run is about, of the tables that are made interval by interval.
     pub event_time: EventTime,
 }
@@ -70,8 +74,7 @@ pub struct Plan {
 impl Plan {
     /// The position of an asset, by its name (case ignored).
     pub fn position(&self, name: &str) -> Option<usize> {
-        let same = |asset: &Arc<Asset>| asset.name.eq_ignore_ascii_case(name);
-        self.assets.iter().position(same)
+        self.index.named(name)
     }
 
     /// Whether a run makes the asset of this name anew even where it is up to date.
@@ -84,8 +87,7 @@ impl Plan {
 
     /// The position of the asset that makes a table.
     pub fn maker_of(&self, table: &TableName) -> Option<usize> {
-        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
-        self.assets.iter().position(makes)
+        self.index.making(table)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes,
