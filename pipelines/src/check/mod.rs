@@ -11,6 +11,7 @@ mod evaluate;
 mod finish;
 mod graph;
 mod ingest;
+mod keyed;
 mod lineage;
 mod models;
 pub(crate) mod modes;

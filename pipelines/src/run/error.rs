@@ -99,6 +99,10 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_learn::error::BindError,
     },
+    #[error(transparent)]
+    Changes(#[from] sluice_lake::delta::ChangesError),
+    #[error("the mode `{0}` tells no rows apart by keys")]
+    NoKeys(&'static str),
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),
     #[error("{address} cannot be loaded")]

@@ -18,6 +18,7 @@ mod file_rows;
 pub(crate) mod files;
 pub(crate) mod in_memory;
 pub(crate) mod incremental;
+pub(crate) mod keyed;
 mod model;
 mod page;
 mod pool;

@@ -26,6 +26,7 @@ pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, Changes, ChangesError, Net,
     Untold,
 };
+pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
 pub use size::TableSize;
 
 use std::sync::{Arc, atomic::AtomicU64};

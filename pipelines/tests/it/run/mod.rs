@@ -5,6 +5,7 @@ mod broken_off;
 mod evaluations;
 mod ingest;
 mod intervals;
+mod keyed;
 mod models;
 mod rebuilt;
 mod recorded;
