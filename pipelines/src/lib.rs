@@ -7,11 +7,13 @@
 pub mod check;
 pub mod diagnostic;
 pub mod events;
+pub mod hooks;
 pub mod lineage;
 pub mod openlineage;
 pub mod plan;
 pub mod project;
 pub mod run;
+pub mod schedule;
 pub mod select;
 pub mod source;
 pub mod spec;

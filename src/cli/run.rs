@@ -10,7 +10,7 @@ use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::check::checked;
+use super::check::checked_to_run;
 use super::error::CliError;
 use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    /// Waits for another run of the project that is under way, rather than to end with code 3
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     selected: Selected,
     #[command(flatten)]
@@ -49,12 +52,16 @@ pub(super) struct Options {
 /// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
 /// written. A stage that fails is told by the exit code.
 pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     options.event_time.mark(&mut plan)?;
-    let (json, parallelism) = (options.json, options.parallelism);
-    carry_out(plan, world, json, parallelism, &options.exports).await
+    let mut how = RunOptions {
+        wait: options.wait,
+        ..RunOptions::default()
+    };
+    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
+    carry_out(plan, world, options.json, how, &options.exports).await
 }
 
 /// Runs a plan and shows what happens.
@@ -65,14 +72,12 @@ pub(super) async fn carry_out(
     plan: Plan,
     world: World,
     json: bool,
-    parallelism: Option<NonZeroUsize>,
+    how: RunOptions,
     exports: &Exports,
 ) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
     }
-    let mut how = RunOptions::default();
-    how.parallelism = parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
     let exporting = exports.start(&plan)?;
     let display = Display::start(json).map_err(CliError::Runtime)?;

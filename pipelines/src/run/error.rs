@@ -15,6 +15,9 @@ pub enum RunError {
     /// Another run has the project.
     #[error("{}", error_chain(.0))]
     Locked(#[source] LakeError),
+    /// It was stopped while it waited for another run of the project.
+    #[error("stopped while waiting for another run of the pipeline")]
+    Stopped,
     /// The lakehouse cannot be used.
     #[error("{}", error_chain(.0))]
     Lake(#[source] LakeError),

@@ -100,6 +100,9 @@ pub fn load_source(
         reports: file.reports,
         openlineage: file.openlineage.map(|to| told_to(project, &to)),
         tests: file.tests,
+        schedule: file.schedule,
+        on_failure: file.on_failure,
+        on_success: file.on_success,
         broken: Broken::default(),
     });
     match spec {

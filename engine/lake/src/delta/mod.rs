@@ -12,6 +12,7 @@ mod changes;
 mod data_files;
 mod describe;
 mod failure;
+mod fenced;
 mod keys;
 mod read;
 mod replace;

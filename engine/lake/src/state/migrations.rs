@@ -13,7 +13,7 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -29,6 +29,12 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
         4,
         "file memory",
         include_str!("../../migrations/0004_file_memory.sql"),
+    ),
+    (5, "ticks", include_str!("../../migrations/0005_ticks.sql")),
+    (
+        6,
+        "leases",
+        include_str!("../../migrations/0006_leases.sql"),
     ),
     (
         9,

@@ -14,6 +14,7 @@ mod delta_replace;
 mod fixture;
 mod labels;
 mod lakehouse;
+mod leases;
 mod many_files;
 mod opening;
 mod parquet_rows;
