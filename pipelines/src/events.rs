@@ -28,7 +28,7 @@ pub struct Event {
     pub format_version: u32,
     /// The run that it belongs to; empty until the run gives it out.
     pub run: String,
-    /// Its place among the events of the run, from 1.
+    /// Its place among the events of the run, from 1; 0 for what hooks tell after its end.
     pub seq: u64,
     /// When, in milliseconds since the Unix epoch (UTC).
     pub time_ms: i64,

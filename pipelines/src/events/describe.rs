@@ -180,7 +180,7 @@ fn kind(kind: &Kind) -> Json {
         (
             "seq",
             u64::schema(),
-            "Its place among the events of the run, from 1.",
+            "Its place among the events of the run, from 1; 0 for what hooks tell after its end.",
         ),
         (
             "time_ms",
