@@ -10,6 +10,8 @@ mod component;
 pub mod decode;
 mod duration;
 mod evaluate;
+mod fixture;
+mod fixture_csv;
 mod hook;
 mod ingest;
 mod interval;
@@ -30,6 +32,8 @@ mod secret;
 mod sound;
 mod sql_text;
 mod table;
+mod test;
+mod test_names;
 mod tokenizer;
 mod validation;
 mod value;
@@ -40,6 +44,7 @@ pub use column_type::ColumnType;
 pub use component::Component;
 pub use duration::Length;
 pub use evaluate::{EvaluateOptions, EvaluatedPart};
+pub use fixture::{Cell, CellValue, Expected, Fixture, FixtureRow};
 pub use hook::{HookSpec, WebhookSpec};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
@@ -62,6 +67,8 @@ pub use secret::SecretText;
 pub use sound::{Broken, load_sound};
 pub use sql_text::{INTERVAL_END, INTERVAL_START, SqlText};
 pub use table::{Expectation, Otherwise, Queried, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use test::{ExpectedError, Outcome, TestSpec};
+pub use test_names::TestNames;
 pub use tokenizer::{
     Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
 };

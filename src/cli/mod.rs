@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod event_time;
+mod init;
 mod lineage;
 mod models;
 mod pairs;
@@ -17,6 +18,7 @@ mod selection;
 mod session;
 mod signal;
 mod sql;
+mod test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,7 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::exit::Exit;
-use error::CliError;
+pub(crate) use error::CliError;
 
 /// Stack of each worker thread, in bytes: DataFusion's planner recurses deeply, most of
 /// all in unoptimised builds.
@@ -49,7 +51,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 PROJECT is a folder with a pipeline.yaml, or such a file; by default the nearest one upward.
 
-Exit codes: 0 all well, 1 a stage or query failed, 2 wrong usage or a wrong project or query,
+Exit codes: 0 all well, 1 a stage, a test or a query failed, 2 wrong usage or a wrong project or query,
 3 another run of the project is at work, 4 the lakehouse or a file cannot be read or written,
 130 stopped by Ctrl-C or SIGTERM (the next run goes on from there).";
 
@@ -66,12 +68,16 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes a project to begin with into an empty folder
+    Init(init::Options),
     /// Tells everything that is wrong with a project, and runs nothing
     Check(check::Options),
     /// Tells what a run would make, and why
     Plan(plan::Options),
     /// Makes what should exist and does not, or not as it should
     Run(run::Options),
+    /// Runs the tests of a project, in memory
+    Test(test::Options),
     /// Makes what an earlier run did not get done
     Retry(retry::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
@@ -108,8 +114,10 @@ pub(crate) fn main() -> ExitCode {
 impl Command {
     fn execute(&self, runtime: &Runtime, global: &Global) -> Result<Exit, CliError> {
         match self {
+            Self::Init(options) => init::init(options),
             Self::Check(options) => runtime.block_on(check::check(options, global)),
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
+            Self::Test(options) => runtime.block_on(test::test(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
             Self::Schedule(options) => runtime.block_on(schedule::schedule(options, global)),

@@ -17,7 +17,9 @@ use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
 use super::{Global, signal};
 use crate::exit::Exit;
+use crate::export::Exports;
 use crate::render::Display;
+use crate::render::screen::{Screen, Tone};
 
 const STOPPING: &str = "Stopping: what is committed stays. Ctrl-C again ends at once.";
 
@@ -51,6 +53,8 @@ pub(super) struct Manner {
     /// Waits for another run of the project that is under way, rather than to end with code 3
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    exports: Exports,
 }
 
 /// Runs the project and shows what happens.
@@ -80,6 +84,7 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
     };
     how.parallelism = manner.parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
+    let exporting = manner.exports.start(&plan)?;
     let display = Display::start(manner.json).map_err(CliError::Runtime)?;
     let late = format!(
         "It did not stop within {}: the process ends. The next run goes on.",
@@ -89,7 +94,7 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
     // Not through the display, which the process does not wait for.
     let late = move || drop(writeln!(io::stderr().lock(), "{late}"));
     let timer = signal::end_after(cancel.clone(), manner.grace.0, late);
-    let ran = run::run(plan, how, display.sink(), cancel).await;
+    let ran = run::run(plan, how, exporting.beside(display.sink()), cancel).await;
     watcher.abort();
     timer.abort();
     let shown = match &ran {
@@ -97,6 +102,7 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
         // Nothing was run: there is nothing to sum up.
         Err(_) => display.drop_rest(),
     };
+    tell_lost(&exporting.finish());
     let summary = ran?;
     shown.map_err(CliError::Output)?;
     Ok(match summary.status {
@@ -104,4 +110,13 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
         RunStatus::Failed => Exit::Failed,
         RunStatus::Cancelled => Exit::Cancelled,
     })
+}
+
+/// Says which events went nowhere; the run is none the worse for it.
+fn tell_lost(lost: &[String]) {
+    let warning = Screen::stderr().paint(Tone::Warning, "warning");
+    for words in lost {
+        // Nobody is left to be told when standard error is closed.
+        let _closed = writeln!(io::stderr().lock(), "{warning}: {words}");
+    }
 }

@@ -11,7 +11,12 @@ const RUN: &str = "0193a0c41f6a7cc0b8f3a1d5e2f40001";
 fn stamped(kinds: Vec<EventKind>) -> Vec<Event> {
     (1_763_715_600_000..)
         .zip(kinds)
-        .map(|(time_ms, kind)| Event { time_ms, kind })
+        .zip(1..)
+        .map(|((time_ms, kind), seq)| Event {
+            run: RUN.to_owned(),
+            seq,
+            ..Event::new(time_ms, kind)
+        })
         .collect()
 }
 

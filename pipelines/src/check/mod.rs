@@ -20,14 +20,18 @@ mod schedule;
 mod scored;
 mod sql_errors;
 mod tables;
+mod test_cases;
+mod test_rows;
 mod text_models;
 mod tokenizers;
 mod world;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use sluice_lake::TableName;
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
 pub(crate) use world::error_chain;
@@ -35,7 +39,7 @@ pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;
-use crate::plan::{Asset, AssetIndex, DEFAULT_RETRIES, EventTime, Patience, Plan};
+use crate::plan::{Asset, AssetIndex, DEFAULT_RETRIES, EventTime, Patience, Plan, TestCase};
 use crate::project::Project;
 use crate::schedule::Schedule;
 use crate::source::{Location, Span};
@@ -165,11 +169,16 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
-    let typed = type_in_order(&mut checker, &found, &order.positions).await;
+    let (typed, (schemas, tests)) = type_in_order(&mut checker, &found, &order.positions).await;
     let schedule = schedule::check(&mut checker);
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
     let plan = plan.and_then(|order| assemble(spec, &found, &order, typed, schedule));
+    let plan = plan.map(|plan| Plan {
+        schemas,
+        tests,
+        ..plan
+    });
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -191,17 +200,21 @@ pub async fn also_wrong(project: &Project, overrides: &Overrides) -> Diagnostics
     }
 }
 
-/// Checks every asset after those that it depends on; `None` for the broken ones.
+/// The columns of tables, and the tests.
+type Beside = (BTreeMap<TableName, SchemaRef>, Vec<Arc<TestCase>>);
+
+/// Checks every asset after those that it depends on, `None` for the broken ones; then the
+/// tests of those that are not.
 async fn type_in_order(
     checker: &mut Checker<'_>,
     found: &[edges::Found],
     order: &[usize],
-) -> Vec<Option<Asset>> {
+) -> (Vec<Option<Asset>>, Beside) {
     let mut known = match tables::Known::new(checker) {
         Ok(known) => known,
         Err(diagnostic) => {
             checker.diagnostics.push(*diagnostic);
-            return Vec::new();
+            return (Vec::new(), Beside::default());
         }
     };
     let mut typed: Vec<Option<Asset>> = found.iter().map(|_| None).collect();
@@ -240,7 +253,8 @@ async fn type_in_order(
             body,
         });
     }
-    typed
+    let tests = test_cases::check(checker, &mut known, &typed).await;
+    (typed, (known.tables, tests))
 }
 
 fn tags(declared: Declared<'_>) -> Vec<String> {
@@ -314,6 +328,9 @@ fn assemble(
         hooks: Hooks::of(spec),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        openlineage: spec.openlineage.clone(),
+        schemas: BTreeMap::new(),
+        tests: Vec::new(),
         index: Arc::new(AssetIndex::of(&assets)),
         event_time: EventTime::default(),
         assets,

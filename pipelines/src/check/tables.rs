@@ -115,6 +115,20 @@ pub(crate) async fn check(
     found: &Found,
 ) -> Option<AssetBody> {
     let name: TableName = declaration.name.parse().ok()?;
+    let (body, schema) = look(checker, known, declaration, table, found).await?;
+    known.add(&name, schema).ok()?;
+    Some(body)
+}
+
+/// The body of a table, and its columns. `None` if it, or something that it reads, is broken.
+pub(super) async fn look(
+    checker: &mut Checker<'_>,
+    known: &mut Known,
+    declaration: Declaration<'_>,
+    table: &TableSpec,
+    found: &Found,
+) -> Option<(AssetBody, SchemaRef)> {
+    let name: TableName = declaration.name.parse().ok()?;
     if found.broken || !load_stored(checker, known, found, declaration.span).await {
         return None;
     }
@@ -139,17 +153,17 @@ pub(crate) async fn check(
         Some(_) => Arc::new(Splitter::schema(&schema)),
         None => schema,
     };
-    known.add(&name, Arc::clone(&schema)).ok()?;
-    Some(match body {
+    let body = match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset {
             rows,
-            schema,
+            schema: Arc::clone(&schema),
             ..*sql
         })),
         AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
         other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
-    })
+    };
+    Some((body, schema))
 }
 
 /// Makes the columns of the stored tables known that an asset reads and the project does not

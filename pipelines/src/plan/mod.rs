@@ -17,11 +17,12 @@ pub mod preview;
 pub mod ranges;
 pub mod report;
 pub mod scored;
+pub mod test_case;
 pub mod tokenizer;
 pub(crate) mod training;
 pub(crate) mod upkeep;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) use index::AssetIndex;
 pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use scored::ScoredAsset;
+pub use test_case::{TestCase, TestOutcome};
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
@@ -62,6 +64,12 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// Where OpenLineage is told of its runs: a file or the URL of a server.
+    pub openlineage: Option<String>,
+    /// The columns of every table that it makes or reads, as far as they are known.
+    pub schemas: BTreeMap<TableName, SchemaRef>,
+    /// What tables are to come to for given rows.
+    pub tests: Vec<Arc<TestCase>>,
     /// Where the assets stand.
     pub(crate) index: Arc<AssetIndex>,
     /// Which intervals a run is about, of the tables that are made interval by interval.
@@ -324,6 +332,16 @@ pub struct RowPlan {
     pub unique: Vec<UniqueExpectation>,
     /// How rows are dealt into parts.
     pub split: Option<SplitPlan>,
+}
+
+impl RowPlan {
+    /// All rules by name, with what happens when one is broken.
+    pub(crate) fn consequences(&self) -> impl Iterator<Item = (&str, Otherwise)> {
+        let rows = self.rules.iter();
+        let rows = rows.map(|rule| (rule.name.as_str(), rule.otherwise));
+        let tables = self.unique.iter();
+        rows.chain(tables.map(|rule| (rule.name.as_str(), rule.otherwise)))
+    }
 }
 
 /// A rule on single rows.

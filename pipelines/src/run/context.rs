@@ -54,10 +54,7 @@ pub(crate) fn now_ms() -> i64 {
 
 impl RunContext {
     pub(crate) fn emit(&self, kind: EventKind) {
-        (self.sink)(&Event {
-            time_ms: now_ms(),
-            kind,
-        });
+        (self.sink)(&Event::new(now_ms(), kind));
     }
 
     pub(crate) fn warn(&self, asset: &str, message: impl Into<String>) {

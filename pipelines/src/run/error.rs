@@ -139,6 +139,16 @@ pub(crate) enum StageError {
     Panicked,
 }
 
+impl StageError {
+    /// The rule that was broken, if that is why.
+    pub(crate) fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Expectation { name, .. } | Self::Duplicates { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+}
+
 impl From<LearnError> for StageError {
     fn from(error: LearnError) -> Self {
         match error {

@@ -19,6 +19,7 @@ mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
+pub(crate) mod in_memory;
 pub(crate) mod incremental;
 pub(crate) mod keyed;
 mod lease;
@@ -62,10 +63,12 @@ use sluice_lake::state::{
 use sluice_lake::{Lakehouse, TableName};
 use sluice_learn::ComputeBudget;
 use sluice_udfs::models::ModelSet;
+pub(crate) use stage::in_words;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::World;
-use crate::events::{EventKind, EventSink, RunStatus};
+use crate::events::store::EventStore;
+use crate::events::{self, EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
 use after::After;
 use context::RunContext;
@@ -160,7 +163,10 @@ async fn make(
     };
     let fenced = held.fenced();
     let lakehouse = lakehouse.fenced(fenced.clone());
+    let kept = EventStore::start(fenced.clone());
+    let sink = events::all(vec![sink, kept.sink()]);
     let outcome = run_leased(plan, options, sink, stop, lakehouse, fenced, started).await;
+    kept.finish().await;
     let released = held.release().await;
     state.close().await;
     // What the run came to counts more than what became of its lease.
@@ -200,11 +206,11 @@ async fn run_leased(
         },
         state,
         project,
-        run_id,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
         turns: Arc::new(Turns::default()),
-        sink,
+        sink: events::stamped(run_id.to_string(), sink),
+        run_id,
         cancel,
         threads: options.parallelism,
         budget: ComputeBudget::new(options.parallelism),

@@ -74,7 +74,7 @@ fn columns_of(rule: &UniqueExpectation) -> Vec<Expr> {
 }
 
 /// The columns of a rule in all rows that would be in the table.
-fn values_of(
+pub(crate) fn values_of(
     rule: &UniqueExpectation,
     rules: &RowPlan,
     flagged: &DataFrame,
@@ -108,7 +108,7 @@ fn occurrences(rule: &UniqueExpectation, values: DataFrame) -> Result<DataFrame,
 }
 
 /// All rows, and those that repeat an earlier one.
-async fn count_duplicates(
+pub(crate) async fn count_duplicates(
     rule: &UniqueExpectation,
     values: DataFrame,
 ) -> Result<(u64, u64), StageError> {
@@ -124,7 +124,7 @@ async fn count_duplicates(
 }
 
 /// One combination that occurs more than once, in words.
-async fn first_duplicate(
+pub(crate) async fn first_duplicate(
     rule: &UniqueExpectation,
     values: DataFrame,
 ) -> Result<String, StageError> {

@@ -364,7 +364,7 @@ async fn fail(
 }
 
 /// An error and its causes, without the names of the engine's insides.
-fn in_words(error: &StageError) -> String {
+pub(crate) fn in_words(error: &StageError) -> String {
     let engine = match error {
         StageError::DataFusion(source) => source,
         StageError::Lake(LakeError::Rows { source, .. }) => source.as_ref(),

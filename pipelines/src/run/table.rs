@@ -85,18 +85,7 @@ pub(crate) async fn write(
     let rules = &settled(run, rules, fingerprint).await?;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
     check_unique(run, asset, rules, &flagged, output.staying.as_ref()).await?;
-    let input = flagged.schema().as_arrow().clone();
-    let own = Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec());
-    let split = rules
-        .split
-        .as_ref()
-        .map(|split| Splitter::new(&own, &split.parts, split.seed, &split.by));
-    let row_rules = rules
-        .rules
-        .iter()
-        .map(|rule| RowRule::new(rule.name.clone(), rule.otherwise))
-        .collect();
-    let washer = Arc::new(Washer::new(&input, row_rules, split));
+    let washer = washer(rules, &flagged);
     let collecting = match output.rejects {
         Some((replaces, offer)) => {
             let key = fingerprint.key();
@@ -156,6 +145,22 @@ pub(crate) async fn write(
     }
 }
 
+/// What applies rules and split to rows that have their flags.
+pub(crate) fn washer(rules: &RowPlan, flagged: &DataFrame) -> Arc<Washer> {
+    let input = flagged.schema().as_arrow().clone();
+    let own = Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec());
+    let split = rules
+        .split
+        .as_ref()
+        .map(|split| Splitter::new(&own, &split.parts, split.seed, &split.by));
+    let row_rules = rules
+        .rules
+        .iter()
+        .map(|rule| RowRule::new(rule.name.clone(), rule.otherwise))
+        .collect();
+    Arc::new(Washer::new(&input, row_rules, split))
+}
+
 /// The rows of a query in their order.
 async fn streams(
     rows: DataFrame,
@@ -189,7 +194,7 @@ async fn settled(
 }
 
 /// Adds one column of TRUE, FALSE or NULL for each row rule behind the table's own.
-fn with_flags(
+pub(crate) fn with_flags(
     ctx: &SessionContext,
     asset: &str,
     rules: &RowPlan,

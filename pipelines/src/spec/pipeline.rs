@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::fixture::{ExpectedBody, FixtureBody};
 use super::hook::{HookSpec, WebhookSpec};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::mode::{Merge, ModeMapping, Scd2};
@@ -20,6 +21,8 @@ use super::schema::Definitions;
 use super::scored::ScoredSpec;
 use super::sound::Broken;
 use super::table::{Expectation, Split, TableSpec};
+use super::test::{ExpectedError, TestBody, TestSpec};
+use super::test_names::TestNames;
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
 use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
@@ -53,6 +56,10 @@ record! {
         "on_failure" on_failure: Option<HookSpec>,
         /// Who is told when a run went well.
         "on_success" on_success: Option<HookSpec>,
+        /// Where OpenLineage is told of each run: the URL of a server, or a file that gets one event a line.
+        "openlineage" openlineage: Option<Spanned<String>>,
+        /// Tests by name: what tables come to for given rows. `sluice test` runs them, in memory.
+        "tests" tests: Named<TestNames, TestSpec>,
     }
 }
 
@@ -151,6 +158,10 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<OrWhen>(),
         record::<HookSpec>(),
         record::<WebhookSpec>(),
+        record::<TestBody>(),
+        record::<FixtureBody>(),
+        record::<ExpectedBody>(),
+        record::<ExpectedError>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -185,6 +196,10 @@ pub struct Spec {
     pub on_failure: Option<HookSpec>,
     /// `on_success:`
     pub on_success: Option<HookSpec>,
+    /// `openlineage:`, a file as it can be opened from here.
+    pub openlineage: Option<String>,
+    /// `tests:`
+    pub tests: Named<TestNames, TestSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }

@@ -78,6 +78,9 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         tokenizers,
         models,
         reports,
+        // What is wrong with one is told when all else is right.
+        tests: Named::default(),
+        openlineage: None,
         schedule: None,
         on_failure: None,
         on_success: None,

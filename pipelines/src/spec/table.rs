@@ -308,7 +308,7 @@ impl Decode for SqlFile {
 }
 
 /// Reads a file that belongs to the project's definition and so lies inside its folder.
-fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
+pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
     let folder = cx.project.folder();
     let outside = || -> Box<Diagnostic> {
         Diagnostic::error(

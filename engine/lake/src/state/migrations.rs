@@ -14,7 +14,7 @@ use super::StateError;
 use crate::fail_points::{self, Moment};
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -41,6 +41,11 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
         8,
         "failures",
         include_str!("../../migrations/0008_failures.sql"),
+    ),
+    (
+        9,
+        "events",
+        include_str!("../../migrations/0009_events.sql"),
     ),
     (
         10,

@@ -12,6 +12,7 @@ mod asset_keys;
 mod commit_record;
 mod connection;
 mod error;
+mod events;
 mod file_memory;
 mod files;
 mod intervals;
@@ -35,6 +36,7 @@ pub use commit_record::{AppliedModel, CommitRecord, DESCRIBES_KEY, FileRecord, L
 pub use connection::State;
 pub(crate) use connection::WriteTx;
 pub use error::StateError;
+pub use events::StoredEvent;
 pub use files::LedgerFile;
 pub use intervals::INTERVALS_KEY;
 pub use leases::{Claimant, LEASE, Lease, LeaseHolder, RENEW_EVERY};

@@ -138,6 +138,19 @@ pub(super) static TABLES: &[Table] = &[
         key: &["run_id", "name", "version", "context"],
     },
     Table {
+        name: "events",
+        stored: "events",
+        columns: &[
+            text("run_id"),
+            int("seq"),
+            time("timestamp"),
+            text("event"),
+            maybe(text("asset")),
+            text("details"),
+        ],
+        key: &["run_id", "seq"],
+    },
+    Table {
         name: "expectations",
         stored: "expectations",
         columns: &[

@@ -149,7 +149,7 @@ async fn every_table_has_the_same_columns_with_and_without_a_store() {
     let full = session(Some(state.clone()));
     let schema = SystemSchema::new(Some(state)).unwrap();
     let names = schema.table_names();
-    assert_eq!(names.len(), 21, "{names:?}");
+    assert_eq!(names.len(), 22, "{names:?}");
     for name in names {
         let sql = format!("SELECT * FROM system.{name}");
         let some = full.sql(&sql).await.unwrap();
