@@ -108,6 +108,7 @@ typed! {
     f64 => json!({"type": ["number", "null"]}),
     Json => json!(true),
     RunStatus => json!({"enum": ["finished", "failed", "cancelled"]}),
+    Fault => json!({"enum": ["user", "data", "system"]}),
     (String, f64) => json!({
         "type": "array",
         "prefixItems": [{"type": "string"}, {"type": ["number", "null"]}],
