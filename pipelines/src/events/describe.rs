@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
+use sluice_lake::state::Fault;
+
 use super::{EVENT_VERSION, EventKind, LeaderboardRow, RunStatus};
 
 /// Defines the kinds of events: an enum as it stands, and the words about it as data.
