@@ -144,8 +144,16 @@ fn every_point_is_passed() {
     let names = fail_points::names();
     let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     assert_eq!(passed, listed);
+    // What is compared is not empty.
     let names = played()["the first run"].remains.names();
-    insta::assert_debug_snapshot!(names);
+    let made = [
+        "(aliases)",
+        "(versions)",
+        "bronze.apples",
+        "gold.apples",
+        "gold.scored",
+    ];
+    assert!(made.iter().all(|name| names.contains(name)), "{names:?}");
 }
 
 /// The points of each scene that none before it has passed, in the order of their passages.
