@@ -8,6 +8,7 @@
 
 mod artifacts;
 pub mod catalog;
+mod definitions;
 pub mod delta;
 pub mod error;
 pub mod fail_points;
@@ -15,6 +16,7 @@ mod folder;
 pub mod hub;
 pub mod ingest;
 mod lakehouse;
+mod linked;
 pub mod name;
 pub mod nearest;
 mod project;

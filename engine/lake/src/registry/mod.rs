@@ -7,6 +7,7 @@
 //! between the two or after a lost store.
 
 mod alias_log;
+mod as_of;
 mod decision;
 mod durable;
 mod error;

@@ -87,6 +87,7 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         asset: "gold.wine".to_owned(),
         kind: "sql".to_owned(),
         key: None,
+        made_from: None,
     };
     let end = StageEnd::new(StageStatus::Skipped);
     state.record_stages(&run, &[(stage, end)]).await.unwrap();
