@@ -8,6 +8,7 @@
 mod column_type;
 mod component;
 pub mod decode;
+mod definitions;
 mod duration;
 mod evaluate;
 mod fixture;
@@ -42,6 +43,7 @@ mod when;
 
 pub use column_type::ColumnType;
 pub use component::Component;
+pub use definitions::{KeptDefinitions, PipelineDefinitions};
 pub use duration::Length;
 pub use evaluate::{EvaluateOptions, EvaluatedPart};
 pub use fixture::{Cell, CellValue, Expected, Fixture, FixtureRow};

@@ -1,5 +1,6 @@
 //! The registry as it was, in another folder: to make again what was made with it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use super::{
     AliasDecision, AliasMove, Registry, RegistryError, alias_log,
     decision::DECISIONS_FOLDER,
     durable, folder,
-    folder::RETIRED_FILE,
+    folder::{LABELS_FILE, METADATA_FILE, METRICS_FILE, MLMODEL_FILE, RETIRED_FILE},
     retire::{DELETED_FOLDER, Retirement},
 };
 
@@ -161,4 +162,34 @@ fn copy_version(from: &Path, to: &Path, time_ms: i64) -> Result<(), RegistryErro
         }
     }
     Ok(())
+}
+
+/// The files of a model as the trainer left them, by their names: BLAKE3 in hexadecimal. Without
+/// those that the registry writes beside them, which tell of the run and the time.
+///
+/// Blocks: call it where that is fine.
+///
+/// # Errors
+/// [`RegistryError::Io`] when a file cannot be read.
+pub fn model_files(folder: &Path) -> Result<BTreeMap<String, String>, RegistryError> {
+    let own = [
+        MLMODEL_FILE,
+        METADATA_FILE,
+        METRICS_FILE,
+        RETIRED_FILE,
+        LABELS_FILE,
+    ];
+    let mut files = BTreeMap::new();
+    for path in durable::read_folder(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !path.is_file() || own.contains(&name.as_ref()) || durable::is_unfinished(&path) {
+            continue;
+        }
+        let mut hasher = blake3::Hasher::new();
+        fs::File::open(&path)
+            .and_then(|file| hasher.update_reader(file).map(drop))
+            .map_err(durable::failed("read", &path))?;
+        files.insert(name.into_owned(), hasher.finalize().to_hex().to_string());
+    }
+    Ok(files)
 }

@@ -25,6 +25,7 @@ mod uri;
 mod write;
 
 pub use alias_log::AliasMove;
+pub use as_of::model_files;
 pub use decision::AliasDecision;
 pub use error::RegistryError;
 pub use folder::Staging;
