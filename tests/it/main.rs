@@ -25,6 +25,7 @@ mod lineage;
 mod many_projects;
 mod outcome;
 mod registry;
+mod replay;
 mod reports;
 mod sandbox;
 mod scaffold;

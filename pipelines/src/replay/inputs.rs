@@ -157,7 +157,9 @@ impl Inputs {
         }
         match self.from.missing_data_file(table, version).await {
             Ok(None) => Ok(None),
-            Ok(Some(file)) => Ok(gone(&format!("{file} was vacuumed"))),
+            Ok(Some(file)) => Ok(gone(&format!(
+                "its data file {file} is not there any more, as after a VACUUM"
+            ))),
             Err(LakeError::Delta { .. } | LakeError::UnknownVersion { .. }) => {
                 Ok(gone("the log of the table was cut"))
             }
