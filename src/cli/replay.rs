@@ -196,7 +196,10 @@ fn told(replay: &Replay, screen: Screen) -> String {
     }
     let number = |verdict| count(replay.count(verdict) as u64);
     lines.push(match replay.stages.is_empty() {
-        true => format!("Run {} made nothing: there is nothing to replay.", replay.run_id),
+        true => format!(
+            "Run {} made nothing: there is nothing to replay.",
+            replay.run_id
+        ),
         false => format!(
             "Run {} of {}: {} equal, {} differ, {} not replayable",
             replay.run_id,

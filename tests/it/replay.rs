@@ -31,7 +31,10 @@ fn stage<'a>(events: &'a [Value], asset: &str) -> &'a Value {
 }
 
 fn equal(assets: &[&str]) -> Vec<String> {
-    assets.iter().map(|asset| format!("{asset} equal")).collect()
+    assets
+        .iter()
+        .map(|asset| format!("{asset} equal"))
+        .collect()
 }
 
 /// All files of a lakehouse with their sizes, without what SQLite keeps beside its database.
@@ -106,7 +109,11 @@ fn a_report_for_people_and_a_lakehouse_to_look_into() {
     // Nothing is overwritten.
     let ended = sandbox.call(&["replay", "--into", "again"]);
     assert_eq!(ended.code, Some(2), "{}", ended.all());
-    assert!(ended.stderr.contains("again is not empty"), "{}", ended.all());
+    assert!(
+        ended.stderr.contains("again is not empty"),
+        "{}",
+        ended.all()
+    );
     // A run that made nothing has nothing to replay; a part of a run is none.
     sandbox.run();
     let ended = sandbox.call(&["replay", "latest"]);
@@ -115,7 +122,11 @@ fn a_report_for_people_and_a_lakehouse_to_look_into() {
     let child = sandbox.value("SELECT run_id FROM system.runs WHERE kind = 'sweep'");
     let ended = sandbox.call(&["replay", child.as_str().unwrap()]);
     assert_eq!(ended.code, Some(2), "{}", ended.all());
-    assert!(ended.stderr.contains(&format!("replay run {run}")), "{}", ended.all());
+    assert!(
+        ended.stderr.contains(&format!("replay run {run}")),
+        "{}",
+        ended.all()
+    );
 }
 
 #[test]
@@ -127,7 +138,7 @@ fn chance_differs_and_what_follows_from_it_does_not() {
 tables:
   gold.dice:
     sql: |
-      SELECT value AS id, random() AS dice FROM range(5)
+      SELECT id, random() AS dice FROM (VALUES (1), (2), (3), (4), (5)) AS t(id)
   gold.above:
     sql: |
       SELECT id, dice > 0.5 AS above FROM gold.dice
@@ -139,9 +150,15 @@ tables:
     assert_eq!(verdicts(&ended), ["gold.above equal", "gold.dice differs"]);
     let events = ended.events();
     let dice = stage(&events, "gold.dice");
-    assert_eq!(dice["notes"][0], "it calls random(), and so may differ each time");
+    assert_eq!(
+        dice["notes"][0],
+        "it calls random(), and so may differ each time"
+    );
     let table = &dice["tables"][0];
-    assert_eq!((&table["missing_rows"], &table["added_rows"]), (&5.into(), &5.into()));
+    assert_eq!(
+        (&table["missing_rows"], &table["added_rows"]),
+        (&5.into(), &5.into())
+    );
     assert_eq!(table["missing"].as_array().unwrap().len(), 3);
     assert!(table["missing"][0]["dice"].is_number(), "{table}");
 }
@@ -157,14 +174,24 @@ fn a_file_that_changed_is_told_and_what_follows_is_made_from_the_rows_of_then() 
     expected[1] = "bronze.apples not_replayable".to_owned();
     assert_eq!(verdicts(&ended), expected);
     let events = ended.events();
-    let why = stage(&events, "bronze.apples")["findings"][0].as_str().unwrap();
-    assert!(why.starts_with("the file apples-2.csv has changed since: its BLAKE3 is "), "{why}");
+    let why = stage(&events, "bronze.apples")["findings"][0]
+        .as_str()
+        .unwrap();
+    assert!(
+        why.starts_with("the file apples-2.csv has changed since: its BLAKE3 is "),
+        "{why}"
+    );
     fs::remove_file(sandbox.path().join("apples-2.csv")).unwrap();
     let ended = sandbox.call(&["replay", "--json"]);
     assert_eq!(verdicts(&ended), expected);
     let events = ended.events();
-    let why = stage(&events, "bronze.apples")["findings"][0].as_str().unwrap();
-    assert!(why.starts_with("the file apples-2.csv is gone: the run read it with "), "{why}");
+    let why = stage(&events, "bronze.apples")["findings"][0]
+        .as_str()
+        .unwrap();
+    assert!(
+        why.starts_with("the file apples-2.csv is gone: the run read it with "),
+        "{why}"
+    );
 }
 
 #[test]
@@ -184,7 +211,10 @@ fn a_version_that_was_vacuumed_is_named() {
         let told = stage(&events, asset);
         assert_eq!(told["verdict"], "not_replayable", "{told}");
         let why = told["findings"][0].as_str().unwrap();
-        assert!(why.contains("version 0 of silver.apples is gone: its data file "), "{why}");
+        assert!(
+            why.contains("version 0 of silver.apples is gone: its data file "),
+            "{why}"
+        );
     }
     // What reads another table is not concerned.
     assert_eq!(stage(&events, "baseline")["verdict"], "equal");
@@ -207,7 +237,7 @@ tables:
     sql: |
       SELECT id, at, value FROM bronze.events
   gold.days:
-    mode: {interval: {column: at, every: 1d, start: 2026-01-01, lookback: 1}}
+    mode: {interval: {column: at, every: 1d, start: 2026-01-01, lookback: 1, batch_size: 100000}}
     sql: |
       SELECT at, count(*) AS events, sum(value) AS total FROM silver.seen
       WHERE at >= ${start} AND at < ${end} GROUP BY at
@@ -219,7 +249,11 @@ tables:
 fn events(day: u32) -> String {
     let rows = (0..40).map(|row| {
         let value = (row * 37 + day * 11) % 100;
-        format!("{},2026-01-{:02} 00:00:00,{value}\n", row % 9, 1 + (day + row) % 7)
+        format!(
+            "{},2026-01-{:02} 00:00:00,{value}\n",
+            row % 9,
+            1 + (day + row) % 7
+        )
     });
     format!("id,at,value\n{}", rows.collect::<String>())
 }
@@ -264,13 +298,17 @@ vars:
   both: ${env:BOTH}
   limit: ${env:LIMIT}
 on_failure:
-  webhook: http://127.0.0.1:1/literal-${secret:HOOK}/${only_told}/${both}
+  webhook:
+    url: http://127.0.0.1:1/literal-${secret:HOOK}/${only_told}/${both}
 tables:
   gold.t:
     sql_file: t.sql
 ",
     );
-    sandbox.write("t.sql", "SELECT value, ${both} AS b FROM range(9) WHERE value < ${limit}");
+    sandbox.write(
+        "t.sql",
+        "SELECT id, ${both} AS b FROM (VALUES (1), (2), (3)) AS t(id) WHERE id < ${limit}",
+    );
     let call = |arguments: &[&str], environment: &[(&str, &str)]| {
         let mut command = sandbox.sluice(arguments);
         command.envs(environment.iter().copied());
@@ -287,16 +325,25 @@ tables:
     let folder = sandbox.path().join("lakehouse/_sluice/definitions/hush");
     let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
     let kept = fs::read_to_string(file.path()).unwrap();
-    assert!(!kept.contains("hidden") && !kept.contains("literal"), "{kept}");
+    assert!(
+        !kept.contains("hidden") && !kept.contains("literal"),
+        "{kept}"
+    );
     assert!(kept.contains(r#""LIMIT": "4""#), "{kept}");
-    let here = ["replay", "--lakehouse", "lakehouse", "--json"];
-    let run = call(&["runs", "--lakehouse", "lakehouse", "--format", "json"], &[]);
-    let run: Value = serde_json::from_str(&run.stdout).unwrap();
-    let run = run[0]["run_id"].as_str().unwrap().to_owned();
-    let replay = [&here[..1], &[run.as_str()], &here[1..]].concat();
+    let runs = call(
+        &["runs", "--lakehouse", "lakehouse", "--format", "json"],
+        &[],
+    );
+    let runs: Value = serde_json::from_str(&runs.stdout).unwrap();
+    let run = runs[0]["run_id"].as_str().unwrap();
+    let replay = ["replay", run, "--lakehouse", "lakehouse", "--json"];
     let ended = call(&replay, &[]);
     assert_eq!(ended.code, Some(2), "{}", ended.all());
-    assert!(ended.stderr.contains("BOTH in the environment"), "{}", ended.all());
+    assert!(
+        ended.stderr.contains("BOTH in the environment"),
+        "{}",
+        ended.all()
+    );
     let ended = call(&replay, &[("BOTH", "hidden-2")]);
     assert_eq!(ended.code, Some(0), "{}", ended.all());
     assert_eq!(verdicts(&ended), ["gold.t equal"]);

@@ -16,11 +16,7 @@ pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Links the files of a folder, at any depth, for which `wanted` says so. Files that are gone
 /// before their turn are passed over.
-pub(crate) fn link_tree(
-    from: &Path,
-    to: &Path,
-    wanted: &dyn Fn(&Path) -> bool,
-) -> io::Result<()> {
+pub(crate) fn link_tree(from: &Path, to: &Path, wanted: &dyn Fn(&Path) -> bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in folder::entries(from)? {
         let Some(name) = entry.file_name() else {

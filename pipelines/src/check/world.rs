@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use sluice_lake::{Lakehouse, TableName};
 use sluice_lake::registry::Registry;
 use sluice_lake::state::{State, StateError};
+use sluice_lake::{Lakehouse, TableName};
 
 use crate::diagnostic::Diagnostic;
 

@@ -58,11 +58,17 @@ impl History {
                 }
                 (Some(version), version)
             }
-            _ => return Ok(Err(format!("the log of {table} no longer tells of the run"))),
+            _ => {
+                return Ok(Err(format!(
+                    "the log of {table} no longer tells of the run"
+                )));
+            }
         };
         if let Some(version) = version
             && first.is_none()
-            && commits.first().is_some_and(|commit| commit.version > version)
+            && commits
+                .first()
+                .is_some_and(|commit| commit.version > version)
         {
             return Ok(Err(format!(
                 "the log of {table} was cut: it no longer has version {version}"
@@ -127,7 +133,9 @@ impl Inputs {
         identity: &str,
     ) -> Result<Option<String>, LakeError> {
         let Some(pinned) = Pinned::parse(identity) else {
-            return Ok(Some(format!("{table} is known as `{identity}`, which names no version")));
+            return Ok(Some(format!(
+                "{table} is known as `{identity}`, which names no version"
+            )));
         };
         if let Some(gone) = self.why_version_gone(table, pinned.version).await? {
             return Ok(Some(gone));
@@ -178,9 +186,7 @@ impl Inputs {
         }
         match version {
             Some(version) => {
-                self.from
-                    .copy_table_as_of(table, version, &self.to)
-                    .await?;
+                self.from.copy_table_as_of(table, version, &self.to).await?;
             }
             None => self.to.remove_table(table).await?,
         }

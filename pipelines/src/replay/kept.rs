@@ -35,10 +35,7 @@ impl KeptRun {
             definitions: PipelineDefinitions::clone(&plan.definitions),
             selected: (!all).then(|| named(&mut plan.chosen.iter())),
             full_refresh: named(&mut plan.refreshed.iter()),
-            event_time: plan
-                .event_time
-                .window
-                .map(|(start, end)| (start.0, end.0)),
+            event_time: plan.event_time.window.map(|(start, end)| (start.0, end.0)),
         }
     }
 

@@ -66,19 +66,31 @@ pub(super) async fn of_model(
     run: Side<'_>,
     replay: Side<'_>,
 ) -> Result<Found, StageError> {
-    let name = model.register.as_ref().map(|register| register.name.as_str());
+    let name = model
+        .register
+        .as_ref()
+        .map(|register| register.name.as_str());
     let Some(before) = fitted(name, fingerprint, &run).await? else {
         return Ok(Found::gone(gone_model(name, run.version)));
     };
     let Some(now) = fitted(name, fingerprint, &replay).await? else {
-        return Ok(Found::of(vec!["the replay kept no model".to_owned()], String::new()));
+        return Ok(Found::of(
+            vec!["the replay kept no model".to_owned()],
+            String::new(),
+        ));
     };
     let mut differences = files_differ(&before.path, &now.path).await?;
     differences.extend(metrics_differ(&before.metrics, &now.metrics));
-    let decided = (decision(&run, &before).await?, decision(&replay, &now).await?);
+    let decided = (
+        decision(&run, &before).await?,
+        decision(&replay, &now).await?,
+    );
     differences.extend(decisions_differ(decided.0.as_ref(), decided.1.as_ref()));
     let figures = before.metrics.len();
-    Ok(Found::of(differences, format!("files and {figures} metrics are equal")))
+    Ok(Found::of(
+        differences,
+        format!("files and {figures} metrics are equal"),
+    ))
 }
 
 /// Compares the files of a tokenizer.
@@ -92,7 +104,10 @@ pub(super) async fn of_tokenizer(
         return Ok(Found::gone(gone_model(Some(name), run.version)));
     };
     let Some(now) = version(&replay.world.registry, name, replay.version).await? else {
-        return Ok(Found::of(vec!["the replay kept no tokenizer".to_owned()], String::new()));
+        return Ok(Found::of(
+            vec!["the replay kept no tokenizer".to_owned()],
+            String::new(),
+        ));
     };
     let differences = files_differ(&before.path, &now.path).await?;
     Ok(Found::of(differences, "its files are equal".to_owned()))
@@ -122,7 +137,10 @@ pub(super) async fn of_report(
         };
         let mut differences = Vec::new();
         values_differ("", &old, &new, &mut differences);
-        Ok(Found::of(cut(differences, "figures"), "its figures are equal".to_owned()))
+        Ok(Found::of(
+            cut(differences, "figures"),
+            "its figures are equal".to_owned(),
+        ))
     })
     .await
 }
@@ -200,7 +218,9 @@ async fn files_differ(run: &Path, replay: &Path) -> Result<Vec<String>, StageErr
 
 fn metrics_differ(run: &BTreeMap<String, f64>, replay: &BTreeMap<String, f64>) -> Vec<String> {
     let mut words = Vec::new();
-    let names = run.keys().chain(replay.keys().filter(|name| !run.contains_key(*name)));
+    let names = run
+        .keys()
+        .chain(replay.keys().filter(|name| !run.contains_key(*name)));
     for name in names {
         match (run.get(name), replay.get(name)) {
             (Some(old), Some(new)) if same(*old, *new) => {}

@@ -102,11 +102,7 @@ pub async fn replay(
 }
 
 /// The definitions that a run kept.
-async fn kept_by(
-    run: &Run,
-    state: &State,
-    lakehouse: &Lakehouse,
-) -> Result<KeptRun, ReplayError> {
+async fn kept_by(run: &Run, state: &State, lakehouse: &Lakehouse) -> Result<KeptRun, ReplayError> {
     let hash = state.definitions_of(&run.run_id).await?;
     let Some(hash) = hash else {
         return Err(ReplayError::NothingKept {

@@ -7,16 +7,14 @@ use std::sync::Arc;
 use sluice_lake::TableName;
 use sluice_lake::ingest::{self, FileMemory, Unmatched};
 
+use super::ReplayRequest;
 use super::error::ReplayError;
 use super::inputs::History;
 use super::kept::KeptRun;
-use super::ReplayRequest;
 use crate::check::{OnlyFiles, error_chain};
 use crate::project::Project;
 use crate::source::SourceFile;
-use crate::spec::{
-    Environment, Ingest, KeptDefinitions, Overrides, Spec, TableBody, load_source,
-};
+use crate::spec::{Environment, Ingest, KeptDefinitions, Overrides, Spec, TableBody, load_source};
 
 /// Digits of a hash that are shown.
 const SHOWN_DIGITS: usize = 16;
@@ -174,7 +172,5 @@ async fn now(folder: &Path, ingest: &Ingest) -> Result<BTreeMap<String, String>,
     };
     let files = look.await.map_err(|error| error_chain(&error))?;
     let files = files.into_iter();
-    Ok(files
-        .map(|file| (file.path, file.content_hash))
-        .collect())
+    Ok(files.map(|file| (file.path, file.content_hash)).collect())
 }

@@ -229,3 +229,70 @@ fn typed(data_type: &DataType, text: String) -> Value {
         false => Value::String(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, Int64Array};
+    use datafusion::datasource::MemTable;
+
+    use super::*;
+
+    fn table(columns: Vec<(&str, ArrayRef)>) -> PinnedTable {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let schema = batch.schema();
+        let rows = MemTable::try_new(Arc::clone(&schema), vec![vec![batch]]).unwrap();
+        PinnedTable {
+            name: "gold.t".parse().unwrap(),
+            version: 4,
+            table_id: "id".to_owned(),
+            schema,
+            provider: Arc::new(rows),
+        }
+    }
+
+    fn numbers(values: &[Option<i64>]) -> ArrayRef {
+        Arc::new(Int64Array::from(values.to_vec()))
+    }
+
+    #[tokio::test]
+    async fn rows_count_as_often_as_they_come_in_any_order() {
+        let run = table(vec![("a", numbers(&[Some(1), Some(2), Some(2), None]))]);
+        let same = table(vec![("a", numbers(&[None, Some(2), Some(1), Some(2)]))]);
+        assert!(compare(&run, &same, false).await.unwrap().is_equal());
+        let other = table(vec![(
+            "a",
+            numbers(&[None, Some(2), Some(1), Some(1), Some(7)]),
+        )]);
+        let found = compare(&run, &other, false).await.unwrap();
+        assert_eq!((found.rows, found.replayed_rows), (4, 5));
+        assert_eq!((found.missing_rows, found.added_rows), (1, 2));
+        assert_eq!(found.missing[0], serde_json::json!({"a": 2}));
+        assert!(
+            found.added.contains(&serde_json::json!({"a": 7})),
+            "{found:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn columns_are_compared_and_stamps_are_left_out() {
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+        let one = || numbers(&[Some(1)]);
+        let run = table(vec![("a", one()), ("b", one()), ("_run_id", one())]);
+        let replay = table(vec![
+            ("a", floats),
+            ("c", one()),
+            ("_run_id", numbers(&[Some(2)])),
+        ]);
+        let found = compare(&run, &replay, true).await.unwrap();
+        assert_eq!(found.left_out, ["_run_id"]);
+        assert_eq!((found.missing_rows, found.added_rows), (0, 0));
+        insta::assert_snapshot!(found.columns.join("\n"), @r"
+        the column `a` is Float64 in the replay, Int64 in the run
+        the replay has no column `b`
+        only the replay has the column `c`
+        ");
+        assert!(!compare(&run, &replay, false).await.unwrap().is_equal());
+    }
+}

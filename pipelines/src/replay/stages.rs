@@ -70,7 +70,9 @@ impl<'a> Replayer<'a> {
         let state = State::open(lakehouse.state_path()).await?;
         let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
         let mut inputs = Inputs::new(from.lakehouse.clone(), lakehouse.clone());
-        let made = made.into_iter().map(|made| (made.stage.asset.to_ascii_lowercase(), made));
+        let made = made
+            .into_iter()
+            .map(|made| (made.stage.asset.to_ascii_lowercase(), made));
         let made: BTreeMap<String, Made> = made.collect();
         let (histories, mut not_replayable) = tables(&from.lakehouse, run, &made, &inputs).await?;
         let as_it_was = AsItWas::new(request, &kept, place)?;
@@ -146,7 +148,9 @@ impl<'a> Replayer<'a> {
             }
         }
         let state = self.state();
-        state.finish_run(&self.run_id, RunStatus::Finished, None).await?;
+        state
+            .finish_run(&self.run_id, RunStatus::Finished, None)
+            .await?;
         state.close().await;
         Ok(stages)
     }
@@ -201,11 +205,15 @@ impl<'a> Replayer<'a> {
             Some(ended) => {
                 replayed.verdict = ReplayVerdict::Differs;
                 let words = ended.error.or(ended.reason).unwrap_or_default();
-                replayed.findings.push(format!("the replay {}: {words}", how(ended.status)));
+                replayed
+                    .findings
+                    .push(format!("the replay {}: {words}", how(ended.status)));
             }
             None => {
                 replayed.verdict = ReplayVerdict::Differs;
-                replayed.findings.push("the replay never came to it".to_owned());
+                replayed
+                    .findings
+                    .push("the replay never came to it".to_owned());
             }
         }
         Ok(replayed)
@@ -220,17 +228,23 @@ impl<'a> Replayer<'a> {
         }
         let own: Vec<TableName> = asset.makes().cloned().collect();
         for history in self.histories.values() {
-            let beside = asset.table().is_some_and(|table| is_beside(table, &history.table));
+            let beside = asset
+                .table()
+                .is_some_and(|table| is_beside(table, &history.table));
             if own.contains(&history.table) || beside {
                 self.inputs.place(&history.table, history.base).await?;
             }
         }
         let state = self.state();
-        state.reconcile(&self.to.lakehouse, &self.project, &own).await?;
+        state
+            .reconcile(&self.to.lakehouse, &self.project, &own)
+            .await?;
         match made.from.before.clone() {
             Some(before) => {
                 let known = AssetKey::from(before);
-                state.put_asset_key(&self.project, &asset.name, &known).await?;
+                state
+                    .put_asset_key(&self.project, &asset.name, &known)
+                    .await?;
             }
             None => state.forget_asset_key(&self.project, &asset.name).await?,
         }
@@ -259,7 +273,8 @@ impl<'a> Replayer<'a> {
             }
             from.copy_version(name, *version, to).await?;
             if let VersionSpec::Alias(alias) = &applied.uri.version {
-                to.name_version(name, alias, Some(*version), &self.run_id).await?;
+                to.name_version(name, alias, Some(*version), &self.run_id)
+                    .await?;
             }
         }
         let register = asset.registers();
@@ -280,7 +295,8 @@ impl<'a> Replayer<'a> {
                     from.copy_version(name, champion, to).await?;
                 }
                 let champion = decided.champion;
-                to.name_version(name, alias.as_str(), champion, &self.run_id).await?;
+                to.name_version(name, alias.as_str(), champion, &self.run_id)
+                    .await?;
             }
         }
         Ok(None)
@@ -291,9 +307,14 @@ impl<'a> Replayer<'a> {
         let from = &self.made[key].from;
         let mut plan = self.plan.clone();
         plan.chosen = BTreeSet::from([position]);
-        let asked = self.kept.full_refresh.iter().any(|name| *name == asset.name);
+        let asked = self
+            .kept
+            .full_refresh
+            .iter()
+            .any(|name| *name == asset.name);
         // A model that was trained before is taken over, as it was then.
-        let whole = from.anew && !matches!(asset.body, AssetBody::Model(_) | AssetBody::Tokenizer(_));
+        let whole =
+            from.anew && !matches!(asset.body, AssetBody::Model(_) | AssetBody::Tokenizer(_));
         plan.refreshed = match asked || whole {
             true => plan.chosen.clone(),
             false => BTreeSet::new(),
@@ -323,17 +344,15 @@ impl<'a> Replayer<'a> {
     }
 
     /// In what the stage was made from something else than in the run, in words.
-    async fn other_inputs(
-        &self,
-        key: &str,
-        ended: &Stage,
-    ) -> Result<Option<String>, ReplayError> {
+    async fn other_inputs(&self, key: &str, ended: &Stage) -> Result<Option<String>, ReplayError> {
         let made = &self.made[key];
         if ended.key == made.stage.key {
             return Ok(None);
         }
         let from = self.state().made_from(&self.run_id).await?;
-        let from = from.get(&ended.asset).map(|text| serde_json::from_str(text));
+        let from = from
+            .get(&ended.asset)
+            .map(|text| serde_json::from_str(text));
         let Some(Ok(super::MadeFrom { fingerprint, .. })) = from else {
             return Ok(None);
         };
@@ -379,7 +398,8 @@ impl<'a> Replayer<'a> {
             let main = asset.table() == Some(table);
             let beside = asset.table().is_some_and(|own| is_beside(own, table));
             if main || ((beside || asset.makes().any(|own| own == table)) && history.committed) {
-                self.compare_table(history, ingest || !main, replayed).await?;
+                self.compare_table(history, ingest || !main, replayed)
+                    .await?;
             }
         }
         Ok(())
@@ -391,13 +411,22 @@ impl<'a> Replayer<'a> {
         stamped: bool,
         replayed: &mut ReplayedStage,
     ) -> Result<(), StageError> {
-        let gone = self.inputs.why_version_gone(&history.table, history.made).await?;
+        let gone = self
+            .inputs
+            .why_version_gone(&history.table, history.made)
+            .await?;
         if let Some(gone) = gone {
             replayed.verdict = ReplayVerdict::NotReplayable;
-            replayed.findings.push(format!("it cannot be compared: {gone}"));
+            replayed
+                .findings
+                .push(format!("it cannot be compared: {gone}"));
             return Ok(());
         }
-        let run = self.from.lakehouse.load(&history.table, Some(history.made)).await?;
+        let run = self
+            .from
+            .lakehouse
+            .load(&history.table, Some(history.made))
+            .await?;
         let replay: PinnedTable = match self.to.lakehouse.load(&history.table, None).await {
             Err(LakeError::UnknownTable { .. }) => {
                 replayed.verdict = ReplayVerdict::Differs;
@@ -477,7 +506,9 @@ async fn tables(
         let run_id = run.run_id.as_str();
         match History::of(lakehouse, &table, run_id, stage.version).await? {
             Ok(history) => {
-                if let Some(base) = history.base.filter(|_| !from.anew || stage.kind == "ingest")
+                if let Some(base) = history
+                    .base
+                    .filter(|_| !from.anew || stage.kind == "ingest")
                     && let Some(why) = inputs.why_version_gone(&table, base).await?
                 {
                     gone.insert(stage.asset.clone(), why);
@@ -509,7 +540,10 @@ async fn place_all(
         let found = made.get(&table.to_string().to_ascii_lowercase());
         found.is_some_and(|made| stays.contains(&made.stage.asset))
     };
-    for made in made.values().filter(|made| stays.contains(&made.stage.asset)) {
+    for made in made
+        .values()
+        .filter(|made| stays.contains(&made.stage.asset))
+    {
         for (table, version) in read_by(&made.from.fingerprint) {
             if !again(&table) {
                 inputs.place(&table, Some(version)).await?;
@@ -531,10 +565,14 @@ async fn models(
     made: &BTreeMap<String, Made>,
     stays: &BTreeSet<String>,
 ) -> Result<(), ReplayError> {
-    from.registry.copy_versions_before(run.start_time_ms, to).await?;
+    from.registry
+        .copy_versions_before(run.start_time_ms, to)
+        .await?;
     let end = run.end_time_ms.unwrap_or(i64::MAX);
     from.registry.copy_moves_until(end, to).await?;
-    let stages = made.values().filter(|made| stays.contains(&made.stage.asset));
+    let stages = made
+        .values()
+        .filter(|made| stays.contains(&made.stage.asset));
     for (address, number) in stages.flat_map(|made| made.from.fingerprint.model_versions()) {
         let Ok(uri) = address.parse::<ModelUri>() else {
             continue;

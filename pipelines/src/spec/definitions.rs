@@ -16,8 +16,13 @@ use crate::source::{SourceFile, Span};
 use crate::yaml::{Mapping, Node, NodeKind};
 
 /// Keys of a pipeline that do not say what is made.
-pub(super) const NOT_KEPT: [&str; 5] =
-    ["on_failure", "on_success", "openlineage", "schedule", "tests"];
+pub(super) const NOT_KEPT: [&str; 5] = [
+    "on_failure",
+    "on_success",
+    "openlineage",
+    "schedule",
+    "tests",
+];
 /// Those of them that may hold secrets.
 const SECRET: [&str; 2] = ["on_failure", "on_success"];
 
@@ -235,4 +240,161 @@ fn blanked(text: &str, spans: &[Span]) -> String {
     }
     out.push_str(&text[at..]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Environment, load_source};
+
+    fn loaded(text: &str, overrides: &Overrides) -> PipelineDefinitions {
+        let project = Project::from_file("shop/pipeline.yaml");
+        let source = SourceFile::new("shop/pipeline.yaml", text);
+        let (spec, _) = load_source(&project, source, overrides)
+            .unwrap_or_else(|wrong| panic!("{}", wrong.plain()));
+        PipelineDefinitions::clone(&spec.definitions)
+    }
+
+    fn environment(values: &[(&str, &str)]) -> Overrides {
+        let values = values.iter();
+        let values = values.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Overrides {
+            environment: Environment::Fixed(values.collect()),
+            ..Overrides::default()
+        }
+    }
+
+    /// What was kept, read again as a replay does.
+    fn again(kept: &PipelineDefinitions, only: &[&str]) -> crate::spec::Spec {
+        let names = only.iter().map(|name| (*name).to_owned());
+        let overrides = Overrides {
+            kept: Some(KeptDefinitions {
+                files: Arc::new(kept.files.clone()),
+                only: Arc::new(names.collect()),
+            }),
+            set: kept
+                .set
+                .clone()
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+            environment: Environment::Fixed(
+                kept.environment
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+                    .collect(),
+            ),
+            ..Overrides::default()
+        };
+        let project = Project::from_file("moved/pipeline.yaml");
+        let source = SourceFile::new("moved/pipeline.yaml", kept.files[&kept.file].clone());
+        let loaded = load_source(&project, source, &overrides);
+        loaded.unwrap_or_else(|wrong| panic!("{}", wrong.plain())).0
+    }
+
+    const TOLD: &str = r#"pipeline: shop
+vars:
+  token: literal-hush # of the hook
+  from: ${env:TOKEN}
+  most: ${least}
+  least: 3
+on_failure: # who
+  webhook:
+    url: https://x.test/${token}/${from}/${env:DIRECT}
+    secret: ${secret:KEY}
+  command:
+    - echo
+    - >-
+      literal-hush
+tables:
+  a.t:
+    sql: |
+      SELECT ${most} AS x
+  a.u:
+    after: [a.t, a.v]
+    sql: SELECT 2 AS x
+  a.v:
+    after: a.t
+    sql: SELECT 3 AS x
+schedule:
+  every: 1h
+tests:
+  one:
+    table: a.t
+    expect:
+      rows: [{x: 3}]
+"#;
+
+    fn told() -> PipelineDefinitions {
+        let values = [
+            ("TOKEN", "hush-1"),
+            ("DIRECT", "hush-2"),
+            ("SLUICE_SECRET_KEY", "hush-3"),
+        ];
+        let mut overrides = environment(&values);
+        overrides.set = vec![
+            ("token".to_owned(), "hush-4".to_owned()),
+            ("least".to_owned(), "7".to_owned()),
+        ];
+        loaded(TOLD, &overrides)
+    }
+
+    #[test]
+    fn what_is_told_is_not_kept_and_lines_stay_where_they_are() {
+        let kept = told();
+        let all = serde_json::to_string(&kept).unwrap();
+        assert!(!all.contains("hush"), "{all}");
+        assert_eq!(
+            kept.set,
+            BTreeMap::from([("least".to_owned(), Some("7".to_owned()))])
+        );
+        assert_eq!(kept.environment, BTreeMap::new());
+        let text = &kept.files["pipeline.yaml"];
+        assert_eq!(text.len(), TOLD.len());
+        assert_eq!(text.find("a.t:"), TOLD.find("a.t:"));
+        let spec = again(&kept, &["a.t", "a.u", "a.v"]);
+        assert_eq!(
+            spec.tables.get("a.t").unwrap().sql().unwrap().text.trim(),
+            "SELECT 7 AS x"
+        );
+        assert!(spec.on_failure.is_none() && spec.schedule.is_none() && spec.tests.is_empty());
+    }
+
+    #[test]
+    fn other_assets_are_as_if_they_were_not_there() {
+        let spec = again(&told(), &["A.U", "a.v"]);
+        let names: Vec<&str> = spec
+            .tables
+            .iter()
+            .map(|(name, _)| name.value.as_str())
+            .collect();
+        assert_eq!(names, ["a.u", "a.v"]);
+        let after = &spec.tables.get("a.u").unwrap().after;
+        assert_eq!(after.len(), 1);
+        assert_eq!(after[0].value, "a.v");
+        assert!(spec.tables.get("a.v").unwrap().after.is_empty());
+    }
+
+    #[test]
+    fn a_pipeline_in_one_line_stays_one() {
+        let text = r#"{pipeline: shop, on_failure: {command: [echo, "hush, }"]}, schedule: {every: 1h}, tables: {a.t: {sql: "SELECT 'é' AS x"}}}"#;
+        let kept = loaded(text, &Overrides::default());
+        assert!(!kept.files["pipeline.yaml"].contains("hush"));
+        let spec = again(&kept, &["a.t"]);
+        assert_eq!(
+            spec.tables.get("a.t").unwrap().sql().unwrap().text,
+            "SELECT 'é' AS x"
+        );
+    }
+
+    #[test]
+    fn a_value_that_goes_to_both_places_is_named_and_not_kept() {
+        let text = "pipeline: shop\nvars: {both: \"${env:BOTH}\", plain: \"${env:PLAIN}\"}\non_success:\n  webhook: {url: \"https://x.test/${both}\"}\ntables:\n  a.t:\n    sql: |\n      SELECT '${both}${plain}' AS x\n";
+        let kept = loaded(text, &environment(&[("BOTH", "hush"), ("PLAIN", "open")]));
+        let expected = [
+            ("BOTH".to_owned(), None),
+            ("PLAIN".to_owned(), Some("open".to_owned())),
+        ];
+        assert_eq!(kept.environment, BTreeMap::from(expected));
+    }
 }

@@ -310,7 +310,12 @@ impl Decode for SqlFile {
 
 /// Reads a file that belongs to the project's definition and so lies inside its folder.
 pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
-    if let Some(text) = cx.overrides.kept.as_ref().and_then(|kept| kept.files.get(path)) {
+    if let Some(text) = cx
+        .overrides
+        .kept
+        .as_ref()
+        .and_then(|kept| kept.files.get(path))
+    {
         return Ok(text.clone());
     }
     let folder = cx.project.folder();
