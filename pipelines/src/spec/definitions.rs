@@ -296,8 +296,8 @@ mod tests {
 vars:
   token: literal-hush # of the hook
   from: ${env:TOKEN}
-  most: ${least}
   least: 3
+  most: ${least}
 on_failure: # who
   webhook:
     url: https://x.test/${token}/${from}/${env:DIRECT}
