@@ -115,12 +115,14 @@ pub(crate) async fn write(
                 false => file_rows.watch(washer.wash(part, rows)),
             })
             .collect(),
-        at_end: Box::pin(async move {
-            judge.verdict()?;
-            match collecting {
-                Some(collecting) => collecting.finish().await,
-                None => Ok(()),
-            }
+        at_end: Box::new(move |_| {
+            Box::pin(async move {
+                judge.verdict()?;
+                match collecting {
+                    Some(collecting) => collecting.finish().await,
+                    None => Ok(()),
+                }
+            })
         }),
     };
     let written = commit(

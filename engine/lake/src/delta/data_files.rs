@@ -7,10 +7,7 @@
 
 use std::{
     num::NonZeroU64,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -29,9 +26,14 @@ use deltalake::{
     operations::write::WriterStatsConfig,
     table::config::{DEFAULT_TARGET_FILE_SIZE, TablePropertiesExt},
 };
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::{runtime::Handle, task::JoinHandle};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+use url::Url;
 
+use super::{
+    AtEnd,
+    draft::{Draft, Staying},
+};
 use crate::ingest::ROW_COLUMN;
 
 /// How many rows are handed to the encoder at a time.
@@ -41,10 +43,6 @@ const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
 /// Rows on their way into data files.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
-
-/// What has to be done when all rows are there, before they are committed; where it fails,
-/// they are not.
-pub(super) type AtEnd = BoxFuture<'static, Result<(), DataFusionError>>;
 
 /// How data files are written: as Delta's other writers do, but that a row group is bounded
 /// in bytes, too, and that numbers of rows, which all differ and mostly follow each other,
@@ -63,6 +61,8 @@ pub(super) fn writer_properties() -> WriterProperties {
 /// Where the data files of a table go, and what they hold.
 pub(super) struct DataFiles {
     store: Arc<dyn ObjectStore>,
+    /// The table's folder.
+    root: Url,
     schema: SchemaRef,
     config: WriterConfig,
 }
@@ -101,6 +101,7 @@ impl DataFiles {
         );
         Self {
             store: table.object_store(),
+            root: table.table_url().clone(),
             schema,
             config,
         }
@@ -110,7 +111,7 @@ impl DataFiles {
     /// Of several errors the first stream's is told, whichever came first, and what was
     /// written is taken back, as far as that is possible.
     async fn write(&self, streams: Vec<Rows>) -> Result<Vec<Add>, DeltaTableError> {
-        let until = Until(Arc::new(AtomicUsize::new(usize::MAX)));
+        let until = Until(watch::Sender::new(usize::MAX));
         let writing = streams.into_iter().enumerate().map(|(place, rows)| {
             let lane = Lane {
                 // 0 is before all of them.
@@ -118,7 +119,7 @@ impl DataFiles {
                 rows,
                 schema: Arc::clone(&self.schema),
                 writer: DeltaWriter::new(Arc::clone(&self.store), self.config.clone()),
-                until: Arc::clone(&until.0),
+                until: until.0.clone(),
             };
             lane.start()
         });
@@ -146,14 +147,17 @@ impl DataFiles {
         }
     }
 
-    /// Writes as [`Self::write`], and waits for what has to be done when all rows are there.
+    /// Writes as [`Self::write`], and waits for what has to be done when all rows are there,
+    /// which sees them beside those that stay.
     pub(super) async fn write_to_the_end(
         &self,
         streams: Vec<Rows>,
+        staying: Staying,
         at_end: AtEnd,
     ) -> Result<Vec<Add>, DeltaTableError> {
         let adds = self.write(streams).await?;
-        match at_end.await {
+        let draft = Draft::new(&self.root, &self.schema, &adds, staying);
+        match at_end(draft).await {
             Ok(()) => Ok(adds),
             Err(error) => {
                 self.take_back(&adds).await;
@@ -178,11 +182,11 @@ impl DataFiles {
 }
 
 /// The first stream that failed: those behind it need not go on. Dropped, none needs to.
-struct Until(Arc<AtomicUsize>);
+struct Until(watch::Sender<usize>);
 
 impl Drop for Until {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.send_replace(0);
     }
 }
 
@@ -192,7 +196,7 @@ struct Lane {
     rows: Rows,
     schema: SchemaRef,
     writer: DeltaWriter,
-    until: Arc<AtomicUsize>,
+    until: watch::Sender<usize>,
 }
 
 impl Lane {
@@ -210,7 +214,8 @@ impl Lane {
                 Err(DeltaTableError::generic("the write was given up"))
             }
             Err(error) => {
-                self.until.fetch_min(self.place, Ordering::Relaxed);
+                let place = self.place;
+                self.until.send_modify(|until| *until = place.min(*until));
                 self.abort().await;
                 Err(error)
             }
@@ -219,15 +224,25 @@ impl Lane {
 
     /// `false` when nobody wants the rows any more.
     async fn write_all(&mut self) -> Result<bool, DeltaTableError> {
-        while let Some(batch) = self.rows.try_next().await? {
-            if self.until.load(Ordering::Relaxed) < self.place {
-                return Ok(false);
-            }
+        let place = self.place;
+        let mut until = self.until.subscribe();
+        loop {
+            // The rows may be long in coming: a write that was given up does not wait for them.
+            let batch = tokio::select! {
+                biased;
+                given_up = until.wait_for(|until| *until < place) => {
+                    drop(given_up);
+                    return Ok(false);
+                }
+                batch = self.rows.try_next() => batch?,
+            };
+            let Some(batch) = batch else {
+                return Ok(true);
+            };
             // Same columns and types; only the metadata of the fields may differ.
             let batch = batch.with_schema(Arc::clone(&self.schema))?;
             self.writer.write(&batch).await?;
         }
-        Ok(true)
     }
 
     async fn abort(self) {

@@ -8,9 +8,11 @@
 
 mod data_files;
 mod describe;
+mod draft;
 mod failure;
 mod read;
 mod replace;
+mod schema_change;
 mod side_by_side;
 pub mod types;
 mod write;
@@ -23,6 +25,7 @@ use datafusion::{
 };
 use futures::{FutureExt, future::BoxFuture};
 
+pub use self::draft::Draft;
 use crate::name::TableName;
 
 /// A table at one version: what is read does not change when somebody commits.
@@ -60,8 +63,17 @@ pub struct RowParts {
     /// The streams, at least one: each holds the rows that follow those of the one before.
     pub parts: Vec<SendableRecordBatchStream>,
     /// What has to be done when all rows are there, before they are committed; where it
-    /// fails, they are not.
-    pub at_end: BoxFuture<'static, Result<(), DataFusionError>>,
+    /// fails, they are not, and their data files are deleted.
+    pub at_end: AtEnd,
+}
+
+/// What is done with a table as it would be, before it is: rules look at it, and what
+/// belongs to it is written.
+pub type AtEnd = Box<dyn FnOnce(Draft) -> BoxFuture<'static, Result<(), DataFusionError>> + Send>;
+
+/// Nothing has to be done when all rows are there.
+pub fn nothing_at_end() -> AtEnd {
+    Box::new(|_| async { Ok(()) }.boxed())
 }
 
 impl From<SendableRecordBatchStream> for RowParts {
@@ -69,7 +81,7 @@ impl From<SendableRecordBatchStream> for RowParts {
         Self {
             schema: stream.schema(),
             parts: vec![stream],
-            at_end: async { Ok(()) }.boxed(),
+            at_end: nothing_at_end(),
         }
     }
 }

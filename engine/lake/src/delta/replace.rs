@@ -22,7 +22,9 @@ use deltalake::{
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
-    data_files::{AtEnd, DataFiles, Rows},
+    AtEnd,
+    data_files::{DataFiles, Rows},
+    draft::Staying,
     write::{Incoming, MarkedCommit},
 };
 use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
@@ -59,7 +61,10 @@ impl Lakehouse {
                     let kept = scan.kept_rows(&touched).await?;
                     streams.push(last.chain(kept).boxed());
                 }
-                data_files.write_to_the_end(streams, at_end).await?
+                let staying = Staying::of(&table, |path| touched.contains(file_name(path)))?;
+                data_files
+                    .write_to_the_end(streams, staying, at_end)
+                    .await?
             }
         };
         let snapshot = table.snapshot()?;

@@ -1,5 +1,6 @@
-//! Writes of several streams of rows, which deltalake's own writer would encode on one
-//! thread, mixing their rows.
+//! Writes of one or several streams of rows: data files first, each stream's on a thread of
+//! its own; then whatever has to look at them; then the commit. (deltalake's own writer would
+//! encode on one thread, mix the rows, and commit before anybody has looked.)
 
 use arrow::datatypes::SchemaRef;
 use deltalake::{
@@ -13,30 +14,16 @@ use deltalake::{
 use futures::StreamExt;
 
 use super::{
-    WriteMode,
-    data_files::{AtEnd, DataFiles, Rows},
+    AtEnd, WriteMode,
+    data_files::{DataFiles, Rows},
+    draft::Staying,
+    schema_change,
     write::{Incoming, MarkedCommit},
 };
 use crate::{lakehouse::Lakehouse, name::TableName};
 
-/// Whether a write can be done so: there are several streams, and the columns of the table
-/// stay as they are, if it is there.
-pub(super) fn can(existing: &Option<DeltaTable>, mode: &WriteMode, rows: &[Incoming]) -> bool {
-    let [first, _, ..] = rows else {
-        return false;
-    };
-    match (existing, mode) {
-        (None, _) | (Some(_), WriteMode::Append | WriteMode::ReplaceFiles(_)) => true,
-        (Some(table), WriteMode::Overwrite) => table.snapshot().is_ok_and(|snapshot| {
-            // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
-            snapshot.snapshot().arrow_schema() == *first.schema()
-        }),
-    }
-}
-
 impl Lakehouse {
-    /// Writes several streams of rows: to a new table, to those that are there, or in
-    /// their place.
+    /// Writes streams of rows: to a new table, to those that are there, or in their place.
     pub(super) async fn write_side_by_side(
         &self,
         name: &TableName,
@@ -57,10 +44,17 @@ impl Lakehouse {
         let Some(table) = existing else {
             return self.make_of(name, schema, streams, at_end, commit).await;
         };
+        let staying = match mode {
+            WriteMode::Overwrite => Staying::nothing(),
+            WriteMode::Append | WriteMode::ReplaceFiles(_) => Staying::of(&table, |_| false)?,
+        };
+        let mut actions = schema_change::actions(&table, &schema)?;
         let data_files = DataFiles::of(&table, schema)?;
-        let adds = data_files.write_to_the_end(streams, at_end).await?;
+        let adds = data_files
+            .write_to_the_end(streams, staying, at_end)
+            .await?;
         let snapshot = table.snapshot()?;
-        let mut actions: Vec<Action> = adds.into_iter().map(Action::Add).collect();
+        actions.extend(adds.into_iter().map(Action::Add));
         let mode = match mode {
             WriteMode::Overwrite => {
                 let gone = snapshot.log_data();
@@ -100,7 +94,9 @@ impl Lakehouse {
         let table = builder.build()?;
         let columns: StructType = schema.as_ref().try_into_kernel()?;
         let data_files = DataFiles::of_new(&table, schema);
-        let adds = data_files.write_to_the_end(streams, at_end).await?;
+        let adds = data_files
+            .write_to_the_end(streams, Staying::nothing(), at_end)
+            .await?;
         let mut create = CreateBuilder::new()
             .with_log_store(table.log_store())
             .with_table_name(name.to_string())
