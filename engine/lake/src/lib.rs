@@ -20,6 +20,7 @@ mod project;
 pub mod registry;
 mod reports;
 pub mod session;
+pub mod spool;
 pub mod sql;
 pub mod state;
 pub mod system;

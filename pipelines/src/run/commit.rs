@@ -34,7 +34,7 @@ pub(crate) async fn commit(
     let record = CommitRecord {
         // A report's table is known by its own name, not the report's.
         asset: table.to_string(),
-        overwrite: mode == WriteMode::Overwrite,
+        overwrite: matches!(mode, WriteMode::Overwrite),
         files,
         ..record(run, asset, fingerprint)
     };

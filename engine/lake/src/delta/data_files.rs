@@ -5,10 +5,7 @@
 //! stream. A stream holds a few batches and the row group that is being made, so that
 //! memory depends on how many streams there are, and on nothing else.
 
-use std::{
-    num::NonZeroU64,
-    sync::Arc,
-};
+use std::{num::NonZeroU64, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{

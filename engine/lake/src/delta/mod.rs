@@ -10,6 +10,7 @@ mod data_files;
 mod describe;
 mod draft;
 mod failure;
+mod keys;
 mod read;
 mod replace;
 mod schema_change;
@@ -44,7 +45,7 @@ pub struct PinnedTable {
 }
 
 /// What a write does with the rows that are there already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum WriteMode {
     /// The new rows replace all; the columns may change.
     Overwrite,
@@ -54,6 +55,42 @@ pub enum WriteMode {
     /// commit; the columns must be the table's. The new rows may be of any file.
     /// With an empty list, or without a table, this is `Append`.
     ReplaceFiles(Vec<String>),
+    /// All rows of some keys go, and the new rows are added, in one commit; the columns
+    /// must be the table's. Without a table this is `Append`.
+    ReplaceKeys(KeyRows),
+}
+
+impl WriteMode {
+    /// Whether rows are added or replaced in the columns that the table has.
+    fn keeps_columns(&self) -> bool {
+        !matches!(self, Self::Overwrite)
+    }
+}
+
+/// The keys whose rows go. NULL is a key like any other value.
+#[derive(Clone)]
+pub struct KeyRows {
+    /// The columns that make a key.
+    pub columns: Vec<String>,
+    /// The keys, in columns of these names and of the table's types; a key may come twice.
+    /// They are read several times.
+    pub keys: Arc<dyn TableProvider>,
+    /// How much memory the keys take, in bytes: few are looked up in a hash table, many are
+    /// sorted and spilled.
+    pub keys_bytes: u64,
+    /// The version of the table that the new rows were made from: where it has moved on,
+    /// nothing is written.
+    pub read_at: u64,
+}
+
+impl std::fmt::Debug for KeyRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRows")
+            .field("columns", &self.columns)
+            .field("keys_bytes", &self.keys_bytes)
+            .field("read_at", &self.read_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Rows in several streams.

@@ -1,15 +1,17 @@
-//! Replacing the rows of some ingested files, in one commit.
+//! Replacing some rows of a table, in one commit: those of ingested files, or those of keys.
 //!
 //! Data files that hold such rows are rewritten without them, the new rows go
 //! into new data files, and one commit swaps them. (deltalake's `replaceWhere`
 //! would refuse new rows of files that are not in the predicate, and write a
-//! predicate with every file name into the log.)
+//! predicate with every file name into the log.) Which rows go is a [`Going`]: a new way to
+//! tell them is one more variant.
 
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{array::AsArray, compute::cast, datatypes::DataType};
 use datafusion::{
     common::Column,
+    error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::{Expr, lit},
     prelude::{DataFrame, SessionConfig, SessionContext},
@@ -22,9 +24,10 @@ use deltalake::{
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
-    AtEnd,
+    AtEnd, KeyRows,
     data_files::{DataFiles, Rows},
     draft::Staying,
+    keys,
     write::{Incoming, MarkedCommit},
 };
 use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
@@ -33,19 +36,17 @@ use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 const DATA_FILE_COLUMN: &str = "__sluice_data_file";
 
 impl Lakehouse {
-    /// Replaces the rows of the ingested `files` by the incoming rows.
-    pub(super) async fn replace_files(
+    /// Replaces the rows that are `going` by the incoming rows.
+    pub(super) async fn replace(
         &self,
         name: &TableName,
         table: DeltaTable,
-        files: Vec<String>,
+        going: Going,
         incoming: Vec<Incoming>,
         at_end: AtEnd,
         commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
-        let replaced = Expr::Column(Column::from_name(FILE_COLUMN))
-            .in_list(files.into_iter().map(lit).collect(), false);
-        let scan = Scan::new(&table, replaced);
+        let scan = Scan::new(&table, going)?;
         let touched = scan.touched_data_files().await?;
         tracing::debug!(table = %name, data_files = touched.len(), "rewriting");
 
@@ -97,26 +98,78 @@ impl Lakehouse {
     }
 }
 
+/// Which rows of a table go.
+pub(super) enum Going {
+    /// Those for which a condition is TRUE.
+    Where(Expr),
+    /// Those of keys.
+    Keys(KeyRows),
+}
+
+impl Going {
+    /// The rows of ingested files.
+    pub(super) fn files(files: Vec<String>) -> Self {
+        let file = Expr::Column(Column::from_name(FILE_COLUMN));
+        Self::Where(file.in_list(files.into_iter().map(lit).collect(), false))
+    }
+
+    /// A session that tells the rows apart.
+    fn session(&self) -> Result<SessionContext, DataFusionError> {
+        match self {
+            Self::Where(_) => {
+                let config = SessionConfig::new()
+                    .set_bool(
+                        "datafusion.execution.parquet.schema_force_view_types",
+                        false,
+                    )
+                    .with_target_partitions(1);
+                Ok(SessionContext::new_with_config(config))
+            }
+            Self::Keys(keys) => keys::session(keys),
+        }
+    }
+
+    /// Those of `rows` that go, and perhaps only these columns of them.
+    async fn going(
+        &self,
+        context: &SessionContext,
+        rows: DataFrame,
+        column: &str,
+    ) -> Result<DataFrame, DataFusionError> {
+        let rows = match self {
+            Self::Where(condition) => rows.filter(condition.clone())?,
+            Self::Keys(keys) => keys::going(context, keys, rows).await?,
+        };
+        rows.select(vec![Expr::Column(Column::from_name(column))])
+    }
+
+    /// Those of `rows` that stay.
+    fn staying(
+        &self,
+        context: &SessionContext,
+        rows: DataFrame,
+    ) -> Result<DataFrame, DataFusionError> {
+        match self {
+            Self::Where(condition) => rows.filter(condition.clone().is_not_true()),
+            Self::Keys(keys) => keys::staying(context, keys, rows),
+        }
+    }
+}
+
 /// The rows that are there, and which of them go.
 struct Scan<'a> {
     table: &'a DeltaTable,
-    replaced: Expr,
+    going: Going,
     context: SessionContext,
 }
 
 impl<'a> Scan<'a> {
-    fn new(table: &'a DeltaTable, replaced: Expr) -> Self {
-        let config = SessionConfig::new()
-            .set_bool(
-                "datafusion.execution.parquet.schema_force_view_types",
-                false,
-            )
-            .with_target_partitions(1);
-        Self {
+    fn new(table: &'a DeltaTable, going: Going) -> Result<Self, DeltaTableError> {
+        Ok(Self {
             table,
-            replaced,
-            context: SessionContext::new_with_config(config),
-        }
+            context: going.session()?,
+            going,
+        })
     }
 
     /// The names of the data files that hold at least one row that goes.
@@ -127,12 +180,9 @@ impl<'a> Scan<'a> {
             .with_session(Arc::new(self.context.state()))
             .with_file_column(DATA_FILE_COLUMN)
             .await?;
-        let found: DataFrame = self
-            .context
-            .read_table(provider)?
-            .filter(self.replaced.clone())?
-            .select(vec![Expr::Column(Column::from_name(DATA_FILE_COLUMN))])?;
-        let mut batches = found.execute_stream().await?;
+        let rows = self.context.read_table(provider)?;
+        let found = self.going.going(&self.context, rows, DATA_FILE_COLUMN);
+        let mut batches = found.await?.execute_stream().await?;
         let mut names = HashSet::new();
         while let Some(batch) = batches.try_next().await? {
             let paths = cast(batch.column(0), &DataType::Utf8)?;
@@ -166,10 +216,8 @@ impl<'a> Scan<'a> {
             .with_session(Arc::new(self.context.state()))
             .with_file_paths(paths)
             .await?;
-        let kept = self
-            .context
-            .read_table(provider)?
-            .filter(self.replaced.clone().is_not_true())?;
+        let rows = self.context.read_table(provider)?;
+        let kept = self.going.staying(&self.context, rows)?;
         Ok(kept.execute_stream().await?)
     }
 }

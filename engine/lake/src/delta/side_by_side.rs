@@ -44,9 +44,9 @@ impl Lakehouse {
         let Some(table) = existing else {
             return self.make_of(name, schema, streams, at_end, commit).await;
         };
-        let staying = match mode {
-            WriteMode::Overwrite => Staying::nothing(),
-            WriteMode::Append | WriteMode::ReplaceFiles(_) => Staying::of(&table, |_| false)?,
+        let staying = match mode.keeps_columns() {
+            true => Staying::of(&table, |_| false)?,
+            false => Staying::nothing(),
         };
         let mut actions = schema_change::actions(&table, &schema)?;
         let data_files = DataFiles::of(&table, schema)?;
@@ -64,7 +64,7 @@ impl Lakehouse {
                 );
                 SaveMode::Overwrite
             }
-            WriteMode::Append | WriteMode::ReplaceFiles(_) => SaveMode::Append,
+            _ => SaveMode::Append,
         };
         let operation = DeltaOperation::Write {
             mode,

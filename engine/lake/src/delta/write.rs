@@ -11,7 +11,7 @@ use datafusion::{
     physical_plan::stream::RecordBatchStreamAdapter,
 };
 use deltalake::{
-    DeltaTable,
+    DeltaTable, DeltaTableError,
     kernel::{Transaction, transaction::CommitProperties},
 };
 use futures::{FutureExt, StreamExt};
@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::{
     AtEnd, CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     failure::{delta_error, rows_error},
+    replace::Going,
     types::{Conversion, delta_schema},
 };
 use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
@@ -65,6 +66,7 @@ impl Lakehouse {
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
+            check_unmoved(name, table, &mode)?;
         }
         let existing = match existing {
             Some(table) => {
@@ -74,8 +76,8 @@ impl Lakehouse {
             None => None,
         };
         let conversion = match (&existing, &mode) {
-            (Some(table), WriteMode::Append | WriteMode::ReplaceFiles(_)) => {
-                let by_file = matches!(&mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
+            (Some(table), mode) if mode.keeps_columns() => {
+                let by_file = matches!(mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
                 self.conversion_onto(name, table, &schema, by_file)?
             }
             _ => Conversion::in_place(schema),
@@ -89,7 +91,13 @@ impl Lakehouse {
             .collect();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
-                self.replace_files(name, table, files, incoming, at_end, &marked)
+                let going = Going::files(files);
+                self.replace(name, table, going, incoming, at_end, &marked)
+                    .await
+            }
+            (Some(table), WriteMode::ReplaceKeys(keys)) => {
+                let going = Going::Keys(keys);
+                self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
             (existing, mode) => {
@@ -174,6 +182,19 @@ impl Lakehouse {
             bytes: entry.added_bytes,
             files: entry.added_files,
         })
+    }
+}
+
+/// Rows that were made from what a table held can replace its rows only while it holds that.
+fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Result<(), LakeError> {
+    match (mode, table.version()) {
+        (WriteMode::ReplaceKeys(keys), Some(version)) if version != keys.read_at => {
+            Err(LakeError::Conflict {
+                table: name.clone(),
+                source: Box::new(DeltaTableError::VersionAlreadyExists(version)),
+            })
+        }
+        _ => Ok(()),
     }
 }
 

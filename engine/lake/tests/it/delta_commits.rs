@@ -166,7 +166,7 @@ async fn of_writers_that_race_one_wins() {
                 assert!(error.is_transient());
             }
             let after = test.rows("silver.t").await;
-            let kept = if mode == WriteMode::Append {
+            let kept = if matches!(mode, WriteMode::Append) {
                 before.len()
             } else {
                 0
