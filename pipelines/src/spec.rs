@@ -7,9 +7,11 @@
 
 mod column_type;
 mod component;
+mod contract;
 pub mod decode;
 mod duration;
 mod evaluate;
+mod expectation;
 mod ingest;
 mod load;
 mod metric;
@@ -32,8 +34,12 @@ mod when;
 
 pub use column_type::ColumnType;
 pub use component::Component;
+pub use contract::{ColumnSpec, Contract, ContractColumn};
 pub use duration::Length;
 pub use evaluate::{EvaluateOptions, EvaluatedPart};
+pub use expectation::{
+    Accepted, AcceptedValues, Expectation, Freshness, Otherwise, Relationship, RowCount, Rule,
+};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
 };
@@ -49,7 +55,7 @@ pub use schema::json_schema;
 pub use scored::ScoredSpec;
 pub use sound::{Broken, load_sound};
 pub use sql_text::SqlText;
-pub use table::{Expectation, Otherwise, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use table::{Split, SqlFile, TableBody, TableSpec};
 pub use tokenizer::{
     Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
 };

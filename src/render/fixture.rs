@@ -71,9 +71,11 @@ fn rule(name: &str, otherwise: &'static str, failed: u64) -> EventKind {
     EventKind::Expectation {
         asset: "silver.wine".into(),
         name: name.into(),
+        kind: "row",
         otherwise,
         rows: 1599,
         failed,
+        found: None,
     }
 }
 

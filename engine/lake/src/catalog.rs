@@ -65,6 +65,8 @@ impl Pins {
 pub struct LakeCatalog {
     shared: Arc<Shared>,
     extra: BTreeMap<String, Arc<dyn SchemaProvider>>,
+    /// A table that is read otherwise than it is stored.
+    instead: Option<(TableName, Arc<dyn TableProvider>)>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,16 @@ impl LakeCatalog {
                 loaded: Mutex::default(),
             }),
             extra: BTreeMap::new(),
+            instead: None,
         }
+    }
+
+    /// The same tables, of which one is read from `rows` in SQL: as it would be after a write
+    /// that is not committed yet.
+    #[must_use]
+    pub fn with_table(mut self, name: &TableName, rows: Arc<dyn TableProvider>) -> Self {
+        self.instead = Some((name.clone(), rows));
+        self
     }
 
     /// Adds a schema that is not a layer, such as `system`.
@@ -178,6 +189,7 @@ impl CatalogProvider for LakeCatalog {
         Some(Arc::new(Layer {
             shared: Arc::clone(&self.shared),
             name: name.to_owned(),
+            instead: self.instead.clone(),
         }))
     }
 }
@@ -187,11 +199,18 @@ impl CatalogProvider for LakeCatalog {
 struct Layer {
     shared: Arc<Shared>,
     name: String,
+    instead: Option<(TableName, Arc<dyn TableProvider>)>,
 }
 
 impl Layer {
     fn table_name(&self, table: &str) -> Option<TableName> {
         TableName::new(&self.name, table).ok()
+    }
+
+    /// What stands for a table, if anything does.
+    fn instead_of(&self, name: &TableName) -> Option<&Arc<dyn TableProvider>> {
+        let instead = self.instead.as_ref();
+        instead.and_then(|(own, rows)| own.matches(name).then_some(rows))
     }
 }
 
@@ -214,6 +233,9 @@ impl SchemaProvider for Layer {
         let Some(name) = self.table_name(name) else {
             return Ok(None);
         };
+        if let Some(rows) = self.instead_of(&name) {
+            return Ok(Some(Arc::clone(rows)));
+        }
         let table = self.shared.table(&name).await;
         match table {
             Ok(table) => Ok(table.map(|table| table.provider)),
@@ -227,6 +249,9 @@ impl SchemaProvider for Layer {
 
     fn table_exist(&self, name: &str) -> bool {
         self.table_name(name).is_some_and(|name| {
+            if self.instead_of(&name).is_some() {
+                return true;
+            }
             let found = self.shared.lakehouse.find_table(&name);
             matches!(found, Ok(Some(_)))
         })

@@ -6,6 +6,7 @@
 //! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`],
 //! [`text_models`] and [`reports`] look inside.
 
+mod contract;
 mod edges;
 mod evaluate;
 mod finish;
@@ -13,9 +14,12 @@ mod graph;
 mod ingest;
 mod lineage;
 mod models;
+mod quarantine;
 mod reports;
+mod rule_tables;
 mod scored;
 mod sql_errors;
+mod table_rules;
 mod tables;
 mod text_models;
 mod tokenizers;

@@ -23,16 +23,18 @@ use sluice_udfs::models::{
 };
 use sluice_udfs::text::{self, bind_expression};
 
-use super::edges::{Found, made_by_report, registering};
+use super::contract::{Agreed, check_contract};
+use super::edges::{Found, made_beside, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
+use super::quarantine::{Told, check_quarantine};
 use super::scored::check_scored;
+use super::table_rules::check_table_rules;
 use super::world::error_chain;
 use super::{Checker, Declaration, Stored, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
-    UniqueExpectation,
 };
 use crate::run::split::{SPLIT_COLUMN, Splitter};
 use crate::source::{Location, Span, Spanned};
@@ -129,15 +131,33 @@ pub(crate) async fn check(
     let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
     let tokenizers = tokenizers.await;
     let rows = check_rows(checker, known, table, &name, &schema, &tokenizers)?;
-    let rows = RowPlan {
-        tokenizers: found.tokenizers.clone(),
-        ..rows
+    let quarantine = match check_quarantine(checker, known, table, &name, &schema) {
+        Ok(quarantine) => quarantine,
+        Err(Told) => return None,
     };
     let schema = match &rows.split {
         Some(_) => Arc::new(Splitter::schema(&schema)),
         None => schema,
     };
-    known.add(&name, schema).ok()?;
+    let agreed = match table.columns.is_empty() {
+        true => Agreed::default(),
+        false => check_contract(checker, table, &name, &schema)?,
+    };
+    let schema = Arc::new(agreed.plan.applied_to(&schema));
+    known.add(&name, Arc::clone(&schema)).ok()?;
+    let mut table_rules = check_table_rules(checker, known, table, &name, &schema).await?;
+    table_rules.extend(agreed.key);
+    let mut row_rules = rows.rules;
+    row_rules.extend(agreed.rules);
+    let rows = RowPlan {
+        rules: row_rules,
+        contract: agreed.plan,
+        tokenizers: found.tokenizers.clone(),
+        table_rules,
+        rule_reads: found.rule_reads.clone(),
+        quarantine,
+        ..rows
+    };
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
@@ -154,12 +174,12 @@ pub(crate) async fn load_stored(
     found: &Found,
     span: Span,
 ) -> bool {
-    for name in &found.reads {
+    for name in found.reads.iter().chain(&found.rule_reads) {
         if known.tables.contains_key(name) {
             continue;
         }
         let written = name.to_string();
-        if checker.find(&written).is_some() || made_by_report(checker, &written).is_some() {
+        if checker.find(&written).is_some() || made_beside(checker, &written).is_some() {
             return false;
         }
         let added = match checker.world.lakehouse.load(name, None).await {
@@ -411,17 +431,12 @@ fn check_rows(
                     name: rule.value.clone(),
                     that,
                     otherwise: expectation.otherwise(),
+                    of_contract: false,
                 }),
                 Err(diagnostic) => checker.diagnostics.push(*diagnostic),
             },
-            Rule::Unique(columns) => rows.unique.push(UniqueExpectation {
-                name: rule.value.clone(),
-                columns: columns
-                    .iter()
-                    .filter_map(|column| find_column(checker, schema, column, name))
-                    .collect(),
-                otherwise: expectation.otherwise(),
-            }),
+            // Of the whole table: `table_rules` looks at them once its columns are known.
+            _ => {}
         }
     }
     if let Some(split) = &table.split {

@@ -82,16 +82,10 @@ pub(crate) enum StageError {
         rows: u64,
         hint: String,
     },
-    #[error(
-        "expectation `{name}` failed: {failed} of {rows} rows repeat what another has in ({columns}), such as {example}, so nothing was written"
-    )]
-    Duplicates {
-        name: String,
-        failed: u64,
-        rows: u64,
-        columns: String,
-        example: String,
-    },
+    #[error("expectation `{name}` failed: {what}, so nothing was written")]
+    TableRule { name: String, what: String },
+    #[error("expectation `{name}` failed: {what}; the table is as it was")]
+    Aged { name: String, what: String },
     #[error("{model} cannot score the rows of {table}")]
     Unfit {
         model: String,

@@ -4,6 +4,8 @@
 //! [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
+mod audit;
+mod beside;
 mod commit;
 mod content_hash;
 mod context;
@@ -21,6 +23,7 @@ mod page;
 mod pool;
 mod profile;
 mod promote;
+pub(crate) mod quarantine;
 pub(crate) mod rejects;
 mod report;
 pub(crate) mod resume;
@@ -30,6 +33,7 @@ mod rows;
 mod rules;
 pub(crate) mod scored;
 mod search;
+mod side;
 pub mod split;
 mod stage;
 mod table;
@@ -60,7 +64,7 @@ use tokio_util::sync::CancellationToken;
 use crate::check::World;
 use crate::events::{EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
-use context::RunContext;
+use context::{RunContext, now_ms};
 use tally::{Ended, Tally};
 use turns::Turns;
 
@@ -160,6 +164,7 @@ async fn run_locked(
         state,
         project,
         run_id,
+        started_ms: now_ms(),
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
         turns: Turns::default(),
@@ -205,7 +210,13 @@ async fn recover(
     project: &str,
 ) -> Result<Vec<(String, String)>, RunError> {
     state.recover_runs(project).await?;
-    let tables = plan.assets.iter().flat_map(|asset| asset.makes());
+    // A side table is told from its own log, and by its own stage.
+    let aside = |asset: &Asset| asset.rows().and_then(|rows| rows.quarantine.clone());
+    let tables = plan.assets.iter().flat_map(|asset| {
+        let aside = aside(asset);
+        let makes = asset.makes();
+        makes.filter(move |table| Some(*table) != aside.as_ref())
+    });
     let tables: Vec<TableName> = tables.cloned().collect();
     let rebuilt = state.reconcile(lakehouse, project, &tables).await?;
     let reconciled = registry.reconcile().await?;
@@ -237,7 +248,7 @@ async fn recover(
 async fn pin_external(run: &RunContext) -> Result<(), RunError> {
     for position in &run.plan.chosen {
         let asset = &run.plan.assets[*position];
-        for table in asset.reads() {
+        for table in asset.reads().into_iter().chain(asset.rule_reads()) {
             let maker = run.plan.maker_of(table);
             if !maker.is_some_and(|maker| run.plan.chosen.contains(&maker)) {
                 run.catalog.table(table).await?;
@@ -251,7 +262,7 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
 async fn require_inputs(plan: &Plan, lakehouse: &Lakehouse) -> Result<(), RunError> {
     for position in &plan.chosen {
         let asset = &plan.assets[*position];
-        for table in asset.reads() {
+        for table in asset.reads().into_iter().chain(asset.rule_reads()) {
             let maker = plan.maker_of(table);
             let made_elsewhere = maker.is_some_and(|maker| !plan.chosen.contains(&maker));
             if made_elsewhere && lakehouse.latest_version(table).await?.is_none() {

@@ -25,6 +25,7 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::row_hash::row_hash;
 use super::rules::stopping;
+use super::side::Replaces;
 use super::table::{Output, write};
 use crate::events::EventKind;
 use crate::plan::fingerprint::Fingerprint;
@@ -76,8 +77,8 @@ pub(crate) async fn from_model(
             table: &scored.table,
             mode: WriteMode::Overwrite,
             files: Vec::new(),
-            staying: None,
             in_parts: false,
+            aside: Replaces::Everything,
             rejects: None,
         },
     )

@@ -13,11 +13,11 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{describe, file_rows, files, model, rejects, report, scored, table, tokenizer};
+use super::{audit, describe, file_rows, files, model, rejects, report, scored, table, tokenizer};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
-use crate::plan::{Asset, AssetBody, IngestAsset};
+use crate::plan::{Asset, AssetBody};
 
 /// What a stage came to.
 struct Made {
@@ -54,9 +54,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         state: Some(&run.state),
         project: Some(&run.project),
     };
-    if let AssetBody::Ingest(ingest) = &asset.body {
-        settle(run, ingest).await?;
-    }
+    settle(run, asset).await?;
     let mut freshness = lookup.freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
         freshness.refresh();
@@ -65,6 +63,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {
         pin(run, asset, *version);
+        audit::look_again(run, asset).await?;
         let described = describe::describe(run, asset, &freshness, *version).await?;
         let reason = match described {
             true => format!("{reason}; its comment is new"),
@@ -123,13 +122,19 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     Ok(())
 }
 
-/// Tells the store what it does not know of an ingest, besides what its commits say: it was
+/// Tells the store what it does not know of a table, besides what its commits say: it was
 /// lost, or a process ended before it could tell.
-async fn settle(run: &RunContext, ingest: &IngestAsset) -> Result<(), StageError> {
+async fn settle(run: &RunContext, asset: &Asset) -> Result<(), StageError> {
     let (lakehouse, state) = (&run.world.lakehouse, &run.state);
-    file_rows::recount(lakehouse, state, &run.project, &ingest.table).await?;
-    let rejected = rejects::table_of(&ingest.table)?;
-    Ok(state.reconcile_side_table(lakehouse, &rejected).await?)
+    if let AssetBody::Ingest(ingest) = &asset.body {
+        file_rows::recount(lakehouse, state, &run.project, &ingest.table).await?;
+        let rejected = rejects::table_of(&ingest.table)?;
+        state.reconcile_side_table(lakehouse, &rejected).await?;
+    }
+    if let Some(quarantine) = asset.rows().and_then(|rows| rows.quarantine.as_ref()) {
+        state.reconcile_side_table(lakehouse, quarantine).await?;
+    }
+    Ok(())
 }
 
 /// Remembers the files that had to be read, so that they need not be the next time.

@@ -1,7 +1,8 @@
 //! Makes tables: from queries, and from whatever rows there are, by the table's rules.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -13,13 +14,18 @@ use sluice_lake::delta::{RowParts, WriteMode, Written};
 use sluice_lake::sql;
 use sluice_lake::state::FileRecord;
 use sluice_udfs::text::Tokenizers;
+use tokio::sync::mpsc::Receiver;
 
+use super::audit::{Audit, Finding, refusal};
+use super::beside::Beside;
 use super::commit::commit;
 use super::context::RunContext;
 use super::error::StageError;
 use super::file_rows::FileRows;
-use super::rejects::{Collecting, Offer, Replaces};
-use super::rules::{check_unique, flag_column, forbidden, report_rules};
+use super::quarantine::Ward;
+use super::rejects::Offer;
+use super::rules::{flag_column, forbidden, report_findings, report_rules};
+use super::side::Replaces;
 use super::split::Splitter;
 use super::wash::{RowRule, Washer};
 use crate::plan::fingerprint::Fingerprint;
@@ -47,8 +53,8 @@ pub(crate) async fn from_query(
             table: &sql.table,
             mode: WriteMode::Overwrite,
             files: Vec::new(),
-            staying: None,
             in_parts: false,
+            aside: Replaces::Everything,
             rejects: None,
         },
     )
@@ -61,12 +67,12 @@ pub(crate) struct Output<'a> {
     pub(crate) mode: WriteMode,
     /// The files that the rows are of.
     pub(crate) files: Vec<FileRecord>,
-    /// The rows of the table that stay where they are; `None` when all are replaced.
-    pub(crate) staying: Option<DataFrame>,
     /// Whether the rows come in parts, in order, that may be written side by side.
     pub(crate) in_parts: bool,
-    /// What the bad records of files replace, and where their reader is offered a way.
-    pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
+    /// What the rows beside it replace: bad records, and those in quarantine.
+    pub(crate) aside: Replaces,
+    /// Where the reader of files is offered a way for bad records.
+    pub(crate) rejects: Option<Arc<Offer>>,
 }
 
 /// Applies rules and split to rows, and commits them.
@@ -81,78 +87,111 @@ pub(crate) async fn write(
 ) -> Result<Written, StageError> {
     let rules = &settled(run, rules, fingerprint).await?;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
-    check_unique(run, asset, rules, &flagged, output.staying.as_ref()).await?;
-    let input = flagged.schema().as_arrow().clone();
-    let own = Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec());
-    let split = rules
-        .split
-        .as_ref()
-        .map(|split| Splitter::new(&own, &split.parts, split.seed, &split.by));
-    let row_rules = rules
-        .rules
-        .iter()
-        .map(|rule| RowRule::new(rule.name.clone(), rule.otherwise))
-        .collect();
-    let washer = Arc::new(Washer::new(&input, row_rules, split));
-    let collecting = match output.rejects {
-        Some((replaces, offer)) => {
-            let key = fingerprint.key();
-            Some(Collecting::begin(run, asset, (output.table, &key), replaces, offer).await?)
-        }
-        None => None,
-    };
-    let rejected = collecting.as_ref().map(Collecting::outcome);
+    let (washer, aside) = washer(run, rules, flagged.schema().as_arrow());
+    let place = (output.table, fingerprint.key());
+    let (beside, outcome) = Beside::begin(
+        run,
+        asset,
+        place,
+        (output.aside, output.rejects),
+        &washer,
+        aside,
+    )
+    .await?;
     let file_rows = FileRows::default();
     let files: Vec<String> = output.files.iter().map(|file| file.path.clone()).collect();
     let parts = streams(flagged, output.in_parts).await?.into_iter();
     let parts = parts.enumerate();
     let judge = Arc::clone(&washer);
+    let audit = Audit::new(run, output.table, &rules.table_rules);
+    let findings = audit.findings();
     let rows = RowParts {
-        schema: washer.schema(),
+        schema: Arc::new(rules.contract.applied_to(&washer.schema())),
+        required: rules.contract.required.clone(),
         parts: parts
             .map(|(part, rows)| match files.is_empty() {
                 true => washer.wash(part, rows),
                 false => file_rows.watch(washer.wash(part, rows)),
             })
             .collect(),
-        at_end: Box::new(move |_| {
+        at_end: Box::new(move |draft| {
             Box::pin(async move {
                 judge.verdict()?;
-                match collecting {
-                    Some(collecting) => collecting.finish().await,
-                    None => Ok(()),
+                if !audit.is_empty() {
+                    audit.look(draft.rows().await?).await?;
                 }
+                beside.finish().await
             })
         }),
     };
+    let mode = output.mode;
     let written = commit(
         run,
         asset,
         output.table,
-        output.mode,
+        mode,
         rows,
         fingerprint,
         output.files,
     )
     .await;
-    let outcome = report_rules(run, asset, rules, &washer).await;
+    let reported = report_rules(run, asset, rules, &washer).await;
+    let findings = std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner));
+    let reported = reported.and(report_findings(run, asset, &findings).await);
     match written {
         Ok(written) => {
-            outcome?;
+            reported?;
             if !files.is_empty() {
                 let counted = file_rows.of(files.iter().map(String::as_str));
                 run.state
                     .count_rows(&run.project, &asset.name, &counted)
                     .await?;
             }
-            if let Some(rejected) = rejected {
-                rejected.tell(run, asset).await?;
-            }
+            outcome.tell(run, asset).await?;
             Ok(written)
         }
         Err(StageError::Cancelled) => Err(StageError::Cancelled),
-        Err(error) => Err(forbidden(asset, rules, &washer).unwrap_or(error)),
+        Err(error) => Err(refused(asset, rules, &washer, &findings).unwrap_or(error)),
     }
+}
+
+/// What applies the rules on rows, and what of them goes into quarantine.
+fn washer(
+    run: &RunContext,
+    rules: &RowPlan,
+    input: &Schema,
+) -> (Arc<Washer>, Option<Receiver<RecordBatch>>) {
+    let own = Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec());
+    let split = rules
+        .split
+        .as_ref()
+        .map(|split| Splitter::new(&own, &split.parts, split.seed, &split.by));
+    let row_rules = rules.rules.iter().map(RowRule::of).collect();
+    let (ward, aside) = match &rules.quarantine {
+        Some(_) => {
+            let (ward, aside) = Ward::new(run, &own);
+            (Some(ward), Some(aside))
+        }
+        None => (None, None),
+    };
+    let washer = Washer::new(input, row_rules, split).with_ward(ward);
+    (Arc::new(washer), aside)
+}
+
+/// The error that a broken rule is, if one forbids the table.
+fn refused(
+    asset: &Asset,
+    rules: &RowPlan,
+    washer: &Washer,
+    findings: &[Finding],
+) -> Option<StageError> {
+    forbidden(asset, rules, washer).or_else(|| {
+        let (name, what) = refusal(findings)?;
+        Some(StageError::TableRule {
+            name: name.to_owned(),
+            what: what.to_owned(),
+        })
+    })
 }
 
 /// The rows of a query in their order.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::expectation::Expectation;
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
@@ -15,7 +16,7 @@ use super::report::ReportSpec;
 use super::schema::Definitions;
 use super::scored::ScoredSpec;
 use super::sound::Broken;
-use super::table::{Expectation, Split, TableSpec};
+use super::table::{Split, TableSpec};
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
 use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};

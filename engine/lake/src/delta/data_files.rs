@@ -7,7 +7,10 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::SchemaRef,
+};
 use datafusion::{
     error::DataFusionError,
     parquet::{
@@ -237,7 +240,10 @@ impl Lane {
                 return Ok(true);
             };
             // Same columns and types; only the metadata of the fields may differ.
-            let batch = batch.with_schema(Arc::clone(&self.schema))?;
+            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            let schema = Arc::clone(&self.schema);
+            let batch = RecordBatch::try_new_with_options(schema, columns, &rows)?;
             self.writer.write(&batch).await?;
         }
     }

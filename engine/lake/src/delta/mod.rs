@@ -18,7 +18,10 @@ mod side_by_side;
 pub mod types;
 mod write;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -95,8 +98,10 @@ impl std::fmt::Debug for KeyRows {
 
 /// Rows in several streams.
 pub struct RowParts {
-    /// Their columns.
+    /// Their columns. What their metadata calls `comment` becomes the columns' comments.
     pub schema: SchemaRef,
+    /// The columns that a table which is made, or whose columns change, has as NOT NULL.
+    pub required: BTreeSet<String>,
     /// The streams, at least one: each holds the rows that follow those of the one before.
     pub parts: Vec<SendableRecordBatchStream>,
     /// What has to be done when all rows are there, before they are committed; where it
@@ -117,6 +122,7 @@ impl From<SendableRecordBatchStream> for RowParts {
     fn from(stream: SendableRecordBatchStream) -> Self {
         Self {
             schema: stream.schema(),
+            required: BTreeSet::new(),
             parts: vec![stream],
             at_end: nothing_at_end(),
         }

@@ -21,7 +21,7 @@ use super::{
     AtEnd, CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     failure::{delta_error, rows_error},
     replace::Going,
-    types::{Conversion, delta_schema},
+    types::{Conversion, delta_schema, with_required},
 };
 use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 
@@ -62,7 +62,7 @@ impl Lakehouse {
         rows: RowParts,
         commit: CommitInfo,
     ) -> Result<Written, LakeError> {
-        let schema = delta_schema(name, &rows.schema)?;
+        let schema = with_required(delta_schema(name, &rows.schema)?, &rows.required);
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;

@@ -13,7 +13,7 @@ use sqlx::{
 use super::StateError;
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -29,6 +29,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         4,
         "file memory",
         include_str!("../../migrations/0004_file_memory.sql"),
+    ),
+    (
+        7,
+        "rule kinds",
+        include_str!("../../migrations/0007_rule_kinds.sql"),
     ),
 ];
 

@@ -49,6 +49,7 @@ fn parts(file: &str, errors: [Option<&str>; 3]) -> RowParts {
     RowParts {
         parts: parts.collect(),
         schema,
+        required: Default::default(),
         at_end: nothing_at_end(),
     }
 }
@@ -110,6 +111,7 @@ async fn a_table_is_made_added_to_replaced_and_rewritten() {
             .map(|_| stream(&schema, vec![Ok(batch.clone())]))
             .collect(),
         schema,
+        required: Default::default(),
         at_end: nothing_at_end(),
     };
     let other = write(&test, WriteMode::Overwrite, other, 5).await.unwrap();

@@ -1,9 +1,11 @@
 //! Whole runs over real Delta tables.
 
 mod broken_off;
+mod contracts;
 mod evaluations;
 mod ingest;
 mod models;
+mod quarantine;
 mod rebuilt;
 mod recorded;
 mod rejected;
@@ -12,6 +14,7 @@ mod reports;
 mod rules;
 mod same_rows;
 mod scored;
+mod table_rules;
 mod text_functions;
 mod text_models;
 mod tokenizers;
