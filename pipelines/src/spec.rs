@@ -13,8 +13,10 @@ mod duration;
 mod evaluate;
 mod expectation;
 mod ingest;
+mod interval;
 mod load;
 mod metric;
+mod mode;
 mod model;
 mod name;
 mod pipeline;
@@ -43,8 +45,10 @@ pub use expectation::{
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
 };
+pub use interval::{Every, Instant, Interval};
 pub use load::{Environment, Overrides, load, load_source};
 pub use metric::{Metric, SplitPart};
+pub use mode::{Append, Merge, Mode, ModeKind, ModeMapping, Refresh, Scd2};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
 pub use name::{ColumnNames, Name, Named};
 pub use pipeline::{LakehousePath, Spec};
@@ -54,8 +58,8 @@ pub use scalar::{AtLeastOne, Required};
 pub use schema::json_schema;
 pub use scored::ScoredSpec;
 pub use sound::{Broken, load_sound};
-pub use sql_text::SqlText;
-pub use table::{Split, SqlFile, TableBody, TableSpec};
+pub use sql_text::{INTERVAL_END, INTERVAL_START, SqlText};
+pub use table::{Queried, Split, SqlFile, TableBody, TableSpec};
 pub use tokenizer::{
     Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
 };

@@ -109,7 +109,7 @@ fn compare(
     }
     let (is, wanted) = (SqlType(is), SqlType(&wanted));
     let message = format!("`{column}` is {is}, and the contract says {wanted}");
-    let help = match &table.body {
+    let help = match &*table.body {
         TableBody::Ingest(_) => {
             format!("say how to read it: `csv: {{columns: {{{column}: {wanted}}}}}`, or `json:`")
         }

@@ -69,7 +69,7 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                 if let Some(sql) = table.sql() {
                     of_query(checker, sql, &mut found).await;
                 }
-                if let TableBody::Predict(scored) = &table.body {
+                if let TableBody::Predict(scored) = &*table.body {
                     of_scored(checker, scored, &mut found).await;
                 }
                 tokenizers::of_rules(checker, table, &mut found).await;

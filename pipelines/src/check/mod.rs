@@ -14,6 +14,7 @@ mod graph;
 mod ingest;
 mod lineage;
 mod models;
+pub(crate) mod modes;
 mod quarantine;
 mod reports;
 mod rule_tables;

@@ -27,18 +27,18 @@ use super::contract::{Agreed, check_contract};
 use super::edges::{Found, made_beside, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
-use super::quarantine::{Told, check_quarantine};
+use super::quarantine::check_quarantine;
 use super::scored::check_scored;
 use super::table_rules::check_table_rules;
 use super::world::error_chain;
-use super::{Checker, Declaration, Stored, sql_errors, tokenizers};
+use super::{Checker, Declaration, Stored, modes, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
 };
 use crate::run::split::{SPLIT_COLUMN, Splitter};
 use crate::source::{Location, Span, Spanned};
-use crate::spec::{Rule, SqlText, TableBody, TableSpec};
+use crate::spec::{Mode, Rule, SqlText, TableBody, TableSpec};
 
 /// The tables and models whose columns are known so far.
 pub(crate) struct Known {
@@ -120,32 +120,35 @@ pub(crate) async fn check(
     if found.broken || !load_stored(checker, known, found, declaration.span).await {
         return None;
     }
-    let (body, schema) = match &table.body {
+    let (body, schema) = match &*table.body {
         TableBody::Ingest(ingest) => {
             check_ingest(checker, ingest, &name, table.split.is_some()).await?
         }
-        TableBody::Sql(sql) => check_query(checker, known, sql, &name, found).await?,
-        TableBody::SqlFile(file) => check_query(checker, known, &file.sql, &name, found).await?,
+        TableBody::Sql(sql) => check_query(checker, known, table, sql, &name, found).await?,
+        TableBody::SqlFile(file) => {
+            check_query(checker, known, table, &file.sql, &name, found).await?
+        }
         TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
     let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
     let tokenizers = tokenizers.await;
-    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers)?;
-    let quarantine = match check_quarantine(checker, known, table, &name, &schema) {
-        Ok(quarantine) => quarantine,
-        Err(Told) => return None,
-    };
-    let schema = match &rows.split {
-        Some(_) => Arc::new(Splitter::schema(&schema)),
-        None => schema,
+    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers);
+    let quarantine = check_quarantine(checker, known, table, &name, &schema);
+    let schema = match (&table.split, schema.field_with_name(SPLIT_COLUMN)) {
+        (Some(_), Err(_)) => Arc::new(Splitter::schema(&schema)),
+        _ => schema,
     };
     let agreed = match table.columns.is_empty() {
-        true => Agreed::default(),
-        false => check_contract(checker, table, &name, &schema)?,
+        true => Some(Agreed::default()),
+        false => check_contract(checker, table, &name, &schema),
     };
-    let schema = Arc::new(agreed.plan.applied_to(&schema));
+    let promised = agreed.as_ref().map(|agreed| &agreed.plan);
+    let schema = promised.map_or(schema.clone(), |plan| Arc::new(plan.applied_to(&schema)));
     known.add(&name, Arc::clone(&schema)).ok()?;
-    let mut table_rules = check_table_rules(checker, known, table, &name, &schema).await?;
+    let table_rules = check_table_rules(checker, known, table, &name, &schema).await;
+    // All of it is looked at, so that all that is wrong is told at once.
+    let (rows, agreed, mut table_rules) = (rows?, agreed?, table_rules?);
+    let quarantine = quarantine.ok()?;
     table_rules.extend(agreed.key);
     let mut row_rules = rows.rules;
     row_rules.extend(agreed.rules);
@@ -160,7 +163,11 @@ pub(crate) async fn check(
     };
     Some(match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
-        AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset { rows, ..*sql })),
+        AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset {
+            rows,
+            schema,
+            ..*sql
+        })),
         AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
         other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
     })
@@ -199,6 +206,7 @@ pub(crate) async fn load_stored(
 async fn check_query(
     checker: &mut Checker<'_>,
     known: &mut Known,
+    table: &TableSpec,
     sql: &SqlText,
     name: &TableName,
     found: &Found,
@@ -214,7 +222,7 @@ async fn check_query(
     let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
     let mut settled = statement.clone();
     let planned = match text::bind(&mut settled, &tokenizers.await) {
-        Ok(()) => plan_query(known, settled, &models, &encoders).await,
+        Ok(()) => plan_for(known, table, &settled, &models, &encoders).await,
         Err(error) => Err(error),
     };
     let plan = match planned {
@@ -230,6 +238,16 @@ async fn check_query(
     if !columns_once(checker, sql, &schema) || !storable_query(checker, name, &schema, sql) {
         return None;
     }
+    let query = modes::Query {
+        name,
+        sql,
+        statement: &statement,
+        plan: &plan,
+        reads: &found.reads,
+        schema: &schema,
+    };
+    let upkeep = modes::check_mode(checker, known, table, &query)?;
+    let schema = modes::stored_schema(&upkeep.mode, &schema);
     let columns = column_origins(&plan);
     let predicted = predicted_columns(&columns, |source| {
         let table = source.table.parse::<TableName>().ok();
@@ -248,10 +266,30 @@ async fn check_query(
         reads: found.reads.clone(),
         applies: applied(found),
         columns,
+        schema: Arc::clone(&schema),
+        upkeep,
         volatile,
         rows: RowPlan::default(),
     }));
     Some((body, schema))
+}
+
+/// Plans the query of a table; one that is asked for intervals, for one of them.
+async fn plan_for(
+    known: &Known,
+    table: &TableSpec,
+    settled: &Statement,
+    models: &BTreeMap<String, BoundModel>,
+    encoders: &BTreeMap<String, String>,
+) -> Result<LogicalPlan, SqlError> {
+    let Some(Mode::Interval(interval)) = table.mode.as_ref().map(|mode| &mode.value) else {
+        return plan_query(known, settled.clone(), models, encoders).await;
+    };
+    let bounded = modes::with_bounds(settled, None, &interval.column);
+    let plan = plan_query(known, bounded, models, encoders).await?;
+    let schema = output_schema(&plan);
+    let bounded = modes::with_bounds(settled, Some(&schema), &interval.column);
+    plan_query(known, bounded, models, encoders).await
 }
 
 /// All models of a query, each once.
@@ -470,6 +508,23 @@ fn check_rows(
         });
     }
     (checker.diagnostics.len() == before).then_some(rows)
+}
+
+/// A condition on single rows. `None` after having reported what is wrong.
+pub(super) fn row_condition(
+    checker: &mut Checker<'_>,
+    known: &Known,
+    text: &SqlText,
+    name: &TableName,
+    schema: &SchemaRef,
+) -> Option<sql::Expression> {
+    match row_rule(known, text, name, schema, &BTreeMap::new()) {
+        Ok(condition) => Some(condition),
+        Err(diagnostic) => {
+            checker.diagnostics.push(*diagnostic);
+            None
+        }
+    }
 }
 
 fn row_rule(

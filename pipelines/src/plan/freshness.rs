@@ -506,10 +506,16 @@ fn definition(asset: &Asset) -> String {
             "csv": format!("{:?}", identity(&ingest.options)),
             "rows": rows(&ingest.rows),
         }),
-        AssetBody::Sql(sql) => json!({
-            "sql": normalise(&sql.statement),
-            "rows": rows(&sql.rows),
-        }),
+        AssetBody::Sql(sql) => {
+            let mut definition = json!({
+                "sql": normalise(&sql.statement),
+                "rows": rows(&sql.rows),
+            });
+            if let Some(mode) = sql.upkeep.mode.identity() {
+                definition["mode"] = mode;
+            }
+            definition
+        }
         AssetBody::Scored(scored) => json!({
             "predict": scored.settings(),
             "rows": rows(&scored.rows),

@@ -8,6 +8,7 @@ pub mod contract;
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
+pub mod mode;
 pub mod origins;
 pub mod preview;
 pub mod report;
@@ -281,6 +282,10 @@ pub struct SqlAsset {
     pub applies: Vec<Applied>,
     /// Its columns, with what they are made of.
     pub columns: Vec<origins::ColumnOrigins>,
+    /// The columns of the stored table.
+    pub schema: SchemaRef,
+    /// How it is kept up to date.
+    pub upkeep: mode::Upkeep,
     /// Why equal inputs do not prove equal rows, if so: `it calls random()`.
     pub volatile: Option<String>,
     /// Rules and split.

@@ -13,9 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
 use sluice_lake::session::SessionOptions;
+use sluice_lake::sql;
 use sluice_lake::state::State;
 use sluice_lake::{LakeCatalog, TableName, registry::Registry};
 use sluice_udfs::models::ModelSet;
@@ -126,32 +129,58 @@ impl Audit {
             self.registry.clone(),
             Arc::clone(&self.models),
         )?;
-        let table = session.context().read_table(rows)?;
-        let figures = Figures::of(&table, &self.rules).await?;
-        let mut found = Vec::with_capacity(self.rules.len());
-        for (at, rule) in self.rules.iter().enumerate() {
-            let (failed, what) = self.one(&session, &table, &figures, at).await?;
-            found.push(Finding {
-                rule: rule.clone(),
-                rows: figures.rows(),
-                failed,
-                what: what.filter(|_| failed > 0),
-            });
-        }
-        Ok(found)
+        find(session.context(), &self.table, &self.rules, self.started_ms).await
     }
+}
 
-    /// How many rows break a rule, and what is wrong with them.
-    async fn one(
-        &self,
-        session: &LakeSession,
-        table: &DataFrame,
-        figures: &Figures,
-        at: usize,
-    ) -> Result<(u64, Option<String>), StageError> {
-        let rows = figures.rows();
+/// Looks at a table by rules on the whole of it. `ctx` has the table, and all that its rules look
+/// at; `now_ms` is what they call now, in milliseconds since 1970 UTC.
+pub(crate) async fn find(
+    ctx: &SessionContext,
+    table: &TableName,
+    rules: &[TableExpectation],
+    now_ms: i64,
+) -> Result<Vec<Finding>, StageError> {
+    let rows = rows_of(ctx, table).await?;
+    let looking = Looking {
+        ctx,
+        figures: Figures::of(&rows, rules).await?,
+        rows,
+        now_ms,
+    };
+    let mut found = Vec::with_capacity(rules.len());
+    for (at, rule) in rules.iter().enumerate() {
+        let (failed, what) = looking.at(&rule.rule, at).await?;
+        found.push(Finding {
+            rule: rule.clone(),
+            rows: looking.figures.rows(),
+            failed,
+            what: what.filter(|_| failed > 0),
+        });
+    }
+    Ok(found)
+}
+
+/// The rows of a table of a session.
+async fn rows_of(ctx: &SessionContext, table: &TableName) -> Result<DataFrame, StageError> {
+    let name = TableReference::partial(table.layer(), table.table());
+    Ok(ctx.table(name).await?)
+}
+
+/// A look at a table.
+struct Looking<'a> {
+    ctx: &'a SessionContext,
+    rows: DataFrame,
+    figures: Figures,
+    now_ms: i64,
+}
+
+impl Looking<'_> {
+    /// How many rows break a rule, and what is wrong with them. `at`: the rule's place.
+    async fn at(&self, rule: &TableRule, at: usize) -> Result<(u64, Option<String>), StageError> {
+        let (table, rows) = (&self.rows, self.figures.rows());
         let of_rows = |failed: u64| format!("{failed} of {rows} rows");
-        Ok(match &self.rules[at].rule {
+        Ok(match rule {
             TableRule::Unique(columns) => {
                 let (failed, examples) = findings::repeated(table, columns).await?;
                 let columns = columns.join(", ");
@@ -162,36 +191,28 @@ impl Audit {
                 (failed, Some(what))
             }
             TableRule::NotNull(columns) => {
-                let failed = figures.failed(at);
-                let columns = columns.join("`, `");
+                let failed = self.figures.failed(at);
+                let columns = columns.join("` or `");
                 let what = format!("{} have no value in `{columns}`", of_rows(failed));
                 (failed, Some(what))
             }
-            TableRule::AcceptedValues { column, values } => {
-                let failed = figures.failed(at);
-                let what = match failed {
-                    0 => None,
-                    _ => {
-                        let examples = findings::other_values(table, column, values).await?;
-                        Some(format!(
-                            "{} have another value in `{column}`: {examples}",
-                            of_rows(failed)
-                        ))
-                    }
-                };
-                (failed, what)
-            }
+            TableRule::AcceptedValues { column, values } => match self.figures.failed(at) {
+                0 => (0, None),
+                failed => {
+                    let examples = findings::other_values(table, column, values).await?;
+                    let of_rows = of_rows(failed);
+                    let what = format!("{of_rows} have another value in `{column}`: {examples}");
+                    (failed, Some(what))
+                }
+            },
             TableRule::Relationship {
                 column,
                 to,
                 to_column,
             } => {
-                let parent = match to.matches(&self.table) {
-                    true => table.clone(),
-                    false => self.parent(session, to).await?,
-                };
-                let (failed, examples) =
-                    findings::orphans(table, column, parent, to_column).await?;
+                let parent = rows_of(self.ctx, to).await?;
+                let orphans = findings::orphans(table, column, parent, to_column);
+                let (failed, examples) = orphans.await?;
                 let what = format!(
                     "{} have a value in `{column}` that `{to}` does not have in `{to_column}`: \
                      {examples}",
@@ -201,13 +222,13 @@ impl Audit {
             }
             TableRule::RowCount { min, max } => row_count(rows, *min, *max),
             TableRule::Freshness { column, within } => {
-                let latest_ms = figures.latest_ms(at);
-                stale(rows, column, latest_ms, self.started_ms, *within)
+                let latest_ms = self.figures.latest_ms(at);
+                stale(rows, column, latest_ms, self.now_ms, *within)
             }
             TableRule::Custom { query, .. } => {
-                let plan = session.plan(query.as_ref().clone()).await?;
-                let found = DataFrame::new(session.context().state(), plan);
-                let (failed, examples) = findings::rows_of(found).await?;
+                let plan = sql::plan(self.ctx, query.as_ref().clone()).await?;
+                let found = DataFrame::new(self.ctx.state(), plan);
+                let (failed, examples) = findings::given(found).await?;
                 let given = match failed {
                     1 => "the query gives 1 row".to_owned(),
                     _ => format!("the query gives {failed} rows"),
@@ -215,16 +236,6 @@ impl Audit {
                 (failed, Some(format!("{given}, such as {examples}")))
             }
         })
-    }
-
-    async fn parent(
-        &self,
-        session: &LakeSession,
-        name: &TableName,
-    ) -> Result<DataFrame, StageError> {
-        let parent = self.catalog.table(name).await?;
-        let parent = parent.ok_or_else(|| StageError::TableGone(name.to_string()))?;
-        Ok(session.context().read_table(parent.provider)?)
     }
 }
 

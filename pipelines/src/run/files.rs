@@ -72,8 +72,7 @@ pub(crate) async fn from_files(
         mode: arrivals.mode,
         files: arrivals.records,
         in_parts: true,
-        aside: arrivals.replaces,
-        rejects: Some(offer),
+        rejects: Some((arrivals.replaces, offer)),
     };
     let rules = &ingest.rows;
     let fingerprint = &freshness.fingerprint;

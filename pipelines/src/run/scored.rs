@@ -25,7 +25,6 @@ use super::context::RunContext;
 use super::error::StageError;
 use super::row_hash::row_hash;
 use super::rules::stopping;
-use super::side::Replaces;
 use super::table::{Output, write};
 use crate::events::EventKind;
 use crate::plan::fingerprint::Fingerprint;
@@ -78,7 +77,6 @@ pub(crate) async fn from_model(
             mode: WriteMode::Overwrite,
             files: Vec::new(),
             in_parts: false,
-            aside: Replaces::Everything,
             rejects: None,
         },
     )

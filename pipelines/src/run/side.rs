@@ -43,6 +43,23 @@ pub(crate) enum Replaces {
     /// Nothing but what a run left that ended before its own rows were committed: the stage
     /// adds to its table.
     Unfinished,
+    /// Rows for which a condition is TRUE.
+    Where(Box<Expr>),
+    /// The rows of some keys.
+    Keys(KeyRows),
+}
+
+impl Replaces {
+    /// What goes beside a table that is written so: rows like those that go from it.
+    pub(crate) fn like(mode: &WriteMode) -> Self {
+        match mode {
+            WriteMode::Overwrite => Self::Everything,
+            WriteMode::Append => Self::Unfinished,
+            WriteMode::ReplaceFiles(files) => Self::Files(files.clone()),
+            WriteMode::ReplaceWhere(condition) => Self::Where(condition.clone()),
+            WriteMode::ReplaceKeys(keys) => Self::Keys(keys.clone()),
+        }
+    }
 }
 
 /// A side table to be written.
@@ -234,6 +251,16 @@ impl Writer {
                 };
                 (WriteMode::ReplaceKeys(keys), None)
             }
+            (Replaces::Where(condition), Some(_)) => {
+                (WriteMode::ReplaceWhere(condition.clone()), None)
+            }
+            (Replaces::Keys(keys), Some(stored)) => {
+                let keys = KeyRows {
+                    read_at: stored.version,
+                    ..keys.clone()
+                };
+                (WriteMode::ReplaceKeys(keys), None)
+            }
         };
         let rows = match kept {
             Some(kept) => kept.chain(new).boxed(),
@@ -269,7 +296,9 @@ impl Writer {
         let found = async {
             let mut rows = SessionContext::new().read_table(stored.provider)?;
             let goes = match &self.side.replaces {
-                Replaces::Everything => None,
+                // Which of the keys it has, the write finds out.
+                Replaces::Everything | Replaces::Keys(_) => None,
+                Replaces::Where(condition) => Some(condition.as_ref().clone()),
                 Replaces::Files(files) => Some(among(FILE_COLUMN, files)),
                 Replaces::Unfinished => Some(among(RUN_COLUMN, &self.unfinished)),
             };

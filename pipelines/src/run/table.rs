@@ -54,7 +54,6 @@ pub(crate) async fn from_query(
             mode: WriteMode::Overwrite,
             files: Vec::new(),
             in_parts: false,
-            aside: Replaces::Everything,
             rejects: None,
         },
     )
@@ -69,10 +68,8 @@ pub(crate) struct Output<'a> {
     pub(crate) files: Vec<FileRecord>,
     /// Whether the rows come in parts, in order, that may be written side by side.
     pub(crate) in_parts: bool,
-    /// What the rows beside it replace: bad records, and those in quarantine.
-    pub(crate) aside: Replaces,
-    /// Where the reader of files is offered a way for bad records.
-    pub(crate) rejects: Option<Arc<Offer>>,
+    /// What the bad records of files replace, and where their reader is offered a way.
+    pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
 }
 
 /// Applies rules and split to rows, and commits them.
@@ -89,15 +86,12 @@ pub(crate) async fn write(
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
     let (washer, aside) = washer(run, rules, flagged.schema().as_arrow());
     let place = (output.table, fingerprint.key());
-    let (beside, outcome) = Beside::begin(
-        run,
-        asset,
-        place,
-        (output.aside, output.rejects),
-        &washer,
-        aside,
-    )
-    .await?;
+    let (replaces, offer) = match output.rejects {
+        Some((replaces, offer)) => (replaces, Some(offer)),
+        None => (Replaces::like(&output.mode), None),
+    };
+    let replaces = (replaces, offer);
+    let (beside, outcome) = Beside::begin(run, asset, place, replaces, &washer, aside).await?;
     let file_rows = FileRows::default();
     let files: Vec<String> = output.files.iter().map(|file| file.path.clone()).collect();
     let parts = streams(flagged, output.in_parts).await?.into_iter();
@@ -116,10 +110,13 @@ pub(crate) async fn write(
             .collect(),
         at_end: Box::new(move |draft| {
             Box::pin(async move {
+                // All rules are looked at, so that all that is broken is told at once.
+                let looked = match audit.is_empty() {
+                    true => Ok(()),
+                    false => audit.look(draft.rows().await?).await,
+                };
                 judge.verdict()?;
-                if !audit.is_empty() {
-                    audit.look(draft.rows().await?).await?;
-                }
+                looked?;
                 beside.finish().await
             })
         }),

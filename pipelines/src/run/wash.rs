@@ -87,7 +87,10 @@ fn narrow(keep: &mut Option<BooleanArray>, flags: &BooleanArray) -> Result<(), D
     if flags.true_count() == flags.len() {
         return Ok(());
     }
-    let flags = arrow::compute::prep_null_mask_filter(flags);
+    let flags = match flags.null_count() {
+        0 => flags.clone(),
+        _ => arrow::compute::prep_null_mask_filter(flags),
+    };
     *keep = Some(match keep.take() {
         Some(keep) => arrow::compute::and(&keep, &flags)?,
         None => flags,

@@ -18,7 +18,7 @@ const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 pub struct Length(pub Duration);
 
 /// Reads whole numbers with units, each unit smaller than the one before.
-fn parse(text: &str) -> Option<Duration> {
+pub(super) fn parse_length(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds: u64 = 0;
     let mut units = UNITS.iter();
@@ -40,7 +40,7 @@ fn parse(text: &str) -> Option<Duration> {
 impl Decode for Length {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let text = String::decode(node, cx)?;
-        if let Some(length) = parse(&text) {
+        if let Some(length) = parse_length(&text) {
             return Some(Self(length));
         }
         cx.report(
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn numbers_with_units_and_nothing_else() {
-        let seconds = |text| parse(text).map(|length| length.as_secs());
+        let seconds = |text| parse_length(text).map(|length| length.as_secs());
         assert_eq!(seconds("90s"), Some(90));
         assert_eq!(seconds("10m"), Some(600));
         assert_eq!(seconds("1h30m"), Some(5400));

@@ -125,7 +125,7 @@ impl Decode for Otherwise {
 record! {
     /// The values that a column may have.
     pub struct AcceptedValues as "`accepted_values`" {
-        /// The column.
+        /// The column that is looked at.
         "column" column: Spanned<String>,
         /// All values that it may have.
         "values" values: AtLeastOne<Spanned<Accepted>>,
@@ -166,7 +166,7 @@ impl Decode for Accepted {
 record! {
     /// That the values of a column are in a column of another table.
     pub struct Relationship as "`relationships`" {
-        /// The column.
+        /// The column that is looked at.
         "column" column: Spanned<String>,
         /// Where its values are: `layer.table.column`.
         "to" to: Spanned<String>,
@@ -187,9 +187,9 @@ impl Relationship {
 record! {
     /// How many rows a table has.
     pub struct RowCount as "`row_count`" {
-        /// The fewest.
+        /// The fewest rows.
         "min" min: Option<Spanned<u64>>,
-        /// The most.
+        /// The most rows.
         "max" max: Option<Spanned<u64>>,
     }
 }

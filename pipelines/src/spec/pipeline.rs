@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::decode::{Check, Context, Decode, Fields, Record, record};
 use super::expectation::Expectation;
 use super::ingest::{Csv, Ingest, JsonFiles};
+use super::mode::{Merge, ModeMapping, Scd2};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
     ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, TokenizerNames, VariableNames,
@@ -121,6 +122,9 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<JsonFiles>(),
         record::<Expectation>(),
         record::<Split>(),
+        record::<ModeMapping>(),
+        record::<Merge>(),
+        record::<Scd2>(),
         record::<TokenizerSpec>(),
         record::<WordPiece>(),
         record::<Bpe>(),

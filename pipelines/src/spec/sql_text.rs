@@ -184,6 +184,20 @@ impl Lexer {
                 )),
             ));
         }
+        if variables.of_interval
+            && let Some(bound) = interval_bound(inner)
+        {
+            return match self {
+                Self::Code => Ok(bound.to_owned()),
+                _ => Err(refused(
+                    Diagnostic::error(
+                        "wrong_type",
+                        format!("`${{{inner}}}` is a time, and cannot stand inside quotes"),
+                    )
+                    .help("write it without them; `CAST(${start} AS VARCHAR)` makes a text of it"),
+                )),
+            };
+        }
         let identifier = inner.strip_prefix("ident:");
         let value = variables.resolve(identifier.unwrap_or(inner))?;
         if let Self::Quoted(quote) = self {
@@ -194,6 +208,20 @@ impl Lexer {
             Some(_) => Ok(quote_identifier(&as_text(&value))),
             None => Ok(literal(&value)),
         }
+    }
+}
+
+/// What stands for `${start}` until an interval gives it its value: a placeholder, which SQL
+/// of a user's own is refused for.
+pub const INTERVAL_START: &str = "$__start";
+/// What stands for `${end}`.
+pub const INTERVAL_END: &str = "$__end";
+
+fn interval_bound(inner: &str) -> Option<&'static str> {
+    match inner {
+        "start" => Some(INTERVAL_START),
+        "end" => Some(INTERVAL_END),
+        _ => None,
     }
 }
 

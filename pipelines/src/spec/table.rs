@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::contract::{Contract, ContractColumn};
-use super::decode::{Check, Context, Decode, Fields, choice, record};
+use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
 use super::expectation::Expectation;
 use super::ingest::Ingest;
+use super::mode::{Mode, Refresh, has_intervals};
 use super::name::{ContractNames, Name, Named, PartNames, RuleNames, TagNames};
 use super::scalar::Required;
-use super::schema::Definitions;
+use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
 use crate::diagnostic::{Diagnostic, nearest};
@@ -29,7 +30,11 @@ record! {
         /// Assets to make first, for edges that cannot be seen in the SQL.
         "after" after: Vec<Spanned<String>>,
         /// What it is made of: exactly one of these keys.
-        .. body: TableBody,
+        .. body: Queried,
+        /// How a table of a query is kept up to date: `full` (the default), `append`, or `{merge: ...}`, `{scd2: ...}`, `{interval: ...}`.
+        "mode" mode: Option<Spanned<Mode>>,
+        /// What happens when the rows that are there do not count any more: `auto` (the default) makes them anew, `strict` fails instead, `full` makes them anew whenever anything changed.
+        "refresh" refresh: Option<Spanned<Refresh>>,
         /// What columns it has, by name: a type such as `bigint`, or more.
         "columns" columns: Named<ContractNames, ContractColumn>,
         /// Whether it may have columns that `columns:` does not list: `strict` (the default) or
@@ -60,7 +65,7 @@ impl TableSpec {
     /// The table's query, wherever it was written.
     #[must_use]
     pub fn sql(&self) -> Option<&SqlText> {
-        match &self.body {
+        match &*self.body {
             TableBody::Ingest(_) | TableBody::Predict(_) => None,
             TableBody::Sql(sql) => Some(sql),
             TableBody::SqlFile(file) => Some(&file.sql),
@@ -69,7 +74,40 @@ impl TableSpec {
 }
 
 impl Check for TableSpec {
-    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+    fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        self.is_queried_where_it_says_how(fields, cx) & self.has_columns_for_its_contract(cx)
+    }
+}
+
+impl TableSpec {
+    fn is_queried_where_it_says_how(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        if self.sql().is_some() {
+            return true;
+        }
+        let mut fits = true;
+        for key in ["mode", "refresh"] {
+            if let Some(entry) = fields.entry(key) {
+                fits = false;
+                let help = match *self.body {
+                    TableBody::Ingest(_) => {
+                        "`ingest:` reads new and changed files only, whatever stands here"
+                    }
+                    _ => "`predict:` scores new and changed rows only, whatever stands here",
+                };
+                cx.report(
+                    Diagnostic::error(
+                        "conflicting_keys",
+                        format!("`{key}` is for tables of a query: `sql` or `sql_file`"),
+                    )
+                    .help(help),
+                    entry.key.span,
+                );
+            }
+        }
+        fits
+    }
+
+    fn has_columns_for_its_contract(&self, cx: &mut Context<'_>) -> bool {
         let (Some(contract), true) = (self.contract, self.columns.is_empty()) else {
             return true;
         };
@@ -78,6 +116,35 @@ impl Check for TableSpec {
             .help("list the columns: `columns: {id: bigint, name: string}`");
         cx.report(diagnostic, contract.span);
         false
+    }
+}
+
+/// What a table is made of; a query knows `${start}` and `${end}` where the table's mode is
+/// `interval`.
+#[derive(Debug, Clone)]
+pub struct Queried(pub TableBody);
+
+impl std::ops::Deref for Queried {
+    type Target = TableBody;
+    fn deref(&self) -> &TableBody {
+        &self.0
+    }
+}
+
+impl Part for Queried {
+    fn keys() -> Vec<&'static str> {
+        TableBody::keys()
+    }
+
+    fn decode_part(fields: &Fields<'_>, cx: &mut Context<'_>) -> Option<Self> {
+        cx.variables.of_interval = has_intervals(fields);
+        let body = TableBody::decode_part(fields, cx);
+        cx.variables.of_interval = false;
+        body.map(Self)
+    }
+
+    fn schema_part(object: &mut ObjectSchema, defs: &mut Definitions) {
+        TableBody::schema_part(object, defs);
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Variables {
     pub(crate) declared_later: Vec<String>,
     /// Where `${env:NAME}` comes from.
     pub(crate) environment: Environment,
+    /// Whether what is being decoded is a query that is run for an interval of time, so that
+    /// SQL in it knows `${start}` and `${end}`.
+    pub(crate) of_interval: bool,
 }
 
 /// A piece of a text with variables.
@@ -113,6 +116,11 @@ impl Variables {
             Diagnostic::error("unknown_variable", format!("unknown variable `{name}`"));
         if self.declared_later.iter().any(|later| later == name) {
             return diagnostic.help("a variable can use those above it: move it further up");
+        }
+        if matches!(name, "start" | "end") {
+            return diagnostic.help(
+                "`${start}` and `${end}` are known in the query of a table with `mode: {interval: ...}`; any other is declared under `vars:`",
+            );
         }
         let help = did_you_mean(name, self.values.keys().map(String::as_str))
             .unwrap_or_else(|| "declare it under `vars:`".to_owned());

@@ -51,7 +51,7 @@ fn the_example_of_the_design_loads() {
     );
 
     let bronze = spec.tables.get("bronze.wine").unwrap();
-    let TableBody::Ingest(ingest) = &bronze.body else {
+    let TableBody::Ingest(ingest) = &*bronze.body else {
         panic!("{bronze:?}");
     };
     assert_eq!(ingest.files[0].value, "../../data/wine/winequality-*.csv");
@@ -208,7 +208,7 @@ models:
         table.comment.as_ref().unwrap().value,
         "costs $5, or $5, or ${n}, from 10 on"
     );
-    let TableBody::Ingest(ingest) = &table.body else {
+    let TableBody::Ingest(ingest) = &*table.body else {
         panic!("{table:?}");
     };
     assert_eq!(ingest.files[0].value, "/data/in/*.csv");
@@ -268,7 +268,7 @@ fn a_table_rule_and_declared_columns() {
         "pipeline: p\ntables:\n  a.b:\n    ingest:\n      files: a.csv\n      csv:\n        delimiter: \"\\t\"\n        names: as_is\n        columns: {id: BIGINT, name: varchar, at: timestamp}\n    expect:\n      one_id: {unique: id, otherwise: fail}\n",
     );
     let table = spec.tables.get("a.b").unwrap();
-    let TableBody::Ingest(ingest) = &table.body else {
+    let TableBody::Ingest(ingest) = &*table.body else {
         panic!("{table:?}");
     };
     let csv = ingest.csv.as_ref().unwrap();

@@ -120,7 +120,7 @@ fn in_a_file_of_its_own() {
     let project = sluice_pipelines::project::find_project(Some(folder.path())).unwrap();
     let (spec, _) = sluice_pipelines::spec::load(&project, &Default::default()).unwrap();
     let (_, table) = spec.tables.iter().next().unwrap();
-    let TableBody::SqlFile(file) = &table.body else {
+    let TableBody::SqlFile(file) = &*table.body else {
         panic!("{table:?}");
     };
     assert_eq!(file.path.value, "a.sql");

@@ -6,6 +6,7 @@
 //! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
 //! nothing is merged behind the user's back.
 
+mod changes;
 mod data_files;
 mod describe;
 mod draft;
@@ -16,7 +17,13 @@ mod replace;
 mod schema_change;
 mod side_by_side;
 pub mod types;
+mod within;
 mod write;
+
+pub use changes::{
+    CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, ChangedCommit, Changes,
+    ChangesError, Net, Untold,
+};
 
 use std::{
     collections::BTreeSet,
@@ -26,6 +33,7 @@ use std::{
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::TableProvider, error::DataFusionError, execution::SendableRecordBatchStream,
+    logical_expr::Expr,
 };
 use futures::{FutureExt, future::BoxFuture};
 
@@ -58,6 +66,10 @@ pub enum WriteMode {
     /// commit; the columns must be the table's. The new rows may be of any file.
     /// With an empty list, or without a table, this is `Append`.
     ReplaceFiles(Vec<String>),
+    /// Rows for which the condition is TRUE go, and the new rows, for which it must be TRUE,
+    /// are added, in one commit; the columns must be the table's. Without a table this is
+    /// `Append`.
+    ReplaceWhere(Box<Expr>),
     /// All rows of some keys go, and the new rows are added, in one commit; the columns
     /// must be the table's. Without a table this is `Append`.
     ReplaceKeys(KeyRows),

@@ -24,7 +24,7 @@ use crate::{
 
 /// How tables are read, whatever session the query runs in: strings as `Utf8`
 /// (what is written and what is read has one type), filters inside Parquet.
-static READER: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
+pub(super) static READER: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
     let config = SessionConfig::new()
         .set_bool(
             "datafusion.execution.parquet.schema_force_view_types",

@@ -1,4 +1,5 @@
-//! Replacing some rows of a table, in one commit: those of ingested files, or those of keys.
+//! Replacing some rows of a table, in one commit: those of ingested files, those of a
+//! condition, or those of keys.
 //!
 //! Data files that hold such rows are rewritten without them, the new rows go
 //! into new data files, and one commit swaps them. (deltalake's `replaceWhere`

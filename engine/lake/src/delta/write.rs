@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     error::DataFusionError, execution::SendableRecordBatchStream,
     physical_plan::stream::RecordBatchStreamAdapter,
@@ -22,6 +22,7 @@ use super::{
     failure::{delta_error, rows_error},
     replace::Going,
     types::{Conversion, delta_schema, with_required},
+    within::Within,
 };
 use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
 
@@ -82,16 +83,34 @@ impl Lakehouse {
             }
             _ => Conversion::in_place(schema),
         };
+        let within = match &mode {
+            WriteMode::ReplaceWhere(replaced) => {
+                let within = Within::new(replaced, conversion.target());
+                Some(within.map_err(|error| rows_error(name, error))?)
+            }
+            _ => None,
+        };
         let marked = MarkedCommit::new(commit);
         let seen = Arc::new(Seen::of(rows.parts.len()));
         let (parts, at_end) = rows.noted(&seen);
         let parts = parts.into_iter().enumerate();
         let incoming: Vec<Incoming> = parts
-            .map(|(part, stream)| Incoming::new(stream, part, &conversion, &seen, &marked))
+            .map(|(part, stream)| {
+                let fit = Fit {
+                    conversion: conversion.clone(),
+                    within: within.clone(),
+                };
+                Incoming::new(stream, part, fit, &seen, &marked)
+            })
             .collect();
         let outcome = match (existing, mode) {
             (Some(table), WriteMode::ReplaceFiles(files)) if !files.is_empty() => {
                 let going = Going::files(files);
+                self.replace(name, table, going, incoming, at_end, &marked)
+                    .await
+            }
+            (Some(table), WriteMode::ReplaceWhere(replaced)) => {
+                let going = Going::Where(*replaced);
                 self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
@@ -271,6 +290,22 @@ impl RowParts {
     }
 }
 
+/// How rows are made to fit the table, and which of them may come.
+struct Fit {
+    conversion: Conversion,
+    within: Option<Within>,
+}
+
+impl Fit {
+    fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+        let batch = self.conversion.apply(batch)?;
+        if let Some(within) = &self.within {
+            within.check(&batch)?;
+        }
+        Ok(batch)
+    }
+}
+
 /// The rows on their way: converted to the table's types, and counted.
 pub(super) struct Incoming {
     schema: SchemaRef,
@@ -281,16 +316,15 @@ impl Incoming {
     fn new(
         stream: SendableRecordBatchStream,
         part: usize,
-        conversion: &Conversion,
+        fit: Fit,
         seen: &Arc<Seen>,
         commit: &MarkedCommit,
     ) -> Self {
-        let schema = Arc::clone(conversion.target());
+        let schema = Arc::clone(fit.conversion.target());
         let (noted, progress) = (Arc::clone(seen), Arc::clone(&commit.info.rows));
-        let conversion = conversion.clone();
         let converted = stream.map(move |batch| {
             let batch = batch
-                .and_then(|batch| Ok(conversion.apply(&batch)?))
+                .and_then(|batch| fit.apply(&batch))
                 .map_err(|error| noted.note(part, error))?;
             let rows = batch.num_rows() as u64;
             noted.rows.fetch_add(rows, Ordering::Relaxed);

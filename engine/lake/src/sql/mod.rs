@@ -4,7 +4,8 @@
 //! [`function_calls`] say what it depends on, without any table being there;
 //! [`plan()`] resolves names (case does not matter, quoted or not) and plans;
 //! [`normalise`] gives the text that identifies a definition, [`is_volatile`]
-//! says whether identity proves anything. Every error is an [`SqlError`] with a
+//! says whether identity proves anything, [`row_wise`] whether a query can be
+//! asked of some rows at a time. Every error is an [`SqlError`] with a
 //! place in the text.
 //!
 //! A rewrite that needs the columns in scope, such as expanding `predict(m, *)`,
@@ -22,10 +23,12 @@ mod merge;
 mod messages;
 mod mistakes;
 mod normalise;
+mod placeholders;
 mod plan;
 mod references;
 mod relations;
 mod resolve;
+mod row_wise;
 mod schemas;
 mod scope;
 mod select;
@@ -40,12 +43,14 @@ pub use dialect::SluiceDialect;
 pub use error::{SqlError, SqlErrorKind, SqlSpan};
 pub use messages::plain_words;
 pub use normalise::{normalise, normalise_expression};
+pub use placeholders::{fill_placeholders, placeholders};
 pub use plan::{output_schema, plan, plan_expression};
 pub use references::{
     FunctionCall, LiteralArg, TableRef, function_calls, function_calls_in_expression, string_value,
     table_refs,
 };
 pub use resolve::{resolve_names, visit_calls_mut};
+pub use row_wise::row_wise;
 pub use schemas::{TableSchemas, table_schemas};
 pub use scope::{ScopeColumn, ScopeColumns};
 pub use statement::{Expression, Statement, parse, parse_expression, parse_query, read_only};

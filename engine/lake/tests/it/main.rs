@@ -3,6 +3,7 @@
 
 mod bad_records;
 mod catalog;
+mod changes;
 mod csv_faults;
 mod csv_rows;
 mod delta;

@@ -93,10 +93,12 @@ async fn fill(folder: &Path, state: &State) -> RunId {
     let expectation = ExpectationResult {
         asset: "silver.wine".to_owned(),
         name: "in_range".to_owned(),
+        kind: "row".to_owned(),
         rule: "quality > 0".to_owned(),
         otherwise: "warn".to_owned(),
         rows: 10,
         failed: 1,
+        found: None,
     };
     state
         .record_expectations(&run, &[expectation])

@@ -93,7 +93,7 @@ pub(super) async fn orphans(
 }
 
 /// The rows of a query: how many, and some of them.
-pub(super) async fn rows_of(query: DataFrame) -> Result<(u64, String), StageError> {
+pub(super) async fn given(query: DataFrame) -> Result<(u64, String), StageError> {
     let failed = query.clone().count().await? as u64;
     if failed == 0 {
         return Ok((0, String::new()));

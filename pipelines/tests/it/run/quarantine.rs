@@ -28,15 +28,43 @@ tables:
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_go_there_with_the_rules_that_they_break() {
     let sandbox = ruled();
-    insta::assert_snapshot!(sandbox.run_well().await.told(), @"");
-    insta::assert_snapshot!(sandbox.query("SELECT * FROM a.b ORDER BY x").await, @"");
-    insta::assert_snapshot!(sandbox.query(ASIDE).await, @"");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    a.b: few (quarantine): 2 of 4 rows break it
+    a.b: made: 2 rows, version 0
+    a.b: named (drop): 1 of 4 rows break it
+    a.b: short (warn): 1 of 4 rows break it
+    a.source: made: 4 rows, version 0
+    a.worst: made: 2 rows, version 0
+    Finished: 3 made, 0 skipped, 0 failed
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT * FROM a.b ORDER BY x").await, @r"
+    +---+---+--------+
+    | x | s | _split |
+    +---+---+--------+
+    | 1 | a | train  |
+    | 2 | b | train  |
+    +---+---+--------+
+    ");
+    insta::assert_snapshot!(sandbox.query(ASIDE).await, @r"
+    +---+---+---------------------+
+    | x | s | _broken_rules       |
+    +---+---+---------------------+
+    | 3 |   | [few, named, short] |
+    |   | d | [few]               |
+    +---+---+---------------------+
+    ");
     let whose = "SELECT count(*) FROM a.b__quarantine AS q JOIN system.runs AS r ON r.run_id = q._run_id WHERE _quarantined_at BETWEEN start_time - INTERVAL '1 minute' AND start_time + INTERVAL '1 minute'";
     assert_eq!(sandbox.value(whose).await, "2");
     assert_eq!(sandbox.value("SELECT count(*) FROM a.worst").await, "2");
     let versions =
         "SELECT version, rows FROM system.table_versions WHERE table_name = 'a.b__quarantine'";
-    insta::assert_snapshot!(sandbox.query(versions).await, @"");
+    insta::assert_snapshot!(sandbox.query(versions).await, @r"
+    +---------+------+
+    | version | rows |
+    +---------+------+
+    | 0       | 2    |
+    +---------+------+
+    ");
 
     // Nothing changed: nothing is done.
     let again = sandbox.run_well().await;
@@ -54,7 +82,7 @@ async fn rows_go_there_with_the_rules_that_they_break() {
     assert_eq!(sandbox.version("a.b__quarantine").await, Some(1));
     // Somebody removes it: it is made again, with the table.
     std::fs::remove_dir_all(sandbox.path("lakehouse/a/b__quarantine")).unwrap();
-    insta::assert_snapshot!(sandbox.plan_of("a.b").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("a.b").await, @r"run   a.b: a.b__quarantine is gone");
     sandbox.run_well().await;
     assert_eq!(sandbox.version("a.b__quarantine").await, Some(0));
 }
@@ -84,17 +112,47 @@ async fn rows_of_files_follow_their_file() {
     sandbox.write("data/a.csv", "id\n1\n7\n");
     sandbox.write("data/b.csv", "id\n8\n2\n");
     sandbox.run_well().await;
-    insta::assert_snapshot!(sandbox.query(aside).await, @"");
+    insta::assert_snapshot!(sandbox.query(aside).await, @r"
+    +----+------------+------+---------------+
+    | id | _file      | _row | _broken_rules |
+    +----+------------+------+---------------+
+    | 7  | data/a.csv | 2    | [low]         |
+    | 8  | data/b.csv | 1    | [low]         |
+    +----+------------+------+---------------+
+    ");
     sandbox.write("data/a.csv", "id\n1\n2\n");
     sandbox.write("data/c.csv", "id\n9\n");
     sandbox.run_well().await;
-    insta::assert_snapshot!(sandbox.query(aside).await, @"");
+    insta::assert_snapshot!(sandbox.query(aside).await, @r"
+    +----+------------+------+---------------+
+    | id | _file      | _row | _broken_rules |
+    +----+------------+------+---------------+
+    | 8  | data/b.csv | 1    | [low]         |
+    | 9  | data/c.csv | 1    | [low]         |
+    +----+------------+------+---------------+
+    ");
     // Other columns: what files left that are gone stays, as far as there are columns for it.
     std::fs::remove_file(sandbox.path("data/b.csv")).unwrap();
     sandbox.write("data/c.csv", "id,note\n9,x\n1,y\n");
     sandbox.run_well().await;
-    insta::assert_snapshot!(sandbox.query(aside).await, @"");
-    insta::assert_snapshot!(sandbox.query("SELECT id, note, _file FROM bronze.a ORDER BY _file, id").await, @"");
+    insta::assert_snapshot!(sandbox.query(aside).await, @r"
+    +----+------+------------+------+---------------+
+    | id | note | _file      | _row | _broken_rules |
+    +----+------+------------+------+---------------+
+    | 8  |      | data/b.csv | 1    | [low]         |
+    | 9  | x    | data/c.csv | 1    | [low]         |
+    +----+------+------------+------+---------------+
+    ");
+    insta::assert_snapshot!(sandbox.query("SELECT id, note, _file FROM bronze.a ORDER BY _file, id").await, @r"
+    +----+------+------------+
+    | id | note | _file      |
+    +----+------+------------+
+    | 1  |      | data/a.csv |
+    | 2  |      | data/a.csv |
+    | 2  |      | data/b.csv |
+    | 1  | y    | data/c.csv |
+    +----+------+------------+
+    ");
 }
 
 /// The rows in quarantine were committed, and those of the table were not.

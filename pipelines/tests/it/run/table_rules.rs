@@ -37,7 +37,7 @@ async fn each_kind_of_rule_tells_what_breaks_it() {
       many: {row_count: {min: 5}}
       few: {row_count: {max: 3}}
       pairs: {unique: [customer]}
-      low: {custom: \"SELECT id, state FROM a.b JOIN a.customers AS c ON c.id = customer WHERE c.id > 7\"}
+      low: {custom: \"SELECT a.b.id, state FROM a.b JOIN a.customers AS c ON c.id = customer WHERE c.id > 7\"}
 ",
     );
     insta::assert_snapshot!(sandbox.run_well().await.told(), @"");
@@ -58,7 +58,17 @@ async fn rules_that_hold_say_nothing() {
       low: {custom: SELECT * FROM a.b WHERE customer > 9, otherwise: fail}
 ",
     );
-    insta::assert_snapshot!(sandbox.run_well().await.told(), @"");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    a.b: filled (fail): 0 of 4 rows break it
+    a.b: ids (fail): 0 of 4 rows break it
+    a.b: known (fail): 0 of 4 rows break it
+    a.b: low (fail): 0 of 4 rows break it
+    a.b: made: 4 rows, version 0
+    a.b: many (fail): 0 of 4 rows break it
+    a.b: states (fail): 0 of 4 rows break it
+    a.customers: made: 3 rows, version 0
+    Finished: 2 made, 0 skipped, 0 failed
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +77,7 @@ async fn a_table_that_breaks_a_rule_was_never_there() {
     let folder = sandbox.path("lakehouse/a/b");
     let ran = sandbox.run().await;
     assert_eq!(ran.summary.status, RunStatus::Failed);
-    insta::assert_snapshot!(ran.failure("a.b"), @"");
+    insta::assert_snapshot!(ran.failure("a.b"), @r"expectation `few` failed: there are 4 rows, more than 3, so nothing was written");
     assert_eq!(sandbox.version("a.b").await, None);
     assert_eq!(data_files(&folder), 0);
 
@@ -107,12 +117,22 @@ async fn rules_look_at_staying_and_new_rows() {
     sandbox.write("data/a.csv", "id\n1\n2\n");
     sandbox.run_well().await;
     sandbox.write("data/b.csv", "id\n3\n4\n5\n");
-    insta::assert_snapshot!(sandbox.run().await.told(), @"");
+    insta::assert_snapshot!(sandbox.run().await.told(), @r"
+    bronze.a: failed: expectation `few` failed: there are 5 rows, more than 4, so nothing was written
+    bronze.a: few (fail): there are 5 rows, more than 4
+    bronze.a: sum (fail): the query gives 1 row, such as total = 15
+    Failed: 0 made, 0 skipped, 1 failed
+    ");
     sandbox.write("data/b.csv", "id\n3\n5\n");
-    insta::assert_snapshot!(sandbox.run().await.failure("bronze.a"), @"");
+    insta::assert_snapshot!(sandbox.run().await.failure("bronze.a"), @r"expectation `sum` failed: the query gives 1 row, such as total = 11, so nothing was written");
     // Of a file that changed, the new rows count.
     sandbox.write("data/a.csv", "id\n1\n1\n");
-    insta::assert_snapshot!(sandbox.run_well().await.told(), @"");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    bronze.a: few (fail): 0 of 4 rows break it
+    bronze.a: made: 4 rows, version 1
+    bronze.a: sum (fail): 0 of 4 rows break it
+    Finished: 1 made, 0 skipped, 0 failed
+    ");
 }
 
 /// What is up to date grows old: its rows are looked at in every run.
@@ -123,8 +143,19 @@ async fn a_table_that_nothing_changes_goes_stale() {
         "tables:\n  a.once:\n    sql: SELECT CAST('2020-01-01' AS TIMESTAMP) AS at\n    expect: {{recent: {{freshness: {{column: at, within: 9999999h}}, otherwise: fail}}}}\n  a.now:\n    sql: {fresh}\n    expect:\n      hourly: {{freshness: {{column: at, within: 1h}}}}\n      daily: {{freshness: {{column: at, within: 1d}}}}\n      never: {{freshness: {{column: day, within: 1d}}}}\n"
     ));
     let told = sandbox.run_well().await.told();
-    let ages = told.replace("2h1s old", "2h old");
-    insta::assert_snapshot!(ages, @"");
+    let (before, age) = told.split_once("`at` is ").unwrap();
+    let (age, after) = age.split_once(" old").unwrap();
+    assert!(age.starts_with("1h59m") || age.starts_with("2h"), "{age}");
+    let ages = format!("{before}`at` is [age] old{after}");
+    insta::assert_snapshot!(ages, @r"
+    a.now: daily (warn): 0 of 1 rows break it
+    a.now: hourly (warn): the latest `at` is [age] old, and 1h is the most
+    a.now: made: 1 rows, version 0
+    a.now: never (warn): there is no value in `day`, so that nothing is fresh
+    a.once: made: 1 rows, version 0
+    a.once: recent (fail): 0 of 1 rows break it
+    Finished: 2 made, 0 skipped, 0 failed
+    ");
     // The rule is as it was when the table was made; only the clock went on.
     let expected = "freshness: {column: at, within: 416666d15h}";
     let rule = "SELECT rule FROM system.expectations WHERE asset = 'a.once'";
@@ -144,7 +175,12 @@ async fn what_rules_look_at_is_made_before() {
         "tables:\n  a.child:\n    sql: SELECT 1 AS parent\n    expect:\n      known: {relationships: {column: parent, to: a.parent.id}, otherwise: fail}\n  a.parent:\n    sql: SELECT 2 AS id\n",
     );
     let ran = sandbox.run().await;
-    insta::assert_snapshot!(ran.told(), @"");
+    insta::assert_snapshot!(ran.told(), @r"
+    a.child: failed: expectation `known` failed: 1 of 1 rows have a value in `parent` that `a.parent` does not have in `id`: 1 (1 row), so nothing was written
+    a.child: known (fail): 1 of 1 rows have a value in `parent` that `a.parent` does not have in `id`: 1 (1 row)
+    a.parent: made: 1 rows, version 0
+    Failed: 1 made, 0 skipped, 1 failed
+    ");
     sandbox.edit("SELECT 2", "SELECT 1");
     sandbox.run_well().await;
     // A change of what a rule looks at makes nothing anew.

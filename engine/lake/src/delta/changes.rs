@@ -1,0 +1,581 @@
+//! What changed in a table from one version to another, row by row.
+//!
+//! Entry point: [`Lakehouse::changes`], which reads the log, and then [`Changes::net`] or
+//! [`Changes::feed`], which read rows. A commit that only adds data files is told by their
+//! rows. One that removes some, too, is told by what differs: rows that a rewrite kept cancel
+//! out. That needs nothing of Delta's change data feed (`delta.enableChangeDataFeed`), which a
+//! table would have to be made with; where other programs wrote `cdc` files, the data files of
+//! the same commit say the same. Commits that change no data (`OPTIMIZE`) are passed over.
+//!
+//! Differences are taken by a hash aggregation over all columns, which keeps to the memory
+//! limit of the session that it runs in and spills beyond it; rows that were only added
+//! stream through.
+
+use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
+
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use datafusion::{
+    catalog::TableProvider,
+    common::{Column, ScalarValue},
+    dataframe::DataFrame,
+    error::DataFusionError,
+    functions_aggregate::expr_fn::sum,
+    functions_nested::expr_fn::array_repeat,
+    logical_expr::{Expr, cast, lit, when},
+    prelude::SessionContext,
+};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    failure::{delta_error, rows_error},
+    read::{READER, blocking},
+};
+use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
+
+/// The column of [`Changes::feed`] that says whether a row came (`insert`) or went (`delete`).
+pub const CHANGE_TYPE_COLUMN: &str = "_change_type";
+/// The column of [`Changes::feed`] with the version that a row came or went with.
+pub const COMMIT_VERSION_COLUMN: &str = "_commit_version";
+/// The column of [`Changes::feed`] with the time of that version's commit.
+pub const COMMIT_TIMESTAMP_COLUMN: &str = "_commit_timestamp";
+
+/// How often a row came more often than it went.
+const COPIES: &str = "__sluice_copies";
+
+/// Why the changes of a table since a version cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Untold {
+    /// The table of that name is another one.
+    #[error("{table} was created anew")]
+    Recreated {
+        /// The table.
+        table: TableName,
+    },
+    /// The version is not there yet, or not any more.
+    #[error("{table} went back to version {until} (was {since})")]
+    WentBack {
+        /// The table.
+        table: TableName,
+        /// The version that was read.
+        since: u64,
+        /// The latest version.
+        until: u64,
+    },
+    /// The log does not reach back so far.
+    #[error("the log of {table} does not say any more what version {version} changed")]
+    LogCut {
+        /// The table.
+        table: TableName,
+        /// The first version whose entry is gone.
+        version: u64,
+    },
+    /// Data files are gone.
+    #[error("data files that version {version} of {table} changed were removed by VACUUM")]
+    Vacuumed {
+        /// The table.
+        table: TableName,
+        /// The version.
+        version: u64,
+    },
+    /// The columns are others, so that rows cannot be compared.
+    #[error("the columns of {table} changed: {difference}")]
+    Columns {
+        /// The table.
+        table: TableName,
+        /// The first difference.
+        difference: String,
+    },
+}
+
+/// Why changes were not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangesError {
+    /// They cannot be told.
+    #[error(transparent)]
+    Untold(#[from] Untold),
+    /// The table cannot be read.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+/// A commit that changed rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedCommit {
+    /// The version that it made.
+    pub version: u64,
+    /// When, in milliseconds since 1970 (UTC); 0 where the log does not say.
+    pub timestamp_ms: i64,
+    /// Rows in the data files that it added, where the log says.
+    pub added_rows: Option<u64>,
+    /// Whether it removed data files, so that rows may have gone.
+    pub rewrites: bool,
+    adds: Vec<String>,
+    removes: Vec<String>,
+}
+
+/// What changed in a table after one version, up to another.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    lakehouse: Lakehouse,
+    table: TableName,
+    /// The version from which on, not included.
+    pub since: u64,
+    /// The version up to which, included.
+    pub until: u64,
+    /// The commits that changed rows, in order.
+    pub commits: Vec<ChangedCommit>,
+    schema: SchemaRef,
+}
+
+/// What changed in sum: rows that came and went again are in neither.
+#[derive(Debug, Clone)]
+pub struct Net {
+    /// The rows that are there now and were not.
+    pub inserts: DataFrame,
+    /// The rows that were there and are not now; `None` when no commit removed any.
+    pub deletes: Option<DataFrame>,
+}
+
+impl Lakehouse {
+    /// What changed in a table after version `since` of the table that has the identity
+    /// `table_id`, up to version `until`. Reads the log only.
+    ///
+    /// # Errors
+    /// [`ChangesError::Untold`] with the reason why it cannot be told;
+    /// [`ChangesError::Lake`] when the log cannot be read.
+    pub async fn changes(
+        &self,
+        name: &TableName,
+        table_id: &str,
+        since: u64,
+        until: u64,
+    ) -> Result<Changes, ChangesError> {
+        let now = self.load(name, Some(until)).await?;
+        if now.table_id != table_id {
+            return Err(Untold::Recreated {
+                table: name.clone(),
+            }
+            .into());
+        }
+        if since > until {
+            let table = name.clone();
+            return Err(Untold::WentBack {
+                table,
+                since,
+                until,
+            }
+            .into());
+        }
+        let log = self.table_path(name).join("_delta_log");
+        let table = name.clone();
+        let entries = blocking(move || entries(&log, &table, since, until)).await?;
+        let mut commits = Vec::new();
+        let mut columns_changed = false;
+        for entry in entries? {
+            columns_changed |= entry.columns;
+            if !(entry.commit.adds.is_empty() && entry.commit.removes.is_empty()) {
+                commits.push(entry.commit);
+            }
+        }
+        if columns_changed {
+            let before = self.load(name, Some(since)).await?;
+            if let Some(difference) = incomparable(&before.schema, &now.schema) {
+                let table = name.clone();
+                return Err(Untold::Columns { table, difference }.into());
+            }
+        }
+        Ok(Changes {
+            lakehouse: self.clone(),
+            table: name.clone(),
+            since,
+            until,
+            commits,
+            schema: now.schema,
+        })
+    }
+}
+
+impl Changes {
+    /// The table's columns, at the later version.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// How many rows came, where the log says so and no commit removed any.
+    pub fn appended_rows(&self) -> Option<u64> {
+        let rows = |commit: &ChangedCommit| commit.added_rows.filter(|_| !commit.rewrites);
+        self.commits.iter().map(rows).sum()
+    }
+
+    /// The first commit that removed data files.
+    pub fn first_rewrite(&self) -> Option<&ChangedCommit> {
+        self.commits.iter().find(|commit| commit.rewrites)
+    }
+
+    /// What changed in sum, to be read in the session `ctx`.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub async fn net(&self, ctx: &SessionContext) -> Result<Net, ChangesError> {
+        let mut parts = Vec::new();
+        for commit in &self.commits {
+            parts.extend(self.signed(ctx, commit).await?);
+        }
+        if self.first_rewrite().is_none() {
+            let inserts = parts.into_iter().map(|(_, rows)| rows).collect();
+            let inserts = self.planned(self.union(ctx, inserts))?;
+            return Ok(Net {
+                inserts,
+                deletes: None,
+            });
+        }
+        let sums = self.planned(self.summed(ctx, parts))?;
+        Ok(Net {
+            inserts: self.planned(self.copies(sums.clone(), false))?,
+            deletes: Some(self.planned(self.copies(sums, true))?),
+        })
+    }
+
+    /// Each change of each commit: the table's columns, then `_change_type` (`insert` or
+    /// `delete`), `_commit_version` and `_commit_timestamp`, as Delta's change data feed calls
+    /// them. A changed row is a `delete` and an `insert`.
+    ///
+    /// # Errors
+    /// [`Untold::Vacuumed`]; a table that cannot be read.
+    pub async fn feed(&self, ctx: &SessionContext) -> Result<DataFrame, ChangesError> {
+        let mut all = Vec::new();
+        for commit in &self.commits {
+            let parts = self.signed(ctx, commit).await?;
+            let told = |rows: DataFrame, change: &str| self.told(rows, change, commit);
+            if !commit.rewrites {
+                for (_, rows) in parts {
+                    all.push(self.planned(told(rows, "insert"))?);
+                }
+                continue;
+            }
+            let sums = self.planned(self.summed(ctx, parts))?;
+            for (gone, change) in [(true, "delete"), (false, "insert")] {
+                let rows = self.planned(self.copies(sums.clone(), gone))?;
+                all.push(self.planned(told(rows, change))?);
+            }
+        }
+        if all.is_empty() {
+            let nothing = self.planned(self.union(ctx, Vec::new()))?;
+            let commit = ChangedCommit {
+                version: self.until,
+                timestamp_ms: 0,
+                added_rows: Some(0),
+                rewrites: false,
+                adds: Vec::new(),
+                removes: Vec::new(),
+            };
+            return self.planned(self.told(nothing, "insert", &commit));
+        }
+        self.planned(self.union(ctx, all))
+    }
+
+    /// The rows of the data files that a commit added (1) and removed (-1).
+    async fn signed(
+        &self,
+        ctx: &SessionContext,
+        commit: &ChangedCommit,
+    ) -> Result<Vec<(i64, DataFrame)>, ChangesError> {
+        let mut parts = Vec::new();
+        let files = [
+            (1_i64, commit.version, &commit.adds),
+            (-1, commit.version.saturating_sub(1), &commit.removes),
+        ];
+        for (sign, version, paths) in files {
+            if paths.is_empty() {
+                continue;
+            }
+            self.require_files(commit.version, paths).await?;
+            let provider = self.files_at(version, paths).await?;
+            let rows = ctx.read_table(provider).and_then(|rows| self.aligned(rows));
+            parts.push((sign, self.planned(rows)?));
+        }
+        Ok(parts)
+    }
+
+    /// Refuses data files that are not there any more.
+    async fn require_files(&self, version: u64, paths: &[String]) -> Result<(), ChangesError> {
+        let folder = self.lakehouse.table_path(&self.table);
+        let root = Url::from_directory_path(&folder).ok();
+        let file = |path: &String| -> Option<PathBuf> {
+            root.as_ref()?.join(path).ok()?.to_file_path().ok()
+        };
+        let files: Vec<PathBuf> = paths.iter().filter_map(file).collect();
+        let all = blocking(move || Ok(files.iter().all(|file| file.exists()))).await?;
+        match all {
+            true => Ok(()),
+            false => Err(Untold::Vacuumed {
+                table: self.table.clone(),
+                version,
+            }
+            .into()),
+        }
+    }
+
+    /// Some data files, as a version of the table has them: deletion vectors included.
+    async fn files_at(
+        &self,
+        version: u64,
+        paths: &[String],
+    ) -> Result<Arc<dyn TableProvider>, ChangesError> {
+        let path = self.lakehouse.table_path(&self.table);
+        let table = self
+            .lakehouse
+            .open_delta(&self.table, Some(version))
+            .await?;
+        let table = table.ok_or_else(|| self.lakehouse.unknown_table(&self.table))?;
+        let provider = table
+            .table_provider()
+            .with_session(Arc::clone(&READER))
+            .with_file_paths(paths.iter().cloned())
+            .await;
+        provider.map_err(|error| {
+            delta_error(
+                &self.table,
+                path,
+                "read the changes of the table",
+                error.into(),
+            )
+            .into()
+        })
+    }
+
+    /// The columns of the later version; those that were not there yet are NULL.
+    fn aligned(&self, rows: DataFrame) -> Result<DataFrame, DataFusionError> {
+        let own = Arc::new(rows.schema().as_arrow().clone());
+        let columns = self.schema.fields().iter().map(|field| {
+            let value = match own.field_with_name(field.name()) {
+                Ok(same) if same.data_type() == field.data_type() => column(field.name()),
+                Ok(_) => cast(column(field.name()), field.data_type().clone()),
+                Err(_) => cast(lit(ScalarValue::Null), field.data_type().clone()),
+            };
+            value.alias(field.name())
+        });
+        rows.select(columns.collect::<Vec<_>>())
+    }
+
+    fn union(
+        &self,
+        ctx: &SessionContext,
+        parts: Vec<DataFrame>,
+    ) -> Result<DataFrame, DataFusionError> {
+        let mut parts = parts.into_iter();
+        let Some(first) = parts.next() else {
+            let none = arrow::array::RecordBatch::new_empty(Arc::clone(&self.schema));
+            return ctx.read_batch(none);
+        };
+        parts.try_fold(first, DataFrame::union)
+    }
+
+    /// Each row once, with how often it came more often than it went; those that came as often
+    /// as they went are left out.
+    fn summed(
+        &self,
+        ctx: &SessionContext,
+        parts: Vec<(i64, DataFrame)>,
+    ) -> Result<DataFrame, DataFusionError> {
+        let signed: Result<Vec<DataFrame>, DataFusionError> = parts
+            .into_iter()
+            .map(|(sign, rows)| rows.with_column(COPIES, lit(sign)))
+            .collect();
+        let all = self.union(ctx, signed?)?;
+        let columns: Vec<Expr> = self.columns().collect();
+        let copies = sum(column(COPIES)).alias(COPIES);
+        all.aggregate(columns, vec![copies])?
+            .filter(column(COPIES).not_eq(lit(0_i64)))
+    }
+
+    /// The rows that came (or went) more often, as often as they did.
+    fn copies(&self, sums: DataFrame, gone: bool) -> Result<DataFrame, DataFusionError> {
+        let (which, count) = match gone {
+            true => (column(COPIES).lt(lit(0_i64)), lit(0_i64) - column(COPIES)),
+            false => (column(COPIES).gt(lit(0_i64)), column(COPIES)),
+        };
+        let count = when(count.clone().gt(lit(0_i64)), count).otherwise(lit(0_i64))?;
+        let columns: Vec<Expr> = self.columns().collect();
+        let repeated = array_repeat(lit(true), count).alias(COPIES);
+        sums.filter(which)?
+            .select(
+                columns
+                    .iter()
+                    .cloned()
+                    .chain([repeated])
+                    .collect::<Vec<_>>(),
+            )?
+            .unnest_columns(&[COPIES])?
+            .select(columns)
+    }
+
+    fn told(
+        &self,
+        rows: DataFrame,
+        change: &str,
+        commit: &ChangedCommit,
+    ) -> Result<DataFrame, DataFusionError> {
+        let version = i64::try_from(commit.version).unwrap_or(i64::MAX);
+        let moment = ScalarValue::TimestampMillisecond(Some(commit.timestamp_ms), None);
+        let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let columns = self.columns().chain([
+            lit(change).alias(CHANGE_TYPE_COLUMN),
+            lit(version).alias(COMMIT_VERSION_COLUMN),
+            cast(lit(moment), utc).alias(COMMIT_TIMESTAMP_COLUMN),
+        ]);
+        rows.select(columns.collect::<Vec<_>>())
+    }
+
+    fn columns(&self) -> impl Iterator<Item = Expr> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| column(field.name()))
+    }
+
+    fn planned<T>(&self, planned: Result<T, DataFusionError>) -> Result<T, ChangesError> {
+        planned.map_err(|error| rows_error(&self.table, error).into())
+    }
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(Column::from_name(name))
+}
+
+/// Why rows of the two schemas cannot be compared: a column that is gone or has another type.
+fn incomparable(before: &Schema, now: &Schema) -> Option<String> {
+    before.fields().iter().find_map(|field| {
+        let name = field.name();
+        match now.field_with_name(name) {
+            Err(_) => Some(format!("`{name}` is gone")),
+            Ok(same) if same.data_type() != field.data_type() => Some(format!(
+                "`{name}` is {} (was {})",
+                same.data_type(),
+                field.data_type()
+            )),
+            Ok(_) => None,
+        }
+    })
+}
+
+/// One entry of the log.
+struct Entry {
+    commit: ChangedCommit,
+    /// Whether it says something about the columns.
+    columns: bool,
+}
+
+/// The entries after `since` up to `until`, in order.
+fn entries(
+    log: &std::path::Path,
+    table: &TableName,
+    since: u64,
+    until: u64,
+) -> Result<Result<Vec<Entry>, Untold>, LakeError> {
+    let mut entries = Vec::new();
+    for version in since + 1..=until {
+        let path = log.join(format!("{version:020}.json"));
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let table = table.clone();
+                return Ok(Err(Untold::LogCut { table, version }));
+            }
+            Err(source) => return Err(LakeError::Unreadable { path, source }),
+        };
+        entries.push(entry(version, &text).map_err(|reason| LakeError::Damaged { path, reason })?);
+    }
+    Ok(Ok(entries))
+}
+
+fn entry(version: u64, text: &str) -> Result<Entry, String> {
+    let mut entry = Entry {
+        commit: ChangedCommit {
+            version,
+            timestamp_ms: 0,
+            added_rows: Some(0),
+            rewrites: false,
+            adds: Vec::new(),
+            removes: Vec::new(),
+        },
+        columns: false,
+    };
+    let commit = &mut entry.commit;
+    let (mut added, mut removed) = (HashSet::new(), HashSet::new());
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let action: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let changes = |file: &Value| file.get("dataChange").and_then(Value::as_bool) != Some(false);
+        let path = |file: &Value| file.get("path").and_then(Value::as_str).map(str::to_owned);
+        if let Some(info) = action.get("commitInfo") {
+            let moment = info.get("timestamp").and_then(Value::as_i64);
+            commit.timestamp_ms = moment.unwrap_or_default();
+        } else if let Some(file) = action.get("add").filter(|file| changes(file)) {
+            let rows = num_records(file);
+            commit.added_rows = commit.added_rows.zip(rows).map(|(all, rows)| all + rows);
+            commit
+                .adds
+                .extend(path(file).filter(|path| added.insert(path.clone())));
+        } else if let Some(file) = action.get("remove").filter(|file| changes(file)) {
+            commit
+                .removes
+                .extend(path(file).filter(|path| removed.insert(path.clone())));
+        }
+        entry.columns |= action.get("metaData").is_some();
+    }
+    commit.rewrites = !commit.removes.is_empty();
+    Ok(entry)
+}
+
+/// How many rows the log says a data file has.
+fn num_records(file: &Value) -> Option<u64> {
+    if file
+        .get("deletionVector")
+        .is_some_and(|vector| !vector.is_null())
+    {
+        return None;
+    }
+    let stats: Value = serde_json::from_str(file.get("stats")?.as_str()?).ok()?;
+    stats.get("numRecords")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_the_log_is_told_by_its_data_files() {
+        let text = r#"{"commitInfo":{"timestamp":7}}
+{"metaData":{"id":"x"}}
+{"add":{"path":"a","dataChange":true,"stats":"{\"numRecords\":3}"}}
+{"add":{"path":"b","dataChange":true,"stats":"{\"numRecords\":4}"}}
+{"add":{"path":"compacted","dataChange":false}}
+{"remove":{"path":"small","dataChange":false}}
+"#;
+        let told = entry(5, text).unwrap();
+        assert!(told.columns);
+        let commit = told.commit;
+        assert_eq!((commit.timestamp_ms, commit.added_rows), (7, Some(7)));
+        assert_eq!(
+            (commit.adds, commit.rewrites),
+            (vec!["a".to_owned(), "b".to_owned()], false)
+        );
+        let rewritten = entry(6, r#"{"remove":{"path":"a"}}"#).unwrap();
+        assert!(rewritten.commit.rewrites);
+        assert!(entry(7, "{").is_err());
+    }
+
+    #[test]
+    fn a_log_that_was_cut_is_told() {
+        let log = tempfile::tempdir().unwrap();
+        let table: TableName = "bronze.t".parse().unwrap();
+        let path = log.path().join(format!("{:020}.json", 3));
+        fs::write(path, r#"{"add":{"path":"a","dataChange":true}}"#).unwrap();
+        let read = |since, until| entries(log.path(), &table, since, until).unwrap();
+        assert_eq!(read(2, 3).unwrap().len(), 1);
+        let cut = Untold::LogCut {
+            table: table.clone(),
+            version: 2,
+        };
+        assert_eq!(read(1, 3).err(), Some(cut));
+    }
+}
