@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod event_time;
 mod lineage;
 mod models;
 mod pairs;

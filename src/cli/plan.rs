@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use sluice_pipelines::plan::details::{DetailedStep, detailed};
 use sluice_pipelines::plan::preview::{Action, Step, preview};
 
 use super::check::checked;
 use super::error::CliError;
+use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
 use super::{Global, print};
 use crate::exit::Exit;
@@ -25,6 +27,8 @@ pub(super) struct Options {
     selected: Selected,
     #[command(flatten)]
     refresh: Refresh,
+    #[command(flatten)]
+    event_time: EventWindow,
 }
 
 /// Tells what a run would do with each asset; makes nothing.
@@ -35,17 +39,18 @@ pub(super) async fn plan(options: &Options, global: &Global) -> Result<Exit, Cli
     let (mut plan, world) = checked(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
-    let steps = preview(&plan, &world).await;
+    options.event_time.mark(&mut plan)?;
     let text = if options.json {
-        json(&steps)?
+        json(&detailed(&plan, &world).await)?
     } else {
+        let steps = preview(&plan, &world).await;
         table(&plan.pipeline, &steps, Screen::stdout())
     };
     print(&text)?;
     Ok(Exit::Ok)
 }
 
-fn json(steps: &[Step]) -> Result<String, CliError> {
+fn json(steps: &[DetailedStep]) -> Result<String, CliError> {
     let mut text = String::new();
     for step in steps {
         let line = serde_json::to_string(step).map_err(|error| CliError::Output(error.into()))?;
@@ -67,6 +72,7 @@ fn table(pipeline: &str, steps: &[Step], screen: Screen) -> String {
             Action::Run => (Tone::Good, "make"),
             Action::Skip => (Tone::Quiet, "skip"),
             Action::Maybe => (Tone::Warning, "may make"),
+            Action::Refuse => (Tone::Bad, "refuse"),
         };
         grid.row(vec![
             (Tone::Plain, step.asset.clone()),
@@ -84,6 +90,12 @@ fn table(pipeline: &str, steps: &[Step], screen: Screen) -> String {
         number(Action::Maybe),
         number(Action::Skip),
     ));
+    if steps.iter().any(|step| step.action == Action::Refuse) {
+        lines.push(format!(
+            "{} refused: a run fails there",
+            number(Action::Refuse)
+        ));
+    }
     lines.push(String::new());
     lines.join("\n")
 }
@@ -135,9 +147,20 @@ mod tests {
             ..Screen::plain()
         };
         insta::assert_snapshot!(format!("{wide}----\n{}", table("wine", &steps, narrow)));
-        for (line, step) in json(&steps).unwrap().lines().zip(&steps) {
+        let detailed: Vec<DetailedStep> = steps
+            .iter()
+            .map(|step| DetailedStep {
+                step: step.clone(),
+                columns: Vec::new(),
+                rows: Some(7),
+                bytes: None,
+                reads: Vec::new(),
+            })
+            .collect();
+        for (line, step) in json(&detailed).unwrap().lines().zip(&steps) {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(value["asset"], step.asset.as_str());
+            assert_eq!(value["rows"], 7);
         }
     }
 }

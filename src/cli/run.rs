@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::check::checked;
 use super::error::CliError;
+use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
 use super::{Global, signal};
 use crate::exit::Exit;
@@ -33,6 +34,8 @@ pub(super) struct Options {
     selected: Selected,
     #[command(flatten)]
     refresh: Refresh,
+    #[command(flatten)]
+    event_time: EventWindow,
 }
 
 /// Runs the project and shows what happens.
@@ -44,6 +47,7 @@ pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliE
     let (mut plan, world) = checked(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
+    options.event_time.mark(&mut plan)?;
     carry_out(plan, world, options.json, options.parallelism).await
 }
 

@@ -65,7 +65,7 @@ impl Pins {
 pub struct LakeCatalog {
     shared: Arc<Shared>,
     extra: BTreeMap<String, Arc<dyn SchemaProvider>>,
-    /// A table that is read otherwise than it is stored.
+    /// Rows that SQL reads in place of a table's.
     instead: Option<(TableName, Arc<dyn TableProvider>)>,
 }
 
@@ -91,10 +91,10 @@ impl LakeCatalog {
         }
     }
 
-    /// The same tables, of which one is read from `rows` in SQL: as it would be after a write
-    /// that is not committed yet.
+    /// The same catalog, in which SQL reads other rows in place of those of one table: such as
+    /// those that are new in it. [`LakeCatalog::table`] still gives the table.
     #[must_use]
-    pub fn with_table(mut self, name: &TableName, rows: Arc<dyn TableProvider>) -> Self {
+    pub fn with_rows_instead(mut self, name: &TableName, rows: Arc<dyn TableProvider>) -> Self {
         self.instead = Some((name.clone(), rows));
         self
     }
@@ -188,8 +188,8 @@ impl CatalogProvider for LakeCatalog {
         check_part("layer", name).ok()?;
         Some(Arc::new(Layer {
             shared: Arc::clone(&self.shared),
-            name: name.to_owned(),
             instead: self.instead.clone(),
+            name: name.to_owned(),
         }))
     }
 }
@@ -198,19 +198,13 @@ impl CatalogProvider for LakeCatalog {
 #[derive(Debug)]
 struct Layer {
     shared: Arc<Shared>,
-    name: String,
     instead: Option<(TableName, Arc<dyn TableProvider>)>,
+    name: String,
 }
 
 impl Layer {
     fn table_name(&self, table: &str) -> Option<TableName> {
         TableName::new(&self.name, table).ok()
-    }
-
-    /// What stands for a table, if anything does.
-    fn instead_of(&self, name: &TableName) -> Option<&Arc<dyn TableProvider>> {
-        let instead = self.instead.as_ref();
-        instead.and_then(|(own, rows)| own.matches(name).then_some(rows))
     }
 }
 
@@ -233,7 +227,9 @@ impl SchemaProvider for Layer {
         let Some(name) = self.table_name(name) else {
             return Ok(None);
         };
-        if let Some(rows) = self.instead_of(&name) {
+        if let Some((other, rows)) = &self.instead
+            && other.matches(&name)
+        {
             return Ok(Some(Arc::clone(rows)));
         }
         let table = self.shared.table(&name).await;
@@ -249,7 +245,11 @@ impl SchemaProvider for Layer {
 
     fn table_exist(&self, name: &str) -> bool {
         self.table_name(name).is_some_and(|name| {
-            if self.instead_of(&name).is_some() {
+            if self
+                .instead
+                .as_ref()
+                .is_some_and(|(other, _)| other.matches(&name))
+            {
                 return true;
             }
             let found = self.shared.lakehouse.find_table(&name);

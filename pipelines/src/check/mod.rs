@@ -36,7 +36,7 @@ pub use world::World;
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{Asset, Plan};
+use crate::plan::{Asset, EventTime, Plan};
 use crate::project::Project;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
@@ -279,6 +279,7 @@ fn assemble(
         lakehouse: spec.lakehouse.path.clone(),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        event_time: EventTime::default(),
         assets,
         depends,
     })

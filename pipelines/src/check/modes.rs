@@ -54,7 +54,6 @@ fn resolved(
     match &written.value {
         spec::Mode::Full => Some(Mode::Full),
         spec::Mode::Append(append) => {
-            not_there_yet(checker, "append", span)?;
             let from = source(checker, append.from.as_ref(), "append", span, query)?;
             Some(Mode::Append(AppendMode { from }))
         }
@@ -90,10 +89,7 @@ fn resolved(
                 delete_when: transposed(delete_when)?,
             }))
         }
-        spec::Mode::Interval(interval) => {
-            not_there_yet(checker, "interval", span)?;
-            intervals(checker, interval, query)
-        }
+        spec::Mode::Interval(interval) => intervals(checker, interval, query),
     }
 }
 
@@ -108,7 +104,7 @@ fn transposed<T>(found: Option<Option<T>>) -> Option<Option<T>> {
 fn not_there_yet(checker: &mut Checker<'_>, mode: &str, span: Span) -> Option<()> {
     let message = format!("the mode `{mode}` is not supported yet");
     let diagnostic = Diagnostic::error("not_supported", message);
-    checker.error(diagnostic.help("leave `mode:` out"), span);
+    checker.error(diagnostic.help("use `full`, `append` or `interval`"), span);
     None
 }
 

@@ -463,18 +463,18 @@ fn check_rows(
     let before = checker.diagnostics.len();
     let mut rows = RowPlan::default();
     for (rule, expectation) in &table.expect {
-        match &expectation.rule {
-            Rule::That(text) => match row_rule(known, text, name, schema, tokenizers) {
-                Ok(that) => rows.rules.push(RowExpectation {
-                    name: rule.value.clone(),
-                    that,
-                    otherwise: expectation.otherwise(),
-                    of_contract: false,
-                }),
-                Err(diagnostic) => checker.diagnostics.push(*diagnostic),
-            },
-            // Of the whole table: `table_rules` looks at them once its columns are known.
-            _ => {}
+        // Rules of the whole table: `table_rules` looks at them once its columns are known.
+        let Rule::That(text) = &expectation.rule else {
+            continue;
+        };
+        match row_rule(known, text, name, schema, tokenizers) {
+            Ok(that) => rows.rules.push(RowExpectation {
+                name: rule.value.clone(),
+                that,
+                otherwise: expectation.otherwise(),
+                of_contract: false,
+            }),
+            Err(diagnostic) => checker.diagnostics.push(*diagnostic),
         }
     }
     if let Some(split) = &table.split {

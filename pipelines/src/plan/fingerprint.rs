@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::difference;
+
 /// The key under which a fingerprint stands in commit metadata.
 pub const METADATA_KEY: &str = "sluice.fingerprint";
 
@@ -31,7 +33,7 @@ pub struct Fingerprint {
     pub tables: BTreeMap<String, String>,
     /// The models applied: address as written to the version that it named.
     pub models: BTreeMap<String, String>,
-    /// What a model's definition says, setting by setting: to tell which one changed.
+    /// What a definition says, setting by setting: to tell which one changed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
     /// What is decided about a model once it is trained: where it is registered, and when
@@ -77,6 +79,17 @@ impl Fingerprint {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
+    /// Whether all but the tables read is the same: rows that were made from `earlier` are
+    /// those that would be made now of the same rows.
+    pub(crate) fn same_but_tables(&self, earlier: &Self) -> bool {
+        let names = |fingerprint: &Self| fingerprint.tables.keys().cloned().collect::<Vec<_>>();
+        self.kind == earlier.kind
+            && self.semantics == earlier.semantics
+            && self.definition == earlier.definition
+            && self.models == earlier.models
+            && names(self) == names(earlier)
+    }
+
     /// The number of the version of each model applied, by the address as written.
     pub fn model_versions(&self) -> BTreeMap<String, i64> {
         let numbers = self.models.iter();
@@ -95,8 +108,14 @@ impl Fingerprint {
             return Some("this release makes it differently".to_owned());
         }
         if self.definition != earlier.definition {
+            let changed = "its definition changed";
+            if matches!(self.kind.as_str(), "sql" | "ingest") {
+                let words = difference::of_table(&self.settings, &earlier.settings);
+                let words = words.map(|words| format!("{changed}: {words}"));
+                return Some(words.unwrap_or_else(|| changed.to_owned()));
+            }
             let setting = setting_change(&self.settings, &earlier.settings);
-            return Some(setting.unwrap_or_else(|| "its definition changed".to_owned()));
+            return Some(setting.unwrap_or_else(|| changed.to_owned()));
         }
         let table = difference(&self.tables, &earlier.tables).map(|name| {
             let versions = (
@@ -170,7 +189,10 @@ fn flatten(path: String, value: &serde_json::Value, settings: &mut BTreeMap<Stri
 }
 
 /// The first name whose value differs, or that only one of the maps has.
-fn difference(new: &BTreeMap<String, String>, old: &BTreeMap<String, String>) -> Option<String> {
+pub(crate) fn difference(
+    new: &BTreeMap<String, String>,
+    old: &BTreeMap<String, String>,
+) -> Option<String> {
     new.keys()
         .chain(old.keys())
         .find(|name| new.get(*name) != old.get(*name))

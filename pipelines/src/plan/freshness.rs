@@ -2,20 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::Schema;
 use serde_json::{Value, json};
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
+use sluice_lake::delta::types::delta_schema;
 use sluice_lake::ingest::{self, ReadOptions, SourceFile, Unmatched};
 use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::sql::{normalise, normalise_expression};
-use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State};
+use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
 use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
+use super::intervals::{EventTime, pending};
+use super::mode::Mode;
+use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
+use super::upkeep::Upkeeping;
 use super::{
-    Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset, TableExpectation, TableRule,
+    Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset, SqlAsset, TableExpectation,
+    TableRule,
 };
 use crate::run::error::{StageError, blocking};
+use crate::run::incremental::ledger_of;
+use crate::spec::Instant;
 
 /// What is known of an asset before it is made.
 #[derive(Debug)]
@@ -24,6 +33,12 @@ pub(crate) struct Freshness {
     pub(crate) fingerprint: Fingerprint,
     /// What there is.
     pub(crate) verdict: Verdict,
+    /// The version that there is, if it was made.
+    pub(crate) version: Option<i64>,
+    /// What there is was made from, if that is known.
+    pub(crate) earlier: Option<Fingerprint>,
+    /// The stretches of time that the table has the rows of, where it is made so.
+    pub(crate) intervals: Ranges,
     /// The files of an ingest.
     pub(crate) files: Vec<SourceFile>,
     /// The files whose rows the table holds, by path.
@@ -72,6 +87,13 @@ pub(crate) enum Verdict {
     },
     /// It has to be made. `anew`: what is there does not count.
     Stale { reason: String, anew: bool },
+    /// Nothing has to be made; what there is counts as made from what there is now.
+    Rekey {
+        version: Option<i64>,
+        reason: String,
+    },
+    /// It cannot be brought up to date, and is not made anew unless somebody asks for it.
+    Refused { reason: String, help: String },
 }
 
 /// What a model's training would come to, in words that follow a reason.
@@ -84,7 +106,7 @@ pub(crate) enum Outlook {
 }
 
 impl Verdict {
-    fn anew(reason: impl Into<String>) -> Self {
+    pub(crate) fn anew(reason: impl Into<String>) -> Self {
         Self::Stale {
             reason: reason.into(),
             anew: true,
@@ -99,6 +121,8 @@ pub(crate) struct Lookup<'a> {
     pub(crate) state: Option<&'a State>,
     /// The project's UUID; absent before its first run.
     pub(crate) project: Option<&'a str>,
+    /// Which intervals are asked for.
+    pub(crate) event_time: EventTime,
 }
 
 impl Lookup<'_> {
@@ -128,8 +152,13 @@ impl Lookup<'_> {
             .and_then(|stored| stored.outcome.get(COLUMN_COMMENTS_KEY).cloned())
             .and_then(|comments| serde_json::from_value(comments).ok())
             .unwrap_or_default();
+        let earlier = stored.as_ref().and_then(stored_fingerprint);
+        let version = stored.as_ref();
+        let version = version.and_then(|stored| stored.outcome.get("version")?.as_i64());
+        let intervals = stored.as_ref();
+        let intervals = intervals.map_or_else(Ranges::default, |stored| ledger_of(&stored.outcome));
         let verdict = match stored {
-            None => Verdict::anew("it was never made"),
+            None => self.never_made(asset),
             Some(stored) => {
                 self.compare(asset, &fingerprint, &stored, &files, &ledger)
                     .await?
@@ -138,6 +167,9 @@ impl Lookup<'_> {
         Ok(Freshness {
             fingerprint,
             verdict,
+            version,
+            earlier,
+            intervals,
             files,
             ledger,
             comment,
@@ -183,6 +215,26 @@ impl Lookup<'_> {
             .collect())
     }
 
+    fn never_made(&self, asset: &Asset) -> Verdict {
+        let reason = "it was never made".to_owned();
+        let AssetBody::Sql(sql) = &asset.body else {
+            return Verdict::anew(reason);
+        };
+        match self.all_intervals(sql) {
+            Some(words) => Verdict::anew(format!("{reason}; {words}")),
+            None => Verdict::anew(reason),
+        }
+    }
+
+    /// The intervals of a table that is made anew, in words.
+    pub(crate) fn all_intervals(&self, sql: &SqlAsset) -> Option<String> {
+        let Mode::Interval(mode) = &sql.upkeep.mode else {
+            return None;
+        };
+        let now = Instant(now_ms());
+        pending(mode, &Ranges::default(), self.event_time, now, false).words()
+    }
+
     async fn compare(
         &self,
         asset: &Asset,
@@ -193,6 +245,7 @@ impl Lookup<'_> {
     ) -> Result<Verdict, StageError> {
         let version = stored.outcome.get("version").and_then(Value::as_i64);
         if let AssetBody::Sql(sql) = &asset.body
+            && !sql.upkeep.mode.is_incremental()
             && let Some(why) = &sql.volatile
         {
             return Ok(Verdict::anew(format!("it always runs: {why}")));
@@ -201,8 +254,35 @@ impl Lookup<'_> {
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
+        let intervals = ledger_of(&stored.outcome);
+        let upkeep = match &asset.body {
+            AssetBody::Sql(sql) if sql.upkeep.keeps_rows() => Some(Upkeeping {
+                lakehouse: self.catalog.lakehouse(),
+                sql,
+                now: fingerprint,
+                earlier: earlier.as_ref(),
+                version,
+                intervals: &intervals,
+                event_time: self.event_time,
+                all_intervals: self.all_intervals(sql),
+            }),
+            _ => None,
+        };
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
-            return Ok(Verdict::anew(reason));
+            return Ok(match &upkeep {
+                Some(upkeep) => upkeep.anew(&reason),
+                None => Verdict::anew(reason),
+            });
+        }
+        if let Some(upkeep) = &upkeep
+            && let Some(difference) = self.other_columns(upkeep).await?
+        {
+            return Ok(upkeep.anew(&difference));
+        }
+        if let Some(upkeep) = &upkeep
+            && (fingerprint.key() != stored.key || upkeep.misses_intervals())
+        {
+            return upkeep.verdict().await;
         }
         if fingerprint.key() != stored.key {
             let reason = earlier
@@ -299,6 +379,17 @@ impl Lookup<'_> {
         })
     }
 
+    /// How the columns that a table would have differ from those that it has.
+    async fn other_columns(&self, upkeep: &Upkeeping<'_>) -> Result<Option<String>, StageError> {
+        let sql = upkeep.sql;
+        let Some(stored) = self.catalog.lakehouse().find_table(&sql.table)? else {
+            return Ok(None);
+        };
+        let stored = self.catalog.lakehouse().load(&stored, None).await?;
+        let wanted = delta_schema(&sql.table, &sql.schema)?;
+        Ok(columns_differ(&wanted, &stored.schema))
+    }
+
     async fn lost_table(
         &self,
         table: &TableName,
@@ -393,6 +484,29 @@ fn keeps_rows(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -
     scored && earlier.is_some_and(|earlier| ScoredAsset::keeps_predictions(now, earlier))
 }
 
+/// The first difference between the columns that are wanted and those that there are.
+fn columns_differ(wanted: &Schema, stored: &Schema) -> Option<String> {
+    let gone = stored.fields().iter().find_map(|field| {
+        let gone = wanted.field_with_name(field.name()).is_err();
+        gone.then(|| format!("the column `{}` is not there any more", field.name()))
+    });
+    let changed = || {
+        wanted.fields().iter().find_map(|field| {
+            let name = field.name();
+            match stored.field_with_name(name) {
+                Err(_) => Some(format!("the column `{name}` is new")),
+                Ok(same) if same.data_type() != field.data_type() => Some(format!(
+                    "the column `{name}` is {} (was {})",
+                    field.data_type(),
+                    same.data_type()
+                )),
+                Ok(_) => None,
+            }
+        })
+    };
+    gone.or_else(changed)
+}
+
 /// The files of an ingest. Those that did not change since the check are not read.
 async fn files_now(
     ingest: &IngestAsset,
@@ -460,7 +574,7 @@ impl Fingerprint {
     /// What an asset's definition says, without its inputs.
     pub(crate) fn of_definition(asset: &Asset) -> Self {
         let (own, decisions) = match &asset.body {
-            AssetBody::Ingest(_) | AssetBody::Sql(_) => (json!({}), json!({})),
+            AssetBody::Ingest(_) | AssetBody::Sql(_) => (definition(asset), json!({})),
             AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
             AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
             AssetBody::Scored(scored) => (scored.settings(), json!({})),
@@ -469,7 +583,7 @@ impl Fingerprint {
         Self {
             kind: asset.kind().to_owned(),
             semantics: asset.semantics(),
-            definition: definition(asset),
+            definition: hashed(&definition(asset)),
             settings: settings(&own),
             decided: settings(&decisions),
             ..Self::default()
@@ -498,9 +612,15 @@ fn decided(asset: &Asset) -> Value {
     }
 }
 
-/// The hash of an asset's normalised definition.
-fn definition(asset: &Asset) -> String {
-    let text = match &asset.body {
+fn hashed(definition: &Value) -> String {
+    blake3::hash(definition.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+/// An asset's normalised definition.
+fn definition(asset: &Asset) -> Value {
+    match &asset.body {
         AssetBody::Ingest(ingest) => json!({
             "files": ingest.patterns,
             "csv": format!("{:?}", identity(&ingest.options)),
@@ -523,10 +643,7 @@ fn definition(asset: &Asset) -> String {
         AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
-    };
-    blake3::hash(text.to_string().as_bytes())
-        .to_hex()
-        .to_string()
+    }
 }
 
 /// The options that decide what rows a file gives: not whether the table may follow when

@@ -5,17 +5,22 @@
 //! what a run would do.
 
 pub mod contract;
+pub mod details;
+pub(crate) mod difference;
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
+pub(crate) mod intervals;
 pub mod mode;
 pub mod origins;
 pub mod preview;
+pub mod ranges;
 pub mod report;
 pub mod rules;
 pub mod scored;
 pub mod tokenizer;
 pub(crate) mod training;
+pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -30,6 +35,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
+pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use rules::{TableExpectation, TableRule};
 pub use scored::ScoredAsset;
@@ -52,6 +58,8 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// Which intervals a run is about, of the tables that are made interval by interval.
+    pub event_time: EventTime,
 }
 
 impl Plan {

@@ -156,6 +156,13 @@ pub struct Upkeep {
     pub refresh: Refresh,
 }
 
+impl Upkeep {
+    /// Whether something is decided about it other than making it anew when anything changed.
+    pub(crate) fn keeps_rows(&self) -> bool {
+        self.mode.is_incremental() || self.refresh == Refresh::Strict
+    }
+}
+
 impl Default for Upkeep {
     fn default() -> Self {
         Self {

@@ -38,6 +38,8 @@ pub enum Action {
     Skip,
     /// It depends on what its inputs turn out to be.
     Maybe,
+    /// It would fail: what is there cannot be brought up to date.
+    Refuse,
 }
 
 /// The steps that a run would take, in an order in which it could.
@@ -50,6 +52,7 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         registry: &world.registry,
         state: world.state.as_ref(),
         project: project.as_deref(),
+        event_time: plan.event_time,
     };
     if world.state.is_none() && project.is_some() {
         return forgotten(plan);
@@ -98,13 +101,14 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     match freshness {
         Ok(freshness) => match &freshness.verdict {
             Verdict::Fresh { reason, version } => {
-                // A later version may be there that only changed the description.
-                let version = version.and_then(|version| u64::try_from(version).ok());
-                if let (Some(table), Some(version)) = (asset.table(), version) {
-                    lookup.catalog.pins().set(table, version);
-                }
+                pin(lookup, asset, *version);
                 (Action::Skip, skipped(&freshness, asset, reason))
             }
+            Verdict::Rekey { reason, version } => {
+                pin(lookup, asset, *version);
+                (Action::Skip, reason.clone())
+            }
+            Verdict::Refused { reason, help } => (Action::Refuse, format!("{reason}; {help}")),
             Verdict::Stale { reason, anew } => {
                 if let AssetBody::Scored(scored) = &asset.body {
                     let models = &freshness.fingerprint;
@@ -115,6 +119,15 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
             }
         },
         Err(error) => (Action::Run, error_chain(&error)),
+    }
+}
+
+/// What is made from a table that is not made reads the version that was: a later version may
+/// be there that only changed the description.
+fn pin(lookup: &Lookup<'_>, asset: &Asset, version: Option<i64>) {
+    let version = version.and_then(|version| u64::try_from(version).ok());
+    if let (Some(table), Some(version)) = (asset.table(), version) {
+        lookup.catalog.pins().set(table, version);
     }
 }
 
@@ -219,6 +232,7 @@ fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, Strin
     if let Some((_, step)) = table {
         let words = match step.action {
             Action::Maybe => "may be made",
+            Action::Refuse => "is refused",
             _ => "will be made",
         };
         return Some((step.action, format!("{} {words}", step.asset)));

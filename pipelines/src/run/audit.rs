@@ -124,7 +124,7 @@ impl Audit {
         let catalog = self.catalog.clone();
         let session = LakeSession::open(
             &self.options,
-            catalog.with_table(&self.table, Arc::clone(&rows)),
+            catalog.with_rows_instead(&self.table, Arc::clone(&rows)),
             Some(self.state.clone()),
             self.registry.clone(),
             Arc::clone(&self.models),

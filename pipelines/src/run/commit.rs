@@ -29,15 +29,16 @@ pub(crate) async fn commit(
     mode: WriteMode,
     rows: RowParts,
     fingerprint: &Fingerprint,
-    files: Vec<FileRecord>,
+    (files, outcome): (Vec<FileRecord>, serde_json::Map<String, serde_json::Value>),
 ) -> Result<Written, StageError> {
-    let record = CommitRecord {
+    let mut record = CommitRecord {
         // A report's table is known by its own name, not the report's.
         asset: table.to_string(),
-        overwrite: matches!(mode, WriteMode::Overwrite),
+        overwrite: mode.replaces_all(),
         files,
         ..record(run, asset, fingerprint)
     };
+    record.outcome.extend(outcome);
     let app_id = record.app_id();
     let last = run.world.lakehouse.last_txn(table, &app_id).await?;
     let txn = run.state.next_txn(&record, last).await?;

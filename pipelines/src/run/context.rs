@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use datafusion::catalog::TableProvider;
+use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::session::SessionOptions;
 use sluice_lake::state::{RunId, State};
@@ -86,6 +88,20 @@ impl RunContext {
         &self,
         memory_limit_bytes: Option<usize>,
     ) -> Result<LakeSession, StageError> {
+        self.session_with(memory_limit_bytes, None)
+    }
+
+    /// The same, in which SQL reads other rows in place of those of one table.
+    pub(crate) fn session_with(
+        &self,
+        memory_limit_bytes: Option<usize>,
+        instead: Option<(&TableName, Arc<dyn TableProvider>)>,
+    ) -> Result<LakeSession, StageError> {
+        let catalog = self.catalog.clone();
+        let catalog = match instead {
+            Some((table, rows)) => catalog.with_rows_instead(table, rows),
+            None => catalog,
+        };
         let options = SessionOptions {
             target_partitions: self.threads.get(),
             memory_limit_bytes,
@@ -93,7 +109,7 @@ impl RunContext {
         };
         Ok(LakeSession::open(
             &options,
-            self.catalog.clone(),
+            catalog,
             Some(self.state.clone()),
             self.world.registry.clone(),
             Arc::clone(&self.models),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use sluice_lake::delta::CommitInfo;
-use sluice_lake::state::DESCRIBES_KEY;
+use sluice_lake::state::{DESCRIBES_KEY, INTERVALS_KEY};
 
 use super::commit::record;
 use super::context::RunContext;
@@ -27,6 +27,10 @@ pub(crate) async fn describe(
     let mut record = record(run, asset, &freshness.fingerprint);
     let made = (DESCRIBES_KEY.to_owned(), version.into());
     record.outcome.extend([made]);
+    if !freshness.intervals.is_empty() {
+        let ledger = serde_json::to_value(&freshness.intervals).unwrap_or_default();
+        record.outcome.insert(INTERVALS_KEY.to_owned(), ledger);
+    }
     let app_id = record.app_id();
     let lakehouse = &run.world.lakehouse;
     let last = lakehouse.last_txn(table, &app_id).await?;

@@ -111,6 +111,13 @@ pub(crate) enum StageError {
         #[source]
         source: std::io::Error,
     },
+    #[error("{reason}, so nothing was written; {help}")]
+    Refused {
+        /// Why the table cannot be brought up to date.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
     #[error("the work broke off unexpectedly; please report this with the log")]
     Panicked,
 }

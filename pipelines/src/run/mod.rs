@@ -1,7 +1,7 @@
 //! The runner: makes what a [`Plan`] declares and is not up to date.
 //!
 //! Entry point: [`run`]. [`pool`] walks the graph, [`stage`] makes one asset, [`table`],
-//! [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
+//! [`incremental`], [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
 mod audit;
@@ -18,6 +18,7 @@ mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
+pub(crate) mod incremental;
 mod model;
 mod page;
 mod pool;

@@ -53,7 +53,7 @@ impl Replaces {
     /// What goes beside a table that is written so: rows like those that go from it.
     pub(crate) fn like(mode: &WriteMode) -> Self {
         match mode {
-            WriteMode::Overwrite => Self::Everything,
+            WriteMode::Overwrite | WriteMode::OverwriteWhere(_) => Self::Everything,
             WriteMode::Append => Self::Unfinished,
             WriteMode::ReplaceFiles(files) => Self::Files(files.clone()),
             WriteMode::ReplaceWhere(condition) => Self::Where(condition.clone()),

@@ -7,16 +7,19 @@ use std::time::Instant;
 use sluice_lake::LakeError;
 use sluice_lake::ingest::SourceFile;
 use sluice_lake::sql::plain_words;
-use sluice_lake::state::{NewStage, StageEnd as StoredEnd, StageStatus};
+use sluice_lake::state::{AssetKey, NewStage, StageEnd as StoredEnd, StageStatus};
 
 use super::context::RunContext;
 use super::error::StageError;
+use super::incremental::{self, Intervals, Outcome};
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
 use super::{audit, describe, file_rows, files, model, rejects, report, scored, table, tokenizer};
 use crate::check::error_chain;
 use crate::events::EventKind;
+use crate::plan::fingerprint::METADATA_KEY;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
+use crate::plan::mode::Mode;
 use crate::plan::{Asset, AssetBody};
 
 /// What a stage came to.
@@ -53,6 +56,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         registry: &run.world.registry,
         state: Some(&run.state),
         project: Some(&run.project),
+        event_time: run.plan.event_time,
     };
     settle(run, asset).await?;
     let mut freshness = lookup.freshness(asset).await?;
@@ -62,31 +66,25 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
     if let Verdict::Fresh { version, reason } = &freshness.verdict {
-        pin(run, asset, *version);
-        audit::look_again(run, asset).await?;
         let described = describe::describe(run, asset, &freshness, *version).await?;
         let reason = match described {
             true => format!("{reason}; its comment is new"),
             false => reason.clone(),
         };
-        let stage = new_stage(asset, Some(key));
-        let end = StoredEnd {
-            reason: Some(reason.clone()),
-            version: *version,
-            ..StoredEnd::new(StageStatus::Skipped)
-        };
-        run.state
-            .record_stages(&run.run_id, &[(stage, end)])
-            .await?;
-        run.emit(EventKind::StageSkipped {
-            asset: asset.name.clone(),
-            reason,
-        });
-        tally.add(Ended::Skipped);
-        return Ok(());
+        return skip(run, asset, tally, key, *version, reason).await;
     }
     let reason = match &freshness.verdict {
         Verdict::Stale { reason, .. } => Some(reason.clone()),
+        Verdict::Rekey { version, reason } => {
+            rekey(run, asset, &freshness).await?;
+            return skip(run, asset, tally, key, *version, reason.clone()).await;
+        }
+        Verdict::Refused { reason, help } => {
+            return Err(StageError::Refused {
+                reason: reason.clone(),
+                help: help.clone(),
+            });
+        }
         Verdict::Fresh { .. } => None,
     };
     run.state
@@ -120,6 +118,54 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     });
     tally.add(Ended::Made);
     Ok(())
+}
+
+/// Records that an asset is left as it is.
+async fn skip(
+    run: &RunContext,
+    asset: &Asset,
+    tally: &Tally,
+    key: String,
+    version: Option<i64>,
+    reason: String,
+) -> Result<(), StageError> {
+    pin(run, asset, version);
+    audit::look_again(run, asset).await?;
+    let stage = new_stage(asset, Some(key));
+    let end = StoredEnd {
+        reason: Some(reason.clone()),
+        version,
+        ..StoredEnd::new(StageStatus::Skipped)
+    };
+    run.state
+        .record_stages(&run.run_id, &[(stage, end)])
+        .await?;
+    run.emit(EventKind::StageSkipped {
+        asset: asset.name.clone(),
+        reason,
+    });
+    tally.add(Ended::Skipped);
+    Ok(())
+}
+
+/// Lets a table that is left as it is count as made from what there is now. The commit that
+/// made it goes on saying what it said: a store that is told again from it finds the same
+/// changes once more, and comes to the same.
+async fn rekey(run: &RunContext, asset: &Asset, freshness: &Freshness) -> Result<(), StageError> {
+    let Some(stored) = run.state.asset_key(&run.project, &asset.name).await? else {
+        return Ok(());
+    };
+    let mut outcome = stored.outcome.clone();
+    outcome[METADATA_KEY] = serde_json::to_value(&freshness.fingerprint).unwrap_or_default();
+    let key = AssetKey {
+        key: freshness.fingerprint.key(),
+        outcome,
+        ..stored
+    };
+    Ok(run
+        .state
+        .put_asset_key(&run.project, &asset.name, &key)
+        .await?)
 }
 
 /// Tells the store what it does not know of a table, besides what its commits say: it was
@@ -180,7 +226,40 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     let anew = matches!(freshness.verdict, Verdict::Stale { anew: true, .. });
     let written = match &asset.body {
         AssetBody::Ingest(ingest) => files::from_files(run, asset, ingest, freshness, anew).await?,
-        AssetBody::Sql(sql) => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        AssetBody::Sql(sql) => match (&sql.upkeep.mode, &freshness.earlier) {
+            (Mode::Interval(mode), earlier) => {
+                let now = &freshness.fingerprint;
+                let intervals = Intervals {
+                    run,
+                    asset,
+                    sql,
+                    mode,
+                    fingerprint: now,
+                    ledger: &freshness.intervals,
+                    anew,
+                    inputs_changed: earlier
+                        .as_ref()
+                        .is_none_or(|earlier| earlier.key() != now.key()),
+                };
+                intervals.make().await?
+            }
+            (_, Some(earlier)) if !anew => {
+                let now = &freshness.fingerprint;
+                match incremental::bring_up_to_date(run, asset, sql, now, earlier).await? {
+                    Outcome::Written(written) => written,
+                    Outcome::Nothing(note) => {
+                        rekey(run, asset, &freshness).await?;
+                        return Ok(Made {
+                            rows: Some(0),
+                            version: freshness.version,
+                            metrics: BTreeMap::new(),
+                            note: Some(note),
+                        });
+                    }
+                }
+            }
+            _ => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
+        },
         AssetBody::Scored(rows) => {
             scored::from_model(run, asset, rows, &freshness.fingerprint, anew).await?
         }

@@ -55,6 +55,7 @@ pub(crate) async fn from_query(
             files: Vec::new(),
             in_parts: false,
             rejects: None,
+            outcome: serde_json::Map::new(),
         },
     )
     .await
@@ -70,6 +71,8 @@ pub(crate) struct Output<'a> {
     pub(crate) in_parts: bool,
     /// What the bad records of files replace, and where their reader is offered a way.
     pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
+    /// What else the commit is to say about the table.
+    pub(crate) outcome: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Applies rules and split to rows, and commits them.
@@ -129,7 +132,7 @@ pub(crate) async fn write(
         mode,
         rows,
         fingerprint,
-        output.files,
+        (output.files, output.outcome),
     )
     .await;
     let reported = report_rules(run, asset, rules, &washer).await;

@@ -47,6 +47,26 @@ async fn everything_runs_the_first_time_and_nothing_the_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_step_tells_its_columns_and_what_it_reads() {
+    let sandbox = made().await;
+    let steps = sandbox.detailed().await;
+    let gold = steps.iter().find(|step| step.step.asset == "gold.wine");
+    let gold = serde_json::to_value(gold).unwrap();
+    let named = serde_json::json!([
+        {"name": "quality", "type": "Int64"},
+        {"name": "bottles", "type": "Int64"},
+    ]);
+    assert_eq!(gold["columns"], named);
+    assert_eq!(
+        (&gold["action"], &gold["rows"]),
+        (&"skip".into(), &2.into())
+    );
+    assert_eq!(gold["reads"][0]["table"], "silver.wine");
+    assert_eq!(gold["reads"][0]["rows"], 3);
+    assert!(gold["reads"][0]["bytes"].as_u64().unwrap() > 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_that_only_looks_different_is_unchanged() {
     let sandbox = made().await;
     sandbox.edit(
@@ -70,7 +90,7 @@ async fn sql_that_only_looks_different_is_unchanged() {
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0
     skip  silver.wine: query and inputs are unchanged since version 0
-    run   gold.wine: its definition changed
+    run   gold.wine: its definition changed: the query has `... r0 AS (SELECT id, quality FROM` (was `... r0 AS (SELECT * FROM`)
     ");
 }
 
@@ -86,7 +106,7 @@ async fn definitions_and_variables_that_change() {
     sandbox.set("least", "2");
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0
-    run   silver.wine: its definition changed
+    run   silver.wine: its definition changed: the query has `... WHERE r0.id >= 2` (was `... WHERE r0.id >= 1`)
     run   gold.wine: silver.wine will be made
     ");
     sandbox.run_well().await;
@@ -104,11 +124,11 @@ async fn definitions_and_variables_that_change() {
         "ingest: {files: data/*.csv}",
         "ingest: {files: [data/a.csv, data/b.csv]}",
     );
-    insta::assert_snapshot!(sandbox.plan().await, @r"
-    run   bronze.wine: its definition changed
+    insta::assert_snapshot!(sandbox.plan().await, @r#"
+    run   bronze.wine: its definition changed: `files` is ["data/a.csv","data/b.csv"] (was ["data/*.csv"])
     run   silver.wine: bronze.wine will be made
     run   gold.wine: silver.wine will be made
-    ");
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,8 +14,9 @@ use sluice_lake::state::{RunId, State};
 use sluice_lake::{LakeCatalog, Lakehouse, Pins, TableName};
 use sluice_pipelines::check::{World, check};
 use sluice_pipelines::events::{Event, EventKind, EventSink, RunStatus};
-use sluice_pipelines::plan::Plan;
+use sluice_pipelines::plan::details::{DetailedStep, detailed};
 use sluice_pipelines::plan::preview::{Action, preview};
+use sluice_pipelines::plan::{EventTime, Plan};
 use sluice_pipelines::project::Project;
 use sluice_pipelines::run::{RunError, RunOptions, RunSummary, run};
 use sluice_pipelines::spec::{Overrides, load};
@@ -197,16 +198,35 @@ impl Sandbox {
 
     /// What a run of another pipeline in the folder would do.
     pub(crate) async fn plan_file(&self, file: &str) -> String {
-        let (plan, world) = match self.resolved_file(file).await {
+        self.planned(file, EventTime::default()).await
+    }
+
+    /// What a run that is about some intervals would do.
+    pub(crate) async fn plan_at(&self, event_time: EventTime) -> String {
+        self.planned("pipeline.yaml", event_time).await
+    }
+
+    /// What a run would do, with what each asset works on.
+    pub(crate) async fn detailed(&self) -> Vec<DetailedStep> {
+        match self.resolved().await {
+            Ok((plan, world)) => detailed(&plan, &world).await,
+            Err(said) => panic!("{said}"),
+        }
+    }
+
+    async fn planned(&self, file: &str, event_time: EventTime) -> String {
+        let (mut plan, world) = match self.resolved_file(file).await {
             Ok(resolved) => resolved,
             Err(said) => panic!("{said}"),
         };
+        plan.event_time = event_time;
         let mut text = String::new();
         for step in preview(&plan, &world).await {
             let action = match step.action {
                 Action::Run => "run",
                 Action::Skip => "skip",
                 Action::Maybe => "maybe",
+                Action::Refuse => "fails",
             };
             writeln!(text, "{action:5} {}: {}", step.asset, step.reason).unwrap();
         }

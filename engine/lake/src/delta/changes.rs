@@ -11,7 +11,12 @@
 //! limit of the session that it runs in and spills beyond it; rows that were only added
 //! stream through.
 
-use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::{
@@ -126,6 +131,8 @@ pub struct Changes {
     /// The commits that changed rows, in order.
     pub commits: Vec<ChangedCommit>,
     schema: SchemaRef,
+    /// The columns that are looked at; all where it is empty.
+    looked_at: BTreeSet<String>,
 }
 
 /// What changed in sum: rows that came and went again are in neither.
@@ -192,6 +199,7 @@ impl Lakehouse {
             until,
             commits,
             schema: now.schema,
+            looked_at: BTreeSet::new(),
         })
     }
 }
@@ -200,6 +208,14 @@ impl Changes {
     /// The table's columns, at the later version.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The same changes, of these columns only: the others are NULL in all rows, and rows that
+    /// differ in nothing else are equal. No column at all means all of them.
+    #[must_use]
+    pub fn looking_at(mut self, columns: BTreeSet<String>) -> Self {
+        self.looked_at = columns;
+        self
     }
 
     /// How many rows came, where the log says so and no commit removed any.
@@ -349,7 +365,10 @@ impl Changes {
     fn aligned(&self, rows: DataFrame) -> Result<DataFrame, DataFusionError> {
         let own = Arc::new(rows.schema().as_arrow().clone());
         let columns = self.schema.fields().iter().map(|field| {
-            let value = match own.field_with_name(field.name()) {
+            let looked_at = self.looked_at.is_empty() || self.looked_at.contains(field.name());
+            let stored = own.field_with_name(field.name());
+            let value = match stored {
+                _ if !looked_at => cast(lit(ScalarValue::Null), field.data_type().clone()),
                 Ok(same) if same.data_type() == field.data_type() => column(field.name()),
                 Ok(_) => cast(column(field.name()), field.data_type().clone()),
                 Err(_) => cast(lit(ScalarValue::Null), field.data_type().clone()),

@@ -16,6 +16,7 @@ mod read;
 mod replace;
 mod schema_change;
 mod side_by_side;
+mod size;
 pub mod types;
 mod within;
 mod write;
@@ -24,6 +25,7 @@ pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, ChangedCommit, Changes,
     ChangesError, Net, Untold,
 };
+pub use size::TableSize;
 
 use std::{
     collections::BTreeSet,
@@ -60,6 +62,9 @@ pub struct PinnedTable {
 pub enum WriteMode {
     /// The new rows replace all; the columns may change.
     Overwrite,
+    /// The new rows, for which the condition must be TRUE, replace all; the columns may
+    /// change.
+    OverwriteWhere(Box<Expr>),
     /// The new rows are added; the columns must be the table's.
     Append,
     /// Rows whose `_file` is in the list go, and the new rows are added, in one
@@ -78,7 +83,12 @@ pub enum WriteMode {
 impl WriteMode {
     /// Whether rows are added or replaced in the columns that the table has.
     fn keeps_columns(&self) -> bool {
-        !matches!(self, Self::Overwrite)
+        !self.replaces_all()
+    }
+
+    /// Whether all rows that are there go.
+    pub fn replaces_all(&self) -> bool {
+        matches!(self, Self::Overwrite | Self::OverwriteWhere(_))
     }
 }
 

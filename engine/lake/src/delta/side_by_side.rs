@@ -56,7 +56,7 @@ impl Lakehouse {
         let snapshot = table.snapshot()?;
         actions.extend(adds.into_iter().map(Action::Add));
         let mode = match mode {
-            WriteMode::Overwrite => {
+            mode if mode.replaces_all() => {
                 let gone = snapshot.log_data();
                 actions.extend(
                     gone.iter()

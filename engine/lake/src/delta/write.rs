@@ -84,7 +84,7 @@ impl Lakehouse {
             _ => Conversion::in_place(schema),
         };
         let within = match &mode {
-            WriteMode::ReplaceWhere(replaced) => {
+            WriteMode::ReplaceWhere(replaced) | WriteMode::OverwriteWhere(replaced) => {
                 let within = Within::new(replaced, conversion.target());
                 Some(within.map_err(|error| rows_error(name, error))?)
             }

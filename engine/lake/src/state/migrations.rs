@@ -35,6 +35,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "rule kinds",
         include_str!("../../migrations/0007_rule_kinds.sql"),
     ),
+    (
+        10,
+        "intervals",
+        include_str!("../../migrations/0010_intervals.sql"),
+    ),
 ];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {

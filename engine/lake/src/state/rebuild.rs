@@ -145,6 +145,7 @@ impl State {
     ) -> Result<(), StateError> {
         let action = "forget a table";
         self.forget_table_versions(connection, asset).await?;
+        self.forget_intervals(connection, project, asset).await?;
         sqlx::query(
             "UPDATE txns SET state = 'ABANDONED', table_version = NULL \
              WHERE app_id = $1 AND state = 'COMMITTED'",

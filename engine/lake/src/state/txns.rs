@@ -171,6 +171,7 @@ impl State {
             .await
             .map_err(self.failed("confirm a transaction"))?;
         self.apply_files(connection, record, table_version).await?;
+        self.apply_intervals(connection, record).await?;
         let mut outcome = record.outcome.clone();
         match outcome.remove(DESCRIBES_KEY) {
             // What was made is an earlier version; this one has the same rows.

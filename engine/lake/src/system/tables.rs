@@ -174,6 +174,17 @@ pub(super) static TABLES: &[Table] = &[
         key: &["project", "table_name", "path"],
     },
     Table {
+        name: "intervals",
+        stored: "intervals",
+        columns: &[
+            text("table_name"),
+            time("start_time"),
+            time("end_time"),
+            text("project"),
+        ],
+        key: &["project", "table_name", "start_time"],
+    },
+    Table {
         name: "metrics",
         stored: "metrics",
         columns: &[

@@ -94,6 +94,15 @@ async fn rows_that_were_added_and_rows_that_went() {
         "d|4|insert|3",
     ];
     assert_eq!(feed(&all).await, told);
+    // Of the numbers alone.
+    let ids = changes(&test, 0, 3).await.unwrap();
+    let ids = ids.looking_at(["id".to_owned()].into());
+    let (inserts, deletes) = net(&ids).await;
+    assert_eq!(
+        (inserts, deletes),
+        (vec!["|4".to_owned(); 2], vec!["|1".to_owned(); 2])
+    );
+
     let none = changes(&test, 3, 3).await.unwrap();
     assert_eq!(net(&none).await, (vec![], vec![]));
     assert_eq!(feed(&none).await, Vec::<String>::new());

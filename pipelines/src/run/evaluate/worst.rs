@@ -53,7 +53,7 @@ pub(crate) async fn write(
         mode,
         rows,
         fingerprint,
-        Vec::new(),
+        (Vec::new(), serde_json::Map::new()),
     )
     .await?;
     Ok(i64::try_from(written.version).ok())

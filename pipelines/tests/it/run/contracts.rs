@@ -85,6 +85,7 @@ async fn a_promise_that_is_broken_leaves_the_table_as_it_was() {
     insta::assert_snapshot!(ran.told(), @r#"
     a.b: failed: expectation `id_not_null` failed: 1 of 3 rows break it, so nothing was written; see the rows with: SELECT * FROM (SELECT * FROM (VALUES (1, 'a', 1.5), (2, NULL, NULL), (NULL, 'c', 2.5)) AS t (id, word, price)) WHERE ("id" IS NOT NULL) IS NOT TRUE
     a.b: id_not_null (fail): 1 of 3 rows break it
+    a.b: primary_key (fail): 0 of 1 rows break it
     a.b: word_not_null (fail): 1 of 3 rows break it
     Failed: 0 made, 0 skipped, 1 failed
     "#);

@@ -1,9 +1,11 @@
 //! Whole runs over real Delta tables.
 
+mod append;
 mod broken_off;
 mod contracts;
 mod evaluations;
 mod ingest;
+mod intervals;
 mod models;
 mod quarantine;
 mod rebuilt;

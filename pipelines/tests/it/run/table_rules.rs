@@ -40,10 +40,35 @@ async fn each_kind_of_rule_tells_what_breaks_it() {
       low: {custom: \"SELECT a.b.id, state FROM a.b JOIN a.customers AS c ON c.id = customer WHERE c.id > 7\"}
 ",
     );
-    insta::assert_snapshot!(sandbox.run_well().await.told(), @"");
+    insta::assert_snapshot!(sandbox.run_well().await.told(), @r"
+    a.b: few (warn): there are 4 rows, more than 3
+    a.b: filled (warn): 2 of 4 rows have no value in `id` or `state`
+    a.b: itself (warn): 3 of 4 rows have a value in `id` that `a.b` does not have in `customer`: 1 (1 row), 2 (1 row), 3 (1 row)
+    a.b: known (warn): 2 of 4 rows have a value in `customer` that `a.customers` does not have in `id`: 9 (2 rows)
+    a.b: low (warn): the query gives 1 row, such as id = 2, state = shut
+    a.b: made: 4 rows, version 0
+    a.b: many (warn): there are 4 rows, fewer than 5
+    a.b: pairs (warn): 1 of 4 rows repeat what another has in (customer), such as customer = 9
+    a.b: states (warn): 1 of 4 rows have another value in `state`: opn (1 row)
+    a.customers: made: 3 rows, version 0
+    Finished: 2 made, 0 skipped, 0 failed
+    ");
     let columns = "name, kind, rule, otherwise, rows, failed, found";
     let query = format!("SELECT {columns} FROM system.expectations ORDER BY name");
-    insta::assert_snapshot!(sandbox.query(&query).await, @"");
+    insta::assert_snapshot!(sandbox.query(&query).await, @r"
+    +--------+-----------------+-----------------------------------------------------------------------------------------------+-----------+------+--------+----------------------------------------------------------------------------------------------------------+
+    | name   | kind            | rule                                                                                          | otherwise | rows | failed | found                                                                                                    |
+    +--------+-----------------+-----------------------------------------------------------------------------------------------+-----------+------+--------+----------------------------------------------------------------------------------------------------------+
+    | few    | row_count       | row_count: {max: 3}                                                                           | warn      | 4    | 1      | there are 4 rows, more than 3                                                                            |
+    | filled | not_null        | not_null: [id, state]                                                                         | warn      | 4    | 2      | 2 of 4 rows have no value in `id` or `state`                                                             |
+    | itself | relationships   | relationships: {column: id, to: a.b.customer}                                                 | warn      | 4    | 3      | 3 of 4 rows have a value in `id` that `a.b` does not have in `customer`: 1 (1 row), 2 (1 row), 3 (1 row) |
+    | known  | relationships   | relationships: {column: customer, to: a.customers.id}                                         | warn      | 4    | 2      | 2 of 4 rows have a value in `customer` that `a.customers` does not have in `id`: 9 (2 rows)              |
+    | low    | custom          | custom: SELECT a.b.id, state FROM a.b JOIN a.customers AS c ON c.id = customer WHERE c.id > 7 | warn      | 4    | 1      | the query gives 1 row, such as id = 2, state = shut                                                      |
+    | many   | row_count       | row_count: {min: 5}                                                                           | warn      | 4    | 1      | there are 4 rows, fewer than 5                                                                           |
+    | pairs  | unique          | unique: [customer]                                                                            | warn      | 4    | 1      | 1 of 4 rows repeat what another has in (customer), such as customer = 9                                  |
+    | states | accepted_values | accepted_values: {column: state, values: [open, shut]}                                        | warn      | 4    | 1      | 1 of 4 rows have another value in `state`: opn (1 row)                                                   |
+    +--------+-----------------+-----------------------------------------------------------------------------------------------+-----------+------+--------+----------------------------------------------------------------------------------------------------------+
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

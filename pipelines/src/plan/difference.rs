@@ -1,0 +1,114 @@
+//! Two definitions in words: what of one is not in the other.
+
+use std::collections::BTreeMap;
+
+use crate::spec::{INTERVAL_END, INTERVAL_START};
+
+/// Words of the query around a change, for context.
+const AROUND: usize = 3;
+/// The longest piece of a query that is repeated, in characters.
+const LONGEST: usize = 80;
+
+/// What of a table's definition changed, in words that follow a colon; `None` where its parts
+/// are not known, or the same.
+pub(crate) fn of_table(
+    now: &BTreeMap<String, String>,
+    earlier: &BTreeMap<String, String>,
+) -> Option<String> {
+    if earlier.is_empty() {
+        return None;
+    }
+    let name = super::fingerprint::difference(now, earlier)?;
+    let (new, old) = (now.get(&name), earlier.get(&name));
+    let words = match (name.as_str(), new, old) {
+        ("sql", Some(new), Some(old)) => of_query(new, old),
+        ("rows.rules" | "rows.unique" | "rows.table_rules", ..) => "its rules".to_owned(),
+        ("rows.split" | "rows.split.0", ..) => "its split".to_owned(),
+        ("csv", ..) => "how its files are read".to_owned(),
+        (_, Some(new), Some(old)) => format!("`{name}` is {new} (was {old})"),
+        (_, Some(new), None) => format!("`{name}` is {new} (was not there)"),
+        (_, None, _) => format!("`{name}` is not there any more"),
+    };
+    Some(words)
+}
+
+/// The stretch of a query that is another.
+fn of_query(new: &str, old: &str) -> String {
+    let (new, old): (Vec<&str>, Vec<&str>) = (words(new), words(old));
+    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| {
+        pairs.take_while(|(new, old)| new == old).count()
+    };
+    let before = same(&mut new.iter().zip(&old));
+    let rest = new.len().min(old.len()) - before;
+    let after = same(&mut new.iter().rev().zip(old.iter().rev())).min(rest);
+    let piece = |words: &[&str]| {
+        let start = before.saturating_sub(AROUND);
+        let end = (words.len() - after + 1).min(words.len());
+        // Names are quoted only to be compared, and bounds have other names as they are written.
+        let text = words[start..end].join(" ").replace('"', "");
+        let text = text.replace(INTERVAL_START, "${start}");
+        let mut text = text.replace(INTERVAL_END, "${end}");
+        if let Some((cut, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(cut);
+            text.push_str("...");
+        }
+        match start {
+            0 => format!("`{text}`"),
+            _ => format!("`... {text}`"),
+        }
+    };
+    format!("the query has {} (was {})", piece(&new), piece(&old))
+}
+
+/// The words of a normalised query.
+fn words(query: &str) -> Vec<&str> {
+    query.split_whitespace().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(now: &[(&str, &str)], earlier: &[(&str, &str)]) -> String {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        of_table(&map(now), &map(earlier)).unwrap_or_else(|| "nothing".to_owned())
+    }
+
+    #[test]
+    fn the_part_that_changed_is_told() {
+        let sql = |text: &'static str| [("sql", text)];
+        let cases = [
+            told(
+                &sql("SELECT a FROM t WHERE a > 2"),
+                &sql("SELECT a FROM t WHERE a > 1"),
+            ),
+            told(&sql("SELECT a, b FROM t"), &sql("SELECT a FROM t")),
+            told(
+                &sql("SELECT a FROM t"),
+                &sql("SELECT a FROM t WHERE a > 1 AND a < 7"),
+            ),
+            told(&sql("SELECT 1"), &sql("SELECT 2")),
+            told(&[("mode.merge.keys", "[a]")], &[("mode.merge.keys", "[b]")]),
+            told(&[("mode.append.from", "t")], &[("sql", "SELECT 1")]),
+            told(&[("rows.rules", "[]")], &[("rows.rules", "[x]")]),
+            told(&sql("SELECT 1"), &[]),
+            told(&sql("SELECT 1"), &sql("SELECT 1")),
+        ];
+        insta::assert_snapshot!(cases.join("\n"), @r"
+        the query has `... WHERE a > 2` (was `... WHERE a > 1`)
+        the query has `SELECT a, b FROM` (was `SELECT a FROM`)
+        the query has `... a FROM t` (was `... a FROM t WHERE a > 1 AND a < 7`)
+        the query has `SELECT 1` (was `SELECT 2`)
+        `mode.merge.keys` is [a] (was [b])
+        `mode.append.from` is t (was not there)
+        its rules
+        nothing
+        nothing
+        ");
+    }
+}

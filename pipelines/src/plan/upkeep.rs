@@ -1,0 +1,238 @@
+//! What is to be done about a table that is kept up to date by something else than making it
+//! anew, when what it is made from changed.
+
+use sluice_lake::Lakehouse;
+use sluice_lake::delta::{Changes, ChangesError};
+use sluice_lake::state::now_ms;
+use sluice_report::number;
+
+use super::SqlAsset;
+use super::fingerprint::Fingerprint;
+use super::freshness::Verdict;
+use super::intervals::{EventTime, Pending, pending};
+use super::mode::{IntervalMode, Mode};
+use super::ranges::Ranges;
+use crate::run::error::StageError;
+use crate::spec::{Instant, Refresh};
+
+/// A table as it is pinned in a fingerprint: `identity@version`.
+pub(crate) struct Pinned<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) version: u64,
+}
+
+impl<'a> Pinned<'a> {
+    pub(crate) fn parse(identity: &'a str) -> Option<Self> {
+        let (id, version) = identity.rsplit_once('@')?;
+        let version = version.parse().ok()?;
+        Some(Self { id, version })
+    }
+}
+
+/// What it takes to bring a table up to date that was made from `earlier`.
+pub(crate) struct Upkeeping<'a> {
+    pub(crate) lakehouse: &'a Lakehouse,
+    pub(crate) sql: &'a SqlAsset,
+    pub(crate) now: &'a Fingerprint,
+    pub(crate) earlier: Option<&'a Fingerprint>,
+    /// The version that there is.
+    pub(crate) version: Option<i64>,
+    /// The stretches of time that it has the rows of, which of them are asked for, and what
+    /// making it anew would come to.
+    pub(crate) intervals: &'a Ranges,
+    pub(crate) event_time: EventTime,
+    pub(crate) all_intervals: Option<String>,
+}
+
+impl Upkeeping<'_> {
+    /// What is done where what is there does not count any more, for `reason`.
+    pub(crate) fn anew(&self, reason: &str) -> Verdict {
+        let by_interval = matches!(self.sql.upkeep.mode, Mode::Interval(_));
+        if by_interval && self.event_time.window.is_some() {
+            return Verdict::Refused {
+                reason: format!("all its intervals have to be made anew: {reason}"),
+                help: "run it once without `--event-time-start` and `--event-time-end`".to_owned(),
+            };
+        }
+        match self.sql.upkeep.refresh {
+            Refresh::Strict => self.refused(&format!(
+                "it would be recomputed in full, and `refresh` is `strict`: {reason}"
+            )),
+            Refresh::Auto | Refresh::Full => {
+                let intervals = self.all_intervals.as_ref();
+                let intervals = intervals.map_or_else(String::new, |words| format!("; {words}"));
+                Verdict::anew(format!("recomputed in full: {reason}{intervals}"))
+            }
+        }
+    }
+
+    /// Whether intervals are to be made, whatever else changed.
+    pub(crate) fn misses_intervals(&self) -> bool {
+        match &self.sql.upkeep.mode {
+            Mode::Interval(mode) => self.pending(mode, false).count() > 0,
+            _ => false,
+        }
+    }
+
+    fn pending(&self, mode: &IntervalMode, inputs_changed: bool) -> Pending {
+        let now = Instant(now_ms());
+        pending(mode, self.intervals, self.event_time, now, inputs_changed)
+    }
+
+    /// What is done about a table that is made interval by interval, whose rows count.
+    fn of_intervals(&self, mode: &IntervalMode, change: Option<String>) -> Verdict {
+        let words = self.pending(mode, change.is_some()).words();
+        match (words, change) {
+            (Some(words), None) => Verdict::Stale {
+                reason: words,
+                anew: false,
+            },
+            (Some(words), Some(change)) => Verdict::Stale {
+                reason: format!("{change}: {words}"),
+                anew: false,
+            },
+            (None, change) => Verdict::Rekey {
+                version: self.version,
+                reason: format!(
+                    "no interval is missing; what it reads changed, which `lookback` leaves alone: {}",
+                    change.unwrap_or_default()
+                ),
+            },
+        }
+    }
+
+    /// What is done when the fingerprint is another.
+    pub(crate) async fn verdict(&self) -> Result<Verdict, StageError> {
+        let Some(earlier) = self.earlier else {
+            return Ok(self.anew("what it was made from is not known any more"));
+        };
+        let change = self.now.change_since(earlier);
+        if let (None, Mode::Interval(mode)) = (&change, &self.sql.upkeep.mode) {
+            return Ok(self.of_intervals(mode, None));
+        }
+        let change = change.unwrap_or_else(|| "what it is made from changed".to_owned());
+        if !self.now.same_but_tables(earlier) {
+            return Ok(self.anew(&change));
+        }
+        if self.sql.upkeep.refresh == Refresh::Full {
+            return Ok(Verdict::anew(format!(
+                "recomputed in full, as `refresh` says: {change}"
+            )));
+        }
+        match &self.sql.upkeep.mode {
+            Mode::Interval(mode) => Ok(self.of_intervals(mode, Some(change))),
+            // `strict` is about definitions: new data is what a table is made anew for.
+            Mode::Full => Ok(Verdict::anew(change)),
+            Mode::Append(_) | Mode::Merge(_) | Mode::Scd2(_) => {
+                self.of_changes(earlier, &change).await
+            }
+        }
+    }
+
+    async fn of_changes(&self, earlier: &Fingerprint, change: &str) -> Result<Verdict, StageError> {
+        let from = self.from();
+        let Some((since, until)) = Self::moved(self.now, earlier, &from) else {
+            return Ok(self.anew(change));
+        };
+        if (since.id, since.version) == (until.id, until.version) {
+            return Ok(Verdict::Rekey {
+                version: self.version,
+                reason: format!(
+                    "{from} has no new rows; what is read whole counts for later ones: {change}"
+                ),
+            });
+        }
+        let changes = self.changes(&since, until.version).await;
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(ChangesError::Lake(error)) => return Err(error.into()),
+            Err(ChangesError::Untold(why)) => {
+                return Ok(self.refused(&format!(
+                    "what is new in {from} since version {} cannot be told: {why}",
+                    since.version
+                )));
+            }
+        };
+        if changes.commits.is_empty() {
+            return Ok(Verdict::Rekey {
+                version: self.version,
+                reason: format!("{change}, without new rows"),
+            });
+        }
+        Ok(Verdict::Stale {
+            reason: format!("{change}: {}", self.outlook(&changes)),
+            anew: false,
+        })
+    }
+
+    /// What the changes come to, as far as the log tells.
+    fn outlook(&self, changes: &Changes) -> String {
+        let appends = matches!(self.sql.upkeep.mode, Mode::Append(_));
+        match (changes.appended_rows(), changes.first_rewrite()) {
+            (Some(rows), _) => format!("{} new {}", number::count(rows), rows_word(rows)),
+            (None, Some(rewrite)) if appends => format!(
+                "version {} rewrote rows, which is refused if any of them went",
+                rewrite.version
+            ),
+            (None, Some(rewrite)) => format!("version {} rewrote rows", rewrite.version),
+            (None, None) => "new rows".to_owned(),
+        }
+    }
+
+    /// The versions of a table that were read and are to be read.
+    pub(crate) fn moved<'f>(
+        now: &'f Fingerprint,
+        earlier: &'f Fingerprint,
+        table: &str,
+    ) -> Option<(Pinned<'f>, Pinned<'f>)> {
+        let pinned = |fingerprint: &'f Fingerprint| {
+            let identity = fingerprint.tables.get(table)?;
+            Pinned::parse(identity)
+        };
+        pinned(earlier).zip(pinned(now))
+    }
+
+    async fn changes(&self, since: &Pinned<'_>, until: u64) -> Result<Changes, ChangesError> {
+        let from = self.sql.upkeep.mode.from();
+        // Only asked of modes that read changes.
+        let from = from.unwrap_or(&self.sql.table);
+        self.lakehouse
+            .changes(from, since.id, since.version, until)
+            .await
+    }
+
+    fn from(&self) -> String {
+        let from = self.sql.upkeep.mode.from();
+        from.map_or_else(String::new, ToString::to_string)
+    }
+
+    fn refused(&self, reason: &str) -> Verdict {
+        Verdict::Refused {
+            reason: reason.to_owned(),
+            help: how_to_go_on(self.sql),
+        }
+    }
+}
+
+/// What to do about a table that is refused.
+pub(crate) fn how_to_go_on(sql: &SqlAsset) -> String {
+    let table = &sql.table;
+    match sql.upkeep.refresh {
+        Refresh::Strict => {
+            format!("make it anew with `--full-refresh {table}`, or set `refresh: auto`")
+        }
+        Refresh::Auto | Refresh::Full => {
+            format!(
+                "make it anew with `--full-refresh {table}`, or always then with `refresh: full`"
+            )
+        }
+    }
+}
+
+/// `row` or `rows`.
+pub(crate) fn rows_word(count: u64) -> &'static str {
+    match count {
+        1 => "row",
+        _ => "rows",
+    }
+}

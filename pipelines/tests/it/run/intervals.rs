@@ -1,0 +1,175 @@
+//! `mode: interval`: each stretch of time is made once, and what is missing is known.
+
+use sluice_pipelines::plan::EventTime;
+use sluice_pipelines::spec::Instant;
+
+use crate::sandbox::{Ran, Sandbox};
+
+const TABLES: &str = "\
+tables:
+  bronze.events:
+    ingest: {files: data/*.csv}
+  gold.days:
+    mode:
+      interval: {column: day, every: 1d, start: 2026-01-01, lookback: 1, batch_size: 2, concurrency: 2}
+    sql: |
+      SELECT CAST(at AS DATE) AS day, count(*) AS events
+      FROM bronze.events
+      WHERE at >= ${start} AND at < ${end}
+      GROUP BY 1
+";
+
+const EVENTS: &str = "\
+at
+2025-12-31T23:00:00
+2026-01-01T00:00:00
+2026-01-01T23:59:59
+2026-01-02T12:00:00
+2026-01-04T12:00:00
+2026-01-05T12:00:00
+";
+
+fn at(text: &str) -> Instant {
+    Instant::parse(text).unwrap()
+}
+
+fn until(now: &str) -> EventTime {
+    EventTime {
+        window: None,
+        now: Some(at(now)),
+    }
+}
+
+fn within(from: &str, to: &str, now: &str) -> EventTime {
+    EventTime {
+        window: Some((at(from), at(to))),
+        now: Some(at(now)),
+    }
+}
+
+async fn run(sandbox: &Sandbox, event_time: EventTime) -> Ran {
+    let mut plan = sandbox.checked().await;
+    plan.event_time = event_time;
+    sandbox.try_run(plan, |_, _| {}).await.unwrap()
+}
+
+async fn planned(sandbox: &Sandbox, event_time: EventTime) -> String {
+    let steps = sandbox.plan_at(event_time).await;
+    let step = steps.lines().find(|line| line.contains("gold.days"));
+    step.unwrap().to_owned()
+}
+
+async fn days(sandbox: &Sandbox) -> String {
+    sandbox
+        .query("SELECT day, events FROM gold.days ORDER BY day")
+        .await
+}
+
+async fn ledger(sandbox: &Sandbox) -> String {
+    sandbox
+        .query("SELECT table_name, start_time, end_time FROM system.intervals ORDER BY start_time")
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complete_intervals_are_made_once_and_the_last_again() {
+    let sandbox = Sandbox::new(TABLES);
+    sandbox.write("data/a.csv", EVENTS);
+    run(&sandbox, until("2026-01-04T08:00:00Z")).await;
+    insta::assert_snapshot!(days(&sandbox).await, @r"
+    +------------+--------+
+    | day        | events |
+    +------------+--------+
+    | 2026-01-01 | 2      |
+    | 2026-01-02 | 1      |
+    +------------+--------+
+    ");
+    insta::assert_snapshot!(ledger(&sandbox).await, @r"
+    +------------+----------------------+----------------------+
+    | table_name | start_time           | end_time             |
+    +------------+----------------------+----------------------+
+    | gold.days  | 2026-01-01T00:00:00Z | 2026-01-04T00:00:00Z |
+    +------------+----------------------+----------------------+
+    ");
+    // Three intervals, two a batch, each batch one commit.
+    assert_eq!(sandbox.version("gold.days").await, Some(1));
+
+    insta::assert_snapshot!(planned(&sandbox, until("2026-01-04T09:00:00Z")).await, @"skip  gold.days: query and inputs are unchanged since version 1");
+    insta::assert_snapshot!(planned(&sandbox, until("2026-01-06")).await, @"run   gold.days: 2 intervals missing, from 2026-01-04 to 2026-01-06");
+    sandbox.write(
+        "data/b.csv",
+        "at\n2026-01-01T05:00:00\n2026-01-03T05:00:00\n",
+    );
+    run(&sandbox, until("2026-01-06")).await;
+    // The first day's late event is beyond the lookback.
+    insta::assert_snapshot!(days(&sandbox).await, @r"
+    +------------+--------+
+    | day        | events |
+    +------------+--------+
+    | 2026-01-01 | 2      |
+    | 2026-01-02 | 1      |
+    | 2026-01-04 | 1      |
+    | 2026-01-05 | 1      |
+    +------------+--------+
+    ");
+
+    // A stretch of time that somebody asks for is made again, and nothing else.
+    let asked = within("2026-01-01", "2026-01-02", "2026-01-06");
+    insta::assert_snapshot!(planned(&sandbox, asked).await, @"run   gold.days: 1 interval again, from 2026-01-01 to 2026-01-02");
+    run(&sandbox, asked).await;
+    insta::assert_snapshot!(sandbox.query("SELECT events FROM gold.days WHERE day = DATE '2026-01-01'").await, @r"
+    +--------+
+    | events |
+    +--------+
+    | 3      |
+    +--------+
+    ");
+    insta::assert_snapshot!(ledger(&sandbox).await, @r"
+    +------------+----------------------+----------------------+
+    | table_name | start_time           | end_time             |
+    +------------+----------------------+----------------------+
+    | gold.days  | 2026-01-01T00:00:00Z | 2026-01-06T00:00:00Z |
+    +------------+----------------------+----------------------+
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_lost_knows_the_intervals_again() {
+    let sandbox = Sandbox::new(TABLES);
+    sandbox.write("data/a.csv", EVENTS);
+    run(&sandbox, until("2026-01-03")).await;
+    sandbox.edit(
+        "  gold.days:\n",
+        "  gold.days:\n    comment: Events of a day.\n",
+    );
+    run(&sandbox, until("2026-01-03")).await;
+    sandbox.lose_state();
+    let told = run(&sandbox, until("2026-01-04")).await.told();
+    insta::assert_snapshot!(told, @r"
+    bronze.events: skipped: its file is unchanged since version 0
+    gold.days: made: 0 rows, version 2
+    p: warning: the history of 2 earlier runs is lost with the state store; tables, versions and aliases were told again from the lakehouse
+    Finished: 1 made, 1 skipped, 0 failed
+    ");
+    assert_eq!(sandbox.value("SELECT count(*) FROM gold.days").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_another_time_are_refused_and_definitions_start_anew() {
+    let sandbox = Sandbox::new(TABLES);
+    sandbox.write("data/a.csv", EVENTS);
+    run(&sandbox, until("2026-01-03")).await;
+    sandbox.edit("WHERE at >= ${start} AND at < ${end}", "WHERE at < ${end}");
+    insta::assert_snapshot!(planned(&sandbox, until("2026-01-03")).await, @"run   gold.days: recomputed in full: its definition changed: the query has `... bronze.events WHERE at <` (was `... bronze.events WHERE at >= ${start} AND at <`); 2 intervals missing, from 2026-01-01 to 2026-01-03");
+    let before = days(&sandbox).await;
+    let ran = run(&sandbox, until("2026-01-03")).await;
+    insta::assert_snapshot!(ran.told(), @r"
+    bronze.events: skipped: its file is unchanged since version 0
+    gold.days: failed: a row with `day` 2025-12-31 is not among the rows that are replaced: day >= 2026-01-01 AND day < 2026-01-03
+    Failed: 0 made, 1 skipped, 1 failed
+    ");
+    assert_eq!(days(&sandbox).await, before);
+    sandbox.edit("WHERE at < ${end}", "WHERE at < ${end} AND ${start} <= at");
+    run(&sandbox, until("2026-01-03")).await;
+    assert_eq!(days(&sandbox).await, before);
+}
