@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, also in the functions that its tests share"
 )]
 
+mod backfill;
 mod bad_input;
 mod encoders;
 mod evaluations;

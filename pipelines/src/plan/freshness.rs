@@ -274,7 +274,9 @@ impl Lookup<'_> {
                 None => Verdict::anew(reason),
             });
         }
+        // Columns change only with a query, or with what it reads.
         if let Some(upkeep) = &upkeep
+            && fingerprint.key() != stored.key
             && let Some(difference) = self.other_columns(upkeep).await?
         {
             return Ok(upkeep.anew(&difference));

@@ -171,3 +171,27 @@ impl Default for Upkeep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(keys: &[&str], sequence_by: &str) -> Option<Value> {
+        let mode = Mode::Merge(MergeMode {
+            from: "bronze.a".parse().unwrap(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            sequence_by: Some(sequence_by.to_owned()),
+            delete_when: None,
+        });
+        mode.identity()
+    }
+
+    #[test]
+    fn the_order_of_keys_means_nothing_and_all_else_does() {
+        assert_eq!(Mode::Full.identity(), None);
+        let base = identity(&["a", "b"], "at");
+        assert_eq!(base, identity(&["b", "a"], "at"));
+        assert_ne!(base, identity(&["a"], "at"));
+        assert_ne!(base, identity(&["a", "b"], "then"));
+    }
+}

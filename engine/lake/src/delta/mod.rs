@@ -1,11 +1,13 @@
 //! Delta tables: pinned reads, and writes that are visible whole or not at all.
 //!
 //! The operations are methods of [`Lakehouse`](crate::Lakehouse): `latest_version`,
-//! `load`, `last_txn`, `commits` in `read`, and `write` in `write`. Column types
+//! `load`, `last_txn`, `commits` in `read`, `write` in `write`, and `changes`, what a
+//! table has that it had not, in `changes`. Column types
 //! that Delta lacks are converted in [`types`]. Of several writers of one table
 //! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
 //! nothing is merged behind the user's back.
 
+mod change_log;
 mod changes;
 mod data_files;
 mod describe;
@@ -21,9 +23,10 @@ pub mod types;
 mod within;
 mod write;
 
+pub use change_log::ChangedCommit;
 pub use changes::{
-    CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, ChangedCommit, Changes,
-    ChangesError, Net, Untold,
+    CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, Changes, ChangesError, Net,
+    Untold,
 };
 pub use size::TableSize;
 

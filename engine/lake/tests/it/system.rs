@@ -10,8 +10,8 @@ use datafusion::{
 use sluice_lake::{
     registry::{LabelChange, Registry},
     state::{
-        AppliedModel, Artifact, DatasetUse, ExpectationResult, Metric, NewStage, RunId, RunKind,
-        StageEnd, StageStatus, State,
+        AppliedModel, Artifact, DatasetUse, ExpectationResult, INTERVALS_KEY, Metric, NewStage,
+        RunId, RunKind, StageEnd, StageStatus, State,
     },
     system::SystemSchema,
 };
@@ -110,6 +110,8 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         name: "wine_quality".to_owned(),
         version: 1,
     });
+    let ledger = serde_json::json!([[0, 86_400_000]]);
+    record.outcome.insert(INTERVALS_KEY.to_owned(), ledger);
     let txn = state.next_txn(&record, None).await.unwrap();
     state
         .confirm_txn(&record.app_id(), txn, 0, None)
@@ -140,7 +142,7 @@ async fn every_table_has_the_same_columns_with_and_without_a_store() {
     let full = session(Some(state.clone()));
     let schema = SystemSchema::new(Some(state)).unwrap();
     let names = schema.table_names();
-    assert_eq!(names.len(), 18, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
     for name in names {
         let sql = format!("SELECT * FROM system.{name}");
         let some = full.sql(&sql).await.unwrap();
