@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Ended, Sandbox};
 
 /// The tiny BERT that ships with the tests.
 fn tiny() -> PathBuf {
@@ -344,4 +344,44 @@ fn a_text_model_scores_a_table_and_only_what_is_new() {
     assert_eq!(ended.code, Some(2), "{}", ended.all());
     assert!(ended.all().contains("tokenizer.json"), "{}", ended.all());
     assert_eq!(sandbox.value("SELECT count(*) FROM gold.moods"), 3);
+}
+
+/// A tokenizer of a model that was pulled before, found where Hugging Face's cache has it.
+#[test]
+fn a_tokenizer_comes_from_the_cache_of_the_hub() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lines.csv", "line\nsnow falls\n");
+    sandbox.write(
+        "pipeline.yaml",
+        "pipeline: p\ntables:\n  bronze.lines:\n    ingest: {files: lines.csv}\n\
+         tokenizers:\n  small: {from: hf:org/tiny}\n",
+    );
+    let call = |arguments: &[&str]| {
+        let mut command = sandbox.sluice(arguments);
+        command.env("HF_HUB_CACHE", sandbox.path().join("hub"));
+        Ended::of(command.output().unwrap(), sandbox.path())
+    };
+    let ended = call(&["run"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.all());
+    let advice = "run `sluice models pull hf:org/tiny`";
+    assert!(ended.all().contains(advice), "{}", ended.all());
+
+    let commit = "0123456789012345678901234567890123456789";
+    let model = "hub/models--org--tiny";
+    sandbox.write(&format!("{model}/refs/main"), commit);
+    let file = fs::read(tiny().join("tokenizer.json")).unwrap();
+    sandbox.write(&format!("{model}/snapshots/{commit}/tokenizer.json"), file);
+    let ended = call(&["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    let query = |tokenizer: &str| {
+        sandbox.rows(&format!(
+            "SELECT tokenize(line, '{tokenizer}') AS ids FROM bronze.lines"
+        ))
+    };
+    let from_hub = query("small");
+    assert!(!from_hub[0]["ids"].as_array().unwrap().is_empty());
+    let folder = tiny().join("tokenizer.json");
+    sandbox.edit("pipeline.yaml", "hf:org/tiny", folder.to_str().unwrap());
+    assert_eq!(call(&["run"]).code, Some(0));
+    assert_eq!(query("small"), from_hub);
 }

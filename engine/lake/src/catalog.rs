@@ -244,16 +244,11 @@ impl SchemaProvider for Layer {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.table_name(name).is_some_and(|name| {
-            if self
-                .instead
-                .as_ref()
-                .is_some_and(|(other, _)| other.matches(&name))
-            {
-                return true;
-            }
-            let found = self.shared.lakehouse.find_table(&name);
-            matches!(found, Ok(Some(_)))
-        })
+        let instead = |name: &TableName| {
+            let instead = self.instead.as_ref();
+            instead.is_some_and(|(other, _)| other.matches(name))
+        };
+        self.table_name(name)
+            .is_some_and(|name| instead(&name) || self.shared.lakehouse.has_table(&name))
     }
 }

@@ -1,6 +1,6 @@
 //! The order of assets: no cycles, and one order for assets that move the same alias.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::{has_path_connecting, tarjan_scc};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -55,19 +55,27 @@ pub(crate) fn order(checker: &mut Checker<'_>, found: &[Found]) -> Order {
     }
 }
 
+/// Whatever is free comes in the order of the file.
 fn topological(found: &[Found]) -> Vec<usize> {
-    let mut order: Vec<usize> = Vec::with_capacity(found.len());
-    while order.len() < found.len() {
-        let next = (0..found.len()).find(|position| {
-            !order.contains(position)
-                && found[*position]
-                    .edges
-                    .iter()
-                    .all(|edge| order.contains(&edge.to))
-        });
-        match next {
-            Some(position) => order.push(position),
-            None => break,
+    let mut missing: Vec<usize> = vec![0; found.len()];
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); found.len()];
+    for (position, asset) in found.iter().enumerate() {
+        let needs: BTreeSet<usize> = asset.edges.iter().map(|edge| edge.to).collect();
+        missing[position] = needs.len();
+        for need in needs {
+            dependents[need].push(position);
+        }
+    }
+    let free = (0..found.len()).filter(|position| missing[*position] == 0);
+    let mut free: BTreeSet<usize> = free.collect();
+    let mut order = Vec::with_capacity(found.len());
+    while let Some(position) = free.pop_first() {
+        order.push(position);
+        for dependent in &dependents[position] {
+            missing[*dependent] -= 1;
+            if missing[*dependent] == 0 {
+                free.insert(*dependent);
+            }
         }
     }
     order
@@ -115,6 +123,7 @@ fn report_cycle(checker: &mut Checker<'_>, found: &[Found], component: &[usize])
 fn shortest_cycle(found: &[Found], component: &[usize], start: usize) -> Vec<usize> {
     let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
     let mut frontier = vec![start];
+    let component: BTreeSet<usize> = component.iter().copied().collect();
     while !frontier.is_empty() {
         let mut next = Vec::new();
         for node in frontier {

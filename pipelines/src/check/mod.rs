@@ -36,7 +36,7 @@ pub use world::World;
 pub(crate) use world::error_chain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::plan::{Asset, EventTime, Plan};
+use crate::plan::{Asset, AssetIndex, EventTime, Plan};
 use crate::project::Project;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
@@ -97,6 +97,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) world: &'a World,
     pub(crate) assets: Vec<Declaration<'a>>,
+    /// Their positions, by name in lower case.
+    by_name: HashMap<String, usize>,
     pub(crate) diagnostics: Diagnostics,
     /// The models that only the registry has, by address as written.
     pub(crate) stored_models: HashMap<String, Stored>,
@@ -107,9 +109,7 @@ pub(crate) struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// The asset of this name, ignoring case.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.assets
-            .iter()
-            .position(|asset| asset.name.eq_ignore_ascii_case(name))
+        self.by_name.get(&name.to_ascii_lowercase()).copied()
     }
 
     /// Whether a table of this name is written wrong.
@@ -146,10 +146,17 @@ impl<'a> Checker<'a> {
 /// # Errors
 /// Everything that is wrong, sorted by place.
 pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let assets = declarations(spec);
+    let mut by_name = HashMap::with_capacity(assets.len());
+    for (position, asset) in assets.iter().enumerate() {
+        let name = asset.name.to_ascii_lowercase();
+        by_name.entry(name).or_insert(position);
+    }
     let mut checker = Checker {
         spec,
         world,
-        assets: declarations(spec),
+        assets,
+        by_name,
         diagnostics: Diagnostics::new(),
         stored_models: HashMap::new(),
         stored_tokenizers: HashMap::new(),
@@ -267,11 +274,14 @@ fn assemble(
     let mut typed: Vec<Option<Asset>> = typed;
     let mut assets = Vec::with_capacity(order.len());
     let mut depends = Vec::with_capacity(order.len());
-    let place = |position: usize| order.iter().position(|other| *other == position);
+    let mut places: Vec<Option<usize>> = vec![None; found.len()];
+    for (place, position) in order.iter().enumerate() {
+        places[*position] = Some(place);
+    }
     for position in order {
         assets.push(Arc::new(typed.get_mut(*position)?.take()?));
-        let edges = &found[*position].edges;
-        let before: Option<BTreeSet<usize>> = edges.iter().map(|edge| place(edge.to)).collect();
+        let edges = found[*position].edges.iter();
+        let before: Option<BTreeSet<usize>> = edges.map(|edge| places[edge.to]).collect();
         depends.push(before?);
     }
     Some(Plan {
@@ -279,6 +289,7 @@ fn assemble(
         lakehouse: spec.lakehouse.path.clone(),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        index: Arc::new(AssetIndex::of(&assets)),
         event_time: EventTime::default(),
         assets,
         depends,

@@ -1,9 +1,11 @@
 //! How large the training of a text model will be, and how long it will take, before it begins:
 //! [`forecast`] counts the train rows, tokenizes some of them, and asks earlier runs of the
-//! asset how fast this machine was.
+//! asset how fast this machine was, or times a few small steps where there was none.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -15,8 +17,9 @@ use sluice_lake::registry::{Registry, TOKENIZER_FILE};
 use sluice_lake::session::SessionOptions;
 use sluice_lake::state::{RunKind, RunStatus, State};
 use sluice_learn::LearnError;
+use sluice_learn::deep::bert::BertConfig;
 use sluice_learn::deep::tokenizer::TextTokenizer;
-use sluice_learn::text_fit::{TextEstimate, TextSize, pretrained_config};
+use sluice_learn::text_fit::{StepTime, TextEstimate, TextSize, pretrained_config};
 use sluice_udfs::session::LakeSession;
 
 use super::{Asset, ModelAsset, TextTraining, UsedTokenizer};
@@ -38,7 +41,7 @@ const OUTPUTS: usize = 2;
 pub(crate) struct Forecast {
     /// Its size.
     pub(crate) estimate: TextEstimate,
-    /// How long the steps will take, where an earlier run tells how fast this machine is.
+    /// How long the steps will take, unless the model is too large to be tried.
     pub(crate) seconds: Option<f64>,
 }
 
@@ -69,12 +72,25 @@ pub(crate) async fn forecast(
         return Ok(None);
     }
     let own = text.clone();
-    let estimate = blocking(move || Ok(of_sample(&own, &path, rows, &texts)?)).await?;
-    let speed = speed(sources, asset, estimate.size.parameters).await?;
-    Ok(Some(Forecast {
-        estimate,
-        seconds: speed.map(|speed| estimate.total_tokens() / speed),
-    }))
+    let (estimate, config) = blocking(move || Ok(of_sample(&own, &path, rows, &texts)?)).await?;
+    let seconds = match speed(sources, asset, estimate.size.parameters).await? {
+        Some(speed) => Some(estimate.total_tokens() / speed),
+        None => timed(text, config, estimate).await?,
+    };
+    Ok(Some(Forecast { estimate, seconds }))
+}
+
+/// How long a training of which there was none yet will take, by a few small steps.
+async fn timed(
+    text: &TextTraining,
+    config: BertConfig,
+    estimate: TextEstimate,
+) -> Result<Option<f64>, StageError> {
+    let spec = text.spec.clone();
+    let length = estimate.tokens.div_ceil(estimate.examples.max(1)) as usize;
+    let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let time = blocking(move || Ok(StepTime::measured(&spec, &config, length, threads)?)).await?;
+    Ok(time.map(|time| time.seconds(estimate.steps, estimate.total_tokens())))
 }
 
 /// How many train rows there are, and some of their texts.
@@ -121,7 +137,7 @@ fn of_sample(
     tokenizer: &std::path::Path,
     rows: u64,
     texts: &[String],
-) -> Result<TextEstimate, LearnError> {
+) -> Result<(TextEstimate, BertConfig), LearnError> {
     let tokenizer = TextTokenizer::read(tokenizer)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokens = tokenizer.encoder(Some(text.max_length))?.encode(&texts)?;
@@ -131,13 +147,14 @@ fn of_sample(
         Some(folder) => pretrained_config(&text.spec, folder)?,
         None => text.spec.scratch(tokenizer.last_id() as usize + 1, 0),
     };
-    Ok(TextEstimate::new(
+    let estimate = TextEstimate::new(
         TextSize::of_shape(&config, OUTPUTS),
         text.spec.arguments(),
         rows,
         (mean * rows as f64).round() as u64,
         lengths().max().unwrap_or(0),
-    ))
+    );
+    Ok((estimate, config))
 }
 
 /// Tokens a second of the last training of the asset that ended well: a model of other size
@@ -187,8 +204,14 @@ impl Forecast {
         metrics
     }
 
-    /// How far off it was: the share by which what came about is more.
-    pub(crate) fn off(&self, tokens: u64, seconds: f64) -> Vec<(&'static str, f64)> {
+    /// How far off it was: the share by which what came about is more. `memory_bytes`: what
+    /// the process came to hold, where that is known.
+    pub(crate) fn off(
+        &self,
+        tokens: u64,
+        seconds: f64,
+        memory_bytes: Option<u64>,
+    ) -> Vec<(&'static str, f64)> {
         let off = |came: f64, told: f64| came / told - 1.0;
         let mut metrics = vec![
             ("training.tokens", tokens as f64),
@@ -202,6 +225,11 @@ impl Forecast {
             self.seconds
                 .map(|told| ("estimate.seconds_off", off(seconds, told))),
         );
+        if let Some(bytes) = memory_bytes {
+            let told = self.estimate.memory_bytes() as f64;
+            metrics.push(("training.memory_bytes", bytes as f64));
+            metrics.push(("estimate.memory_off", off(bytes as f64, told)));
+        }
         metrics
     }
 }

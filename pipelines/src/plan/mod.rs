@@ -10,6 +10,7 @@ pub(crate) mod difference;
 pub mod fingerprint;
 pub(crate) mod forecast;
 pub(crate) mod freshness;
+mod index;
 pub(crate) mod intervals;
 pub mod mode;
 pub mod origins;
@@ -35,6 +36,7 @@ use sluice_learn::sweep::SweepSpec;
 use sluice_learn::text_fit::BertSpec;
 use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 
+pub(crate) use index::AssetIndex;
 pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use rules::{TableExpectation, TableRule};
@@ -58,6 +60,8 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// Where the assets stand.
+    pub(crate) index: Arc<AssetIndex>,
     /// Which intervals a run is about, of the tables that are made interval by interval.
     pub event_time: EventTime,
 }
@@ -65,8 +69,7 @@ pub struct Plan {
 impl Plan {
     /// The position of an asset, by its name (case ignored).
     pub fn position(&self, name: &str) -> Option<usize> {
-        let same = |asset: &Arc<Asset>| asset.name.eq_ignore_ascii_case(name);
-        self.assets.iter().position(same)
+        self.index.named(name)
     }
 
     /// Whether a run makes the asset of this name anew even where it is up to date.
@@ -79,8 +82,7 @@ impl Plan {
 
     /// The position of the asset that makes a table.
     pub fn maker_of(&self, table: &TableName) -> Option<usize> {
-        let makes = |asset: &Arc<Asset>| asset.makes().any(|made| made.matches(table));
-        self.assets.iter().position(makes)
+        self.index.making(table)
     }
 
     /// The assets whose work decides what an address names; a numbered version never changes,

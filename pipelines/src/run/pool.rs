@@ -34,16 +34,17 @@ where
     F: Future<Output = StageEnd> + Send + 'static,
 {
     let mut waiting: BTreeSet<usize> = (0..depends.len()).collect();
-    let mut done = BTreeSet::new();
+    let mut missing: Vec<usize> = depends.iter().map(BTreeSet::len).collect();
+    let dependents = dependents(depends);
+    let free = (0..depends.len()).filter(|node| missing[*node] == 0);
+    let mut ready: BTreeSet<usize> = free.collect();
     let mut running = JoinSet::new();
     let mut node_of = std::collections::HashMap::new();
     loop {
         while running.len() < width.max(1) && !cancel.is_cancelled() {
-            let ready = waiting
-                .iter()
-                .copied()
-                .find(|node| depends[*node].is_subset(&done));
-            let Some(node) = ready else { break };
+            let Some(node) = ready.pop_first() else {
+                break;
+            };
             waiting.remove(&node);
             let handle = running.spawn(start(node));
             node_of.insert(handle.id(), node);
@@ -56,13 +57,23 @@ where
         let Some(node) = node else { continue };
         match end {
             StageEnd::Done => {
-                done.insert(node);
+                for next in &dependents[node] {
+                    missing[*next] -= 1;
+                    if missing[*next] == 0 {
+                        ready.insert(*next);
+                    }
+                }
             }
             StageEnd::Stopped => {}
             StageEnd::Failed => {
-                for (lost, by) in dependents(depends, &waiting, node) {
-                    waiting.remove(&lost);
-                    blocked(lost, by);
+                let mut frontier = vec![node];
+                while let Some(by) = frontier.pop() {
+                    for lost in &dependents[by] {
+                        if waiting.remove(lost) {
+                            blocked(*lost, by);
+                            frontier.push(*lost);
+                        }
+                    }
                 }
             }
         }
@@ -70,25 +81,15 @@ where
     waiting
 }
 
-/// The waiting nodes that cannot be made without `failed`, each with the nearest node in
-/// its way.
-fn dependents(
-    depends: &[BTreeSet<usize>],
-    waiting: &BTreeSet<usize>,
-    failed: usize,
-) -> Vec<(usize, usize)> {
-    let mut lost: Vec<(usize, usize)> = Vec::new();
-    let mut frontier = vec![failed];
-    while let Some(by) = frontier.pop() {
-        for node in waiting {
-            let known = lost.iter().any(|(other, _)| other == node);
-            if !known && depends[*node].contains(&by) {
-                lost.push((*node, by));
-                frontier.push(*node);
-            }
+/// For each node those that wait for it, in order.
+fn dependents(depends: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+    let mut dependents = vec![Vec::new(); depends.len()];
+    for (node, needs) in depends.iter().enumerate() {
+        for need in needs {
+            dependents[*need].push(node);
         }
     }
-    lost
+    dependents
 }
 
 #[cfg(test)]

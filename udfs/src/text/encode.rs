@@ -62,6 +62,13 @@ struct Columns {
 }
 
 impl Columns {
+    /// The tokens of one text, none of which is padding.
+    fn push_ids(&mut self, ids: &[u32]) {
+        self.ids.extend(ids.iter().map(|id| id.cast_signed()));
+        self.mask.resize(self.ids.len(), 1);
+        self.types.resize(self.ids.len(), 0);
+    }
+
     fn push(&mut self, encoding: &Encoding, offsets: bool) -> Result<(), TextError> {
         let small = |number: &u32| i8::try_from(*number).unwrap_or(i8::MAX);
         self.ids
@@ -110,7 +117,16 @@ fn apply(
     let pairs = inputs.get(1).map(Strings::of).transpose()?;
     let mut columns = Columns::default();
     let mut ends = Ends::with_capacity(texts.len());
+    let mut quick: Vec<u32> = Vec::new();
     for row in 0..texts.len() {
+        if let (None, false, Some(text)) = (&pairs, offsets, texts.get(row)) {
+            quick.clear();
+            if loaded.quick_ids(&tokenizer, text, special, &mut quick) {
+                columns.push_ids(&quick);
+                ends.end(columns.ids.len(), true)?;
+                continue;
+            }
+        }
         let input: Option<EncodeInput<'_>> = match (&pairs, texts.get(row)) {
             (_, None) => None,
             (None, Some(text)) => Some(text.into()),

@@ -63,6 +63,30 @@ impl LoadedTokenizer {
         self.tokenizer.inner()
     }
 
+    /// Appends the numbers of a text's tokens, whole and without padding, to `ids`.
+    pub(super) fn append_ids(
+        &self,
+        text: &str,
+        special: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TextError> {
+        if !self.quick_ids(self.plain(), text, special, ids) {
+            ids.extend_from_slice(self.plain().encode_fast(text, special)?.get_ids());
+        }
+        Ok(())
+    }
+
+    /// As [`TextTokenizer::quick_ids`].
+    pub(super) fn quick_ids(
+        &self,
+        like: &Tokenizer,
+        text: &str,
+        special: bool,
+        ids: &mut Vec<u32>,
+    ) -> bool {
+        self.tokenizer.quick_ids(like, text, special, ids)
+    }
+
     /// The tokenizer, which puts nothing around texts.
     pub(super) fn unframed(&self) -> Arc<Tokenizer> {
         let make = || {

@@ -30,11 +30,12 @@ fn apply(
     inputs: &[ArrayRef],
 ) -> Result<ArrayRef, TextError> {
     let special = options.add_special_tokens.unwrap_or(false);
-    let tokenizer = tokenizer.plain();
+    let mut ids: Vec<u32> = Vec::new();
     let count = |text: Option<&str>| -> Result<Option<i32>, TextError> {
         let Some(text) = text else { return Ok(None) };
-        let tokens = tokenizer.encode_fast(text, special)?.len();
-        Ok(Some(i32::try_from(tokens)?))
+        ids.clear();
+        tokenizer.append_ids(text, special, &mut ids)?;
+        Ok(Some(i32::try_from(ids.len())?))
     };
     let counts: Result<Int32Array, TextError> =
         Strings::of(&inputs[0])?.iter().map(count).collect();

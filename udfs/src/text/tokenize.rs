@@ -30,13 +30,13 @@ fn apply(
 ) -> Result<ArrayRef, TextError> {
     let special = options.add_special_tokens.unwrap_or(false);
     let texts = Strings::of(&inputs[0])?;
-    let tokenizer = tokenizer.plain();
-    let mut ids: Vec<i32> = Vec::new();
+    let (mut ids, mut of_text): (Vec<i32>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut ends = Ends::with_capacity(texts.len());
     for text in texts.iter() {
         if let Some(text) = text {
-            let encoding = tokenizer.encode_fast(text, special)?;
-            ids.extend(encoding.get_ids().iter().map(|id| id.cast_signed()));
+            of_text.clear();
+            tokenizer.append_ids(text, special, &mut of_text)?;
+            ids.extend(of_text.iter().map(|id| id.cast_signed()));
         }
         ends.end(ids.len(), text.is_some())?;
     }

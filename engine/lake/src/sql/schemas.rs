@@ -159,6 +159,10 @@ async fn open_table(
 }
 
 fn table_spelling(schema: &dyn SchemaProvider, name: &str) -> String {
+    // A layer may hold very many tables: they are only listed for another spelling.
+    if schema.table_exist(name) {
+        return name.to_owned();
+    }
     spelling(&schema.table_names(), name).unwrap_or_else(|| name.to_owned())
 }
 

@@ -62,6 +62,6 @@ impl SchemaProvider for SystemSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.tables.contains_key(name.to_ascii_lowercase().as_str())
+        self.tables.contains_key(name)
     }
 }

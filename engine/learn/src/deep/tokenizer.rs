@@ -5,6 +5,7 @@
 //! may be is said where it is encoded, and padding is the batch's business.
 
 mod training;
+mod word_piece;
 
 pub use training::{TokenizerKind, TokenizerSpec, TokenizerTrainer};
 
@@ -12,9 +13,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationParams};
+use rayon::prelude::*;
+use tokenizers::{
+    EncodeInput, Encoding, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
+};
 
 use super::error::DeepError;
+use word_piece::WordPieceTable;
 
 /// A text as tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,6 +45,7 @@ impl Tokens {
 pub struct TextTokenizer {
     json: Arc<str>,
     inner: Arc<Tokenizer>,
+    table: Option<Arc<WordPieceTable>>,
     last_id: u32,
 }
 
@@ -74,6 +80,7 @@ impl TextTokenizer {
         let last_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
         Ok(Self {
             json: json.into(),
+            table: WordPieceTable::of(&inner).map(Arc::new),
             inner: Arc::new(inner),
             last_id,
         })
@@ -128,6 +135,7 @@ impl TextTokenizer {
         let Some(max_length) = max_length else {
             return Ok(TextEncoder {
                 inner: Arc::clone(&self.inner),
+                table: self.table.clone(),
             });
         };
         let added = self.inner.get_post_processor().map_or(0, |processor| {
@@ -152,7 +160,43 @@ impl TextTokenizer {
         inner.with_truncation(Some(cut)).map_err(wrong)?;
         Ok(TextEncoder {
             inner: Arc::new(inner),
+            table: self.table.clone(),
         })
+    }
+
+    /// Appends the numbers of a text's tokens to `ids`, those of special tokens too if it is
+    /// `framed`, as `like` would: this tokenizer, or a copy of it that cuts texts. All of them
+    /// are of type 0. False, with nothing appended, where the library has to be asked: for
+    /// tokenizers that are not BERT's, for texts that may hold a special token, for padding.
+    pub fn quick_ids(
+        &self,
+        like: &Tokenizer,
+        text: &str,
+        framed: bool,
+        ids: &mut Vec<u32>,
+    ) -> bool {
+        let table = self.table.as_deref();
+        table.is_some_and(|table| quick_ids(table, like, text, framed, ids))
+    }
+}
+
+fn quick_ids(
+    table: &WordPieceTable,
+    like: &Tokenizer,
+    text: &str,
+    framed: bool,
+    ids: &mut Vec<u32>,
+) -> bool {
+    if like.get_padding().is_some() {
+        return false;
+    }
+    match like.get_truncation() {
+        None => table.encode(text, framed, None, ids),
+        Some(cut) => {
+            let plain = cut.direction == TruncationDirection::Right
+                && cut.strategy == TruncationStrategy::LongestFirst;
+            plain && table.encode(text, framed, Some(cut.max_length), ids)
+        }
     }
 }
 
@@ -160,6 +204,7 @@ impl TextTokenizer {
 #[derive(Debug, Clone)]
 pub struct TextEncoder {
     inner: Arc<Tokenizer>,
+    table: Option<Arc<WordPieceTable>>,
 }
 
 impl TextEncoder {
@@ -169,7 +214,19 @@ impl TextEncoder {
     ///
     /// A text that the tokenizer refuses.
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Tokens>, DeepError> {
-        self.encode_all(texts.iter().map(|&text| text.into()).collect())
+        let Some(table) = &self.table else {
+            return self.encode_all(texts.iter().map(|&text| text.into()).collect());
+        };
+        let tokens = texts.par_iter().map(|&text| {
+            let mut ids = Vec::new();
+            if quick_ids(table, &self.inner, text, true, &mut ids) {
+                let first = ids.len();
+                return Ok(Tokens { ids, first });
+            }
+            let encoding = self.inner.encode_fast(text, true).map_err(refused)?;
+            Ok(Tokens::of(&encoding))
+        });
+        tokens.collect()
     }
 
     /// Each pair of texts as tokens, as [`encode`](Self::encode).
@@ -183,10 +240,14 @@ impl TextEncoder {
 
     fn encode_all(&self, inputs: Vec<EncodeInput<'_>>) -> Result<Vec<Tokens>, DeepError> {
         let encodings = self.inner.encode_batch_fast(inputs, true);
-        let encodings = encodings.map_err(|source| DeepError::Tokenizer {
-            action: "encode texts".to_owned(),
-            source,
-        })?;
+        let encodings = encodings.map_err(refused)?;
         Ok(encodings.iter().map(Tokens::of).collect())
+    }
+}
+
+fn refused(source: tokenizers::Error) -> DeepError {
+    DeepError::Tokenizer {
+        action: "encode texts".to_owned(),
+        source,
     }
 }

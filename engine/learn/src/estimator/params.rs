@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::ParamError;
+use crate::nearest::nearest;
 
 /// A parameter of an estimator.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +60,8 @@ pub(crate) struct Params<'m> {
     given: Vec<Given<'m>>,
     resolved: Map<String, Value>,
     errors: Vec<ParamError>,
+    /// What names that nobody knows were most likely to be.
+    meant: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -88,10 +91,15 @@ impl<'m> Params<'m> {
             given: Vec::with_capacity(map.len()),
             resolved: Map::new(),
             errors: Vec::new(),
+            meant: Vec::new(),
         };
         for (written, value) in map {
             match canonical(known, written) {
-                Err(error) => params.errors.push(error),
+                Err(error) => {
+                    params.errors.push(error);
+                    let names = known.iter().map(|param| param.name);
+                    params.meant.extend(nearest(written, names));
+                }
                 Ok(name) => {
                     if let Some(first) = params.given.iter().find(|given| given.name == name) {
                         let message = format!(
@@ -173,7 +181,10 @@ impl<'m> Params<'m> {
 
     /// Records that a parameter which is not there has to be.
     pub(crate) fn missing(&mut self, name: &'static str, message: &str) {
-        self.errors.push(ParamError::new(name, message));
+        // A misspelt one has been told already.
+        if !self.meant.iter().any(|meant| meant == name) {
+            self.errors.push(ParamError::new(name, message));
+        }
     }
 
     /// Records why a parameter does not go with the others.

@@ -390,3 +390,24 @@ fn shape(
     shape.initializer_range = given.real("initializer_range", 0.02, Bounds::Positive);
     (shape, Vec::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::BertSpec;
+    use crate::error::LearnError;
+
+    #[test]
+    fn a_misspelt_parameter_is_not_missing_too() {
+        let given = json!({"tokeniser": "movie"});
+        match BertSpec::parse(given.as_object().unwrap()) {
+            Err(LearnError::Params(errors)) => {
+                let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                assert_eq!(told.len(), 1, "{told:?}");
+                assert!(told[0].contains("did you mean `tokenizer`"), "{told:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

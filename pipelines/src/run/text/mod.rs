@@ -2,9 +2,11 @@
 //! on from, and registers what came of it.
 //!
 //! Entry point: [`learn`]. [`rows`] streams the table, [`checkpoints`] finds what an earlier
-//! run left, [`progress`] records and tells what happens meanwhile.
+//! run left, [`progress`] records and tells what happens meanwhile, [`memory`] how much memory
+//! that takes.
 
 mod checkpoints;
+mod memory;
 mod progress;
 mod rows;
 
@@ -34,6 +36,7 @@ use crate::plan::fingerprint::Fingerprint;
 use crate::plan::forecast::{self, Forecast};
 use crate::plan::training::Trained;
 use crate::plan::{Asset, ModelAsset, TextTraining, UsedTokenizer};
+use memory::Memory;
 
 /// Takes over a training on the same rows if there was one, else trains; `again`, it trains.
 pub(super) async fn learn(
@@ -135,11 +138,13 @@ impl Training<'_> {
         self.describe(&splits.digest).await?;
         let forecast = self.forecast().await?;
         let splits = Arc::new(splits);
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), Memory::now());
         let (fit, told) = self.train(tokenizer, Arc::clone(&splits), seat).await?;
         let came = (fit.outcome.tokens, began.elapsed().as_secs_f64());
         let off = forecast.filter(|_| !told.went_on());
-        let off = off.map(|forecast| forecast.off(came.0, came.1));
+        let grown = before.zip(Memory::now());
+        let grown = grown.and_then(|(before, after)| after.grown_since(before));
+        let off = off.map(|forecast| forecast.off(came.0, came.1, grown));
         self.log(off.unwrap_or_default()).await?;
         let about = About::of(
             run,

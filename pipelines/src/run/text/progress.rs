@@ -12,6 +12,7 @@ use super::super::context::{RunContext, now_ms};
 use super::super::error::StageError;
 use super::super::page::Steps;
 use super::super::track::quoted;
+use super::memory::Memory;
 use crate::events::EventKind;
 use crate::plan::Asset;
 
@@ -112,7 +113,8 @@ impl Recorder<'_> {
                     metric("tokens_per_second", *tokens_per_second, *step),
                 ];
                 metrics.extend(
-                    resident_bytes().map(|bytes| metric("memory_bytes", bytes as f64, *step)),
+                    Memory::now()
+                        .map(|memory| metric("memory_bytes", memory.resident_bytes as f64, *step)),
                 );
                 metrics
             }
@@ -205,14 +207,4 @@ impl Told {
             fresh: fit.fresh.clone(),
         }
     }
-}
-
-/// The memory that this process holds, in bytes, where the system tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
