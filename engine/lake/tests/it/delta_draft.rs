@@ -81,7 +81,8 @@ async fn every_mode_shows_the_table_that_would_be() {
     }
     let (rows, seen) = looked_at(vec![filed(&[("c", 3)])], Ok(()));
     write(replace(), rows, 2).await.unwrap();
-    assert_eq!(*seen.lock().unwrap(), test.rows("silver.t").await);
+    let stored = test.rows("silver.t").await;
+    assert_eq!(*seen.lock().unwrap(), stored);
 
     // No row at all, and other columns: among them a type that Delta calls a feature.
     let (rows, seen) = looked_at(vec![filed(&[])], Ok(()));
