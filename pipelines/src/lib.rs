@@ -7,10 +7,12 @@
 pub mod check;
 pub mod diagnostic;
 pub mod events;
+pub mod hooks;
 pub mod lineage;
 pub mod plan;
 pub mod project;
 pub mod run;
+pub mod schedule;
 pub mod select;
 pub mod source;
 pub mod spec;

@@ -12,6 +12,7 @@ pub mod decode;
 mod duration;
 mod evaluate;
 mod expectation;
+mod hook;
 mod ingest;
 mod interval;
 mod load;
@@ -23,8 +24,10 @@ mod pipeline;
 mod profile;
 mod report;
 mod scalar;
+mod schedule;
 mod schema;
 mod scored;
+mod secret;
 mod sound;
 mod sql_text;
 mod table;
@@ -42,6 +45,7 @@ pub use evaluate::{EvaluateOptions, EvaluatedPart};
 pub use expectation::{
     Accepted, AcceptedValues, Expectation, Freshness, Otherwise, Relationship, RowCount, Rule,
 };
+pub use hook::{HookSpec, WebhookSpec};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
 };
@@ -55,8 +59,10 @@ pub use pipeline::{LakehousePath, Spec};
 pub use profile::ProfileOptions;
 pub use report::{ReportBody, ReportSpec};
 pub use scalar::{AtLeastOne, Required};
+pub use schedule::{CatchUp, OrWhen, ScheduleSpec, Trigger};
 pub use schema::json_schema;
 pub use scored::ScoredSpec;
+pub use secret::SecretText;
 pub use sound::{Broken, load_sound};
 pub use sql_text::{INTERVAL_END, INTERVAL_START, SqlText};
 pub use table::{Queried, Split, SqlFile, TableBody, TableSpec};

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sluice_pipelines::check::{self, World};
+use sluice_lake::Lakehouse;
+use sluice_lake::state::State;
+use sluice_pipelines::check::{self, OUTDATED_STATE, World};
 use sluice_pipelines::diagnostic::Diagnostics;
 use sluice_pipelines::plan::{AssetBody, Plan};
 
@@ -44,6 +46,26 @@ pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, Cl
     let parts = parts.join(", ");
     print(&format!("{} is sound: {parts}\n", plan.pipeline))?;
     Ok(Exit::Ok)
+}
+
+/// As [`checked`], for a command that is going to write: a store that an older release wrote is
+/// brought up to date first.
+///
+/// # Errors
+/// As [`checked`].
+pub(super) async fn checked_to_run(
+    path: Option<&Path>,
+    global: &Global,
+) -> Result<(Plan, World), CliError> {
+    match checked(path, global).await {
+        Err(CliError::Unreadable(wrong)) if wrong.iter().any(|one| one.code == OUTDATED_STATE) => {
+            let lakehouse = project::lakehouse_quietly(path, global).map_err(CliError::Wrong)?;
+            let state = Lakehouse::open(lakehouse)?.state_path();
+            State::bring_up_to_date(state).await?;
+            checked(path, global).await
+        }
+        other => other,
+    }
 }
 
 /// The plan of a project, and the lakehouse that it was checked against. Warnings go to

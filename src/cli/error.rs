@@ -100,6 +100,7 @@ impl CliError {
             Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
+            Self::Run(RunError::Stopped) => Exit::Cancelled,
             Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
             Self::State(error) if error.is_wrong_request() => Exit::Usage,
             Self::Hub(error) if error.is_wrong_request() => Exit::Usage,

@@ -12,6 +12,7 @@ mod prompt;
 mod retry;
 mod run;
 mod runs;
+mod schedule;
 mod selection;
 mod session;
 mod signal;
@@ -71,6 +72,8 @@ enum Command {
     Retry(retry::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
+    /// Runs projects at the times of their `schedule:`, until it is stopped
+    Schedule(schedule::Options),
     /// Tells where assets and their columns come from, and what they go into
     Lineage(lineage::Options),
     /// Lists, searches, shows, tags and annotates runs, trainings and trials
@@ -102,6 +105,7 @@ impl Command {
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
+            Self::Schedule(options) => runtime.block_on(schedule::schedule(options, global)),
             Self::Lineage(options) => runtime.block_on(lineage::lineage(options, global)),
             Self::Runs(options) => runtime.block_on(runs::runs(options, global)),
             Self::Models(options) => runtime.block_on(models::models(options, global)),

@@ -57,6 +57,19 @@ pub(super) fn lakehouse_path(path: Option<&Path>, global: &Global) -> Result<Pat
     }
 }
 
+/// The folder of a project's lakehouse, without a word about what is wrong or doubtful.
+///
+/// # Errors
+/// Everything that is wrong with the project as written.
+pub(super) fn lakehouse_quietly(
+    path: Option<&Path>,
+    global: &Global,
+) -> Result<PathBuf, Diagnostics> {
+    let project = find_project(path)?;
+    let (spec, _) = spec::load(&project, &overrides(global))?;
+    Ok(spec.lakehouse.path)
+}
+
 /// Shows warnings on standard error.
 pub(super) fn warn(warnings: &Diagnostics) {
     if !warnings.is_empty() {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use sluice_lake::state::{Run, State, StateError};
 use sluice_pipelines::plan::Plan;
+use sluice_pipelines::run::RunOptions;
 use sluice_pipelines::select::{SelectError, undone};
 
-use super::check::checked;
+use super::check::checked_to_run;
 use super::error::CliError;
 use super::run::carry_out;
 use super::{Global, print};
@@ -28,6 +29,9 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    /// Waits for another run of the project that is under way, rather than to end with code 3
+    #[arg(long)]
+    wait: bool,
 }
 
 /// Runs what the earlier run failed to make, what it did not try because of that, and what it
@@ -36,7 +40,7 @@ pub(super) struct Options {
 /// # Errors
 /// As `sluice run`; a run that is not of this project.
 pub(super) async fn retry(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
     let project = world.lakehouse.existing_project_uuid(&plan.pipeline)?;
     let (Some(state), Some(project)) = (&world.state, project) else {
         return Err(nothing(&plan, "the project has not run yet").into());
@@ -56,7 +60,12 @@ pub(super) async fn retry(options: &Options, global: &Global) -> Result<Exit, Cl
         return Ok(Exit::Ok);
     }
     plan.chosen = left;
-    carry_out(plan, world, options.json, options.parallelism).await
+    let mut how = RunOptions {
+        wait: options.wait,
+        ..RunOptions::default()
+    };
+    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
+    carry_out(plan, world, options.json, how).await
 }
 
 async fn find(

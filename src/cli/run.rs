@@ -9,7 +9,7 @@ use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::check::checked;
+use super::check::checked_to_run;
 use super::error::CliError;
 use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
@@ -30,6 +30,9 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    /// Waits for another run of the project that is under way, rather than to end with code 3
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     selected: Selected,
     #[command(flatten)]
@@ -44,11 +47,16 @@ pub(super) struct Options {
 /// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
 /// written. A stage that fails is told by the exit code.
 pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked(options.project.as_deref(), global).await?;
+    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     options.event_time.mark(&mut plan)?;
-    carry_out(plan, world, options.json, options.parallelism).await
+    let mut how = RunOptions {
+        wait: options.wait,
+        ..RunOptions::default()
+    };
+    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
+    carry_out(plan, world, options.json, how).await
 }
 
 /// Runs a plan and shows what happens.
@@ -59,13 +67,11 @@ pub(super) async fn carry_out(
     plan: Plan,
     world: World,
     json: bool,
-    parallelism: Option<NonZeroUsize>,
+    how: RunOptions,
 ) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
     }
-    let mut how = RunOptions::default();
-    how.parallelism = parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
     let display = Display::start(json).map_err(CliError::Runtime)?;
     let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));

@@ -40,10 +40,11 @@ pub(crate) async fn arrived() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
+/// Ends the process at once.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the user asked twice; what a run commits is whole at every moment, so that nothing is lost"
+    reason = "the user asked twice, or gave it enough time; what a run commits is whole at every moment, so that nothing is lost"
 )]
-fn end() -> ! {
+pub(crate) fn end() -> ! {
     std::process::exit(i32::from(Exit::Cancelled as u8))
 }

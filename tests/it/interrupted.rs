@@ -41,7 +41,7 @@ fn fraction(seed: u64, number: u32) -> f64 {
     clippy::disallowed_methods,
     reason = "the moment of the kill is what is tested; nothing waits for it"
 )]
-fn kill_after(mut run: Command, delay: Duration) -> bool {
+pub(crate) fn kill_after(mut run: Command, delay: Duration) -> bool {
     let mut child = run
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -7,17 +7,23 @@
 
 mod backfill;
 mod bad_input;
+mod deploy;
 mod encoders;
 mod evaluations;
+mod hooks;
 mod hub;
+mod incremental;
 mod interrupted;
 mod journey;
+mod keyed;
 mod layering;
+mod leases;
 mod lineage;
 mod outcome;
 mod registry;
 mod reports;
 mod sandbox;
+mod schedules;
 mod selectors;
 mod sentiment;
 mod slt;

@@ -8,6 +8,7 @@ use deltalake::DeltaTableError;
 use crate::{
     ingest::IngestError,
     name::{InvalidName, TableName},
+    registry::moment_text,
 };
 
 /// A failure of the lakehouse. The text says what, where, why and what to do.
@@ -100,14 +101,18 @@ pub enum LakeError {
 
     /// Another process runs this pipeline on this lakehouse.
     #[error(
-        "another run of the pipeline `{pipeline}` is under way{}: wait for it, or stop it",
-        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+        "another run of the pipeline `{pipeline}` is under way{}: wait for it with --wait, or stop it",
+        held(*pid, host.as_deref(), *since_ms)
     )]
     Locked {
         /// The pipeline's name.
         pipeline: String,
         /// The process that holds the lock, where the lock file names one.
         pid: Option<u32>,
+        /// The machine that it runs on, where its lease tells.
+        host: Option<String>,
+        /// Since when it holds its lease, in milliseconds since 1970 UTC.
+        since_ms: Option<i64>,
         /// The lock file.
         path: PathBuf,
     },
@@ -207,5 +212,20 @@ impl LakeError {
             self,
             Self::Conflict { .. } | Self::Locked { .. } | Self::StaleTransaction { .. }
         )
+    }
+}
+
+/// Who holds the lock of a pipeline, in words.
+fn held(pid: Option<u32>, host: Option<&str>, since_ms: Option<i64>) -> String {
+    let mut words = pid.map_or_else(String::new, |pid| format!("process {pid}"));
+    if let Some(host) = host {
+        words.push_str(&format!(" on {host}"));
+    }
+    if let Some(since) = since_ms {
+        words.push_str(&format!(", since {}", moment_text(since)));
+    }
+    match words.trim_start() {
+        "" => words,
+        words => format!(" ({words})"),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     folder,
     name::{RESERVED_LAYERS, TableName, check_part},
     nearest::nearest,
+    state::State,
 };
 
 /// A folder with Delta tables at `<layer>/<table>/` and Sluice's own things in
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Lakehouse {
     root: Arc<Path>,
+    /// A fenced store, whose lease every commit needs.
+    fence: Option<State>,
 }
 
 impl Lakehouse {
@@ -42,6 +45,7 @@ impl Lakehouse {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(error)),
             _ => Ok(Self {
                 root: absolute.into(),
+                fence: None,
             }),
         }
     }
@@ -63,6 +67,7 @@ impl Lakehouse {
         fs::create_dir_all(&absolute).map_err(unwritable)?;
         let lakehouse = Self {
             root: absolute.into(),
+            fence: None,
         };
         let own = lakehouse.sluice_path();
         for folder in [own.join("projects"), own.join("locks")] {
@@ -73,6 +78,21 @@ impl Lakehouse {
         }
         lakehouse.probe().map_err(unwritable)?;
         Ok(lakehouse)
+    }
+
+    /// The same lakehouse, whose tables are committed to only while the lease of `state` (see
+    /// [`State::fenced`]) is the newest.
+    #[must_use]
+    pub fn fenced(&self, state: State) -> Self {
+        Self {
+            root: Arc::clone(&self.root),
+            fence: Some(state),
+        }
+    }
+
+    /// The store whose lease commits need.
+    pub(crate) fn fence(&self) -> Option<&State> {
+        self.fence.as_ref()
     }
 
     /// Writes and removes an empty file: the only proof that works on every file

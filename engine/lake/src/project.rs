@@ -78,6 +78,13 @@ impl Lakehouse {
         read_project(&folder.join(format!("{pipeline}.json")))
     }
 
+    /// The file whose lock a run of a pipeline holds.
+    pub fn lock_path(&self, pipeline: &str) -> PathBuf {
+        self.sluice_path()
+            .join("locks")
+            .join(format!("{pipeline}.lock"))
+    }
+
     /// Takes the lock of a pipeline for this process, without waiting.
     ///
     /// # Errors
@@ -85,7 +92,7 @@ impl Lakehouse {
     pub fn lock(&self, pipeline: &str) -> Result<RunLock, LakeError> {
         check_pipeline(pipeline)?;
         let folder = self.sluice_path().join("locks");
-        let path = folder.join(format!("{pipeline}.lock"));
+        let path = self.lock_path(pipeline);
         let unwritable = |source| LakeError::Unwritable {
             path: folder.clone(),
             source,
@@ -110,6 +117,8 @@ impl Lakehouse {
                 return Err(LakeError::Locked {
                     pipeline: pipeline.to_owned(),
                     pid,
+                    host: None,
+                    since_ms: None,
                     path,
                 });
             }

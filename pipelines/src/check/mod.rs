@@ -12,12 +12,14 @@ mod evaluate;
 mod finish;
 mod graph;
 mod ingest;
+mod keyed;
 mod lineage;
 mod models;
 pub(crate) mod modes;
 mod quarantine;
 mod reports;
 mod rule_tables;
+mod schedule;
 mod scored;
 mod sql_errors;
 mod table_rules;
@@ -32,12 +34,14 @@ use std::sync::Arc;
 
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
-pub use world::World;
 pub(crate) use world::error_chain;
+pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::hooks::Hooks;
 use crate::plan::{Asset, AssetIndex, EventTime, Plan};
 use crate::project::Project;
+use crate::schedule::Schedule;
 use crate::source::{Location, Span};
 use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
 
@@ -164,9 +168,10 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
     let typed = type_in_order(&mut checker, &found, &order.positions).await;
+    let schedule = schedule::check(&mut checker);
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
-    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed));
+    let plan = plan.and_then(|order| assemble(spec, &found, &order, typed, schedule));
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -270,6 +275,7 @@ fn assemble(
     found: &[edges::Found],
     order: &[usize],
     typed: Vec<Option<Asset>>,
+    schedule: Option<Schedule>,
 ) -> Option<Plan> {
     let mut typed: Vec<Option<Asset>> = typed;
     let mut assets = Vec::with_capacity(order.len());
@@ -287,6 +293,8 @@ fn assemble(
     Some(Plan {
         pipeline: spec.pipeline.value.clone(),
         lakehouse: spec.lakehouse.path.clone(),
+        schedule,
+        hooks: Hooks::of(spec),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
         index: Arc::new(AssetIndex::of(&assets)),

@@ -4,15 +4,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use sluice_lake::TableName;
 use sluice_lake::sql::{self, Statement, fill_placeholders, parse_expression, placeholders};
 
+use super::keyed::{check_key, leaves_names_free};
 use super::tables::{Known, find_column, row_condition};
 use super::{Checker, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::plan::mode::{AppendMode, BoundType, IntervalMode, MergeMode, Mode, Scd2Mode, Upkeep};
+use crate::plan::mode::{
+    AppendMode, BoundType, END_COLUMN, IntervalMode, MergeMode, Mode, START_COLUMN, Scd2Mode,
+    Upkeep,
+};
+use crate::plan::origins::{ColumnOrigins, Origins};
 use crate::source::{Span, Spanned};
 use crate::spec::{self, INTERVAL_END, INTERVAL_START, Instant, Refresh, SqlText, TableSpec};
 
@@ -58,7 +63,6 @@ fn resolved(
             Some(Mode::Append(AppendMode { from }))
         }
         spec::Mode::Merge(merge) => {
-            not_there_yet(checker, "merge", span)?;
             let from = source(checker, merge.from.as_ref(), "merge", span, query);
             let keys = columns(checker, &merge.keys, query);
             let sequence_by = merge.sequence_by.as_ref();
@@ -67,26 +71,34 @@ fn resolved(
             let delete_when = merge.delete_when.as_ref();
             let delete_when = delete_when
                 .map(|when| row_condition(checker, known, when, query.name, query.schema));
-            Some(Mode::Merge(MergeMode {
+            let (keys, sequence_by) = (keys?, transposed(sequence_by)?);
+            let sequence = merge.sequence_by.as_ref().zip(sequence_by.as_deref());
+            let right = check_key(checker, query.schema, &merge.keys, &keys, sequence);
+            let delete_when = transposed(delete_when)?;
+            right.then_some(Mode::Merge(MergeMode {
                 from: from?,
-                keys: keys?,
-                sequence_by: transposed(sequence_by)?,
-                delete_when: transposed(delete_when)?,
+                keys,
+                sequence_by,
+                delete_when,
             }))
         }
         spec::Mode::Scd2(scd2) => {
-            not_there_yet(checker, "scd2", span)?;
             let from = source(checker, scd2.from.as_ref(), "scd2", span, query);
             let keys = columns(checker, &scd2.keys, query);
             let sequence_by = find_column(checker, query.schema, &scd2.sequence_by, query.name);
             let delete_when = scd2.delete_when.as_ref();
             let delete_when = delete_when
                 .map(|when| row_condition(checker, known, when, query.name, query.schema));
-            Some(Mode::Scd2(Scd2Mode {
+            let free = leaves_names_free(checker, query.schema, span);
+            let (keys, sequence_by) = (keys?, sequence_by?);
+            let sequence = Some((&scd2.sequence_by, sequence_by.as_str()));
+            let right = check_key(checker, query.schema, &scd2.keys, &keys, sequence);
+            let delete_when = transposed(delete_when)?;
+            (right && free).then_some(Mode::Scd2(Scd2Mode {
                 from: from?,
-                keys: keys?,
-                sequence_by: sequence_by?,
-                delete_when: transposed(delete_when)?,
+                keys,
+                sequence_by,
+                delete_when,
             }))
         }
         spec::Mode::Interval(interval) => intervals(checker, interval, query),
@@ -99,13 +111,6 @@ fn transposed<T>(found: Option<Option<T>>) -> Option<Option<T>> {
         None => Some(None),
         Some(found) => found.map(Some),
     }
-}
-
-fn not_there_yet(checker: &mut Checker<'_>, mode: &str, span: Span) -> Option<()> {
-    let message = format!("the mode `{mode}` is not supported yet");
-    let diagnostic = Diagnostic::error("not_supported", message);
-    checker.error(diagnostic.help("use `full`, `append` or `interval`"), span);
-    None
 }
 
 /// The columns that a mode names, as the query spells them; each once.
@@ -314,6 +319,33 @@ fn literal(bounds: BoundType, moment: Instant) -> Option<sql::Expression> {
 }
 
 /// The columns of the stored table, which may have more than the query gives.
-pub(super) fn stored_schema(_mode: &Mode, query: &SchemaRef) -> SchemaRef {
-    Arc::clone(query)
+pub(super) fn stored_schema(mode: &Mode, query: &SchemaRef) -> SchemaRef {
+    let Mode::Scd2(scd2) = mode else {
+        return Arc::clone(query);
+    };
+    let sequence = query.field_with_name(&scd2.sequence_by);
+    let sequence = sequence.map_or(DataType::Null, |field| field.data_type().clone());
+    let mut fields: Vec<FieldRef> = query.fields().iter().cloned().collect();
+    for name in [START_COLUMN, END_COLUMN] {
+        fields.push(Arc::new(Field::new(name, sequence.clone(), true)));
+    }
+    Arc::new(Schema::new_with_metadata(fields, query.metadata().clone()))
+}
+
+/// What the columns of the stored table are made of.
+pub(super) fn stored_origins(mode: &Mode, query: Vec<ColumnOrigins>) -> Vec<ColumnOrigins> {
+    let mut columns = query;
+    let Mode::Scd2(scd2) = mode else {
+        return columns;
+    };
+    let mut known = columns.iter();
+    let sequence = known.find(|known| known.column == scd2.sequence_by);
+    let origins = sequence.map_or_else(Origins::default, |known| known.origins.clone());
+    for name in [START_COLUMN, END_COLUMN] {
+        columns.push(ColumnOrigins {
+            column: name.to_owned(),
+            origins: origins.clone(),
+        });
+    }
+    columns
 }

@@ -248,7 +248,7 @@ async fn check_query(
     };
     let upkeep = modes::check_mode(checker, known, table, &query)?;
     let schema = modes::stored_schema(&upkeep.mode, &schema);
-    let columns = column_origins(&plan);
+    let columns = modes::stored_origins(&upkeep.mode, column_origins(&plan));
     let predicted = predicted_columns(&columns, |source| {
         let table = source.table.parse::<TableName>().ok();
         let columns = table.and_then(|table| known.predicted.get(&table));

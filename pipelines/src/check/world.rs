@@ -4,9 +4,13 @@ use std::path::Path;
 
 use sluice_lake::Lakehouse;
 use sluice_lake::registry::Registry;
-use sluice_lake::state::State;
+use sluice_lake::state::{State, StateError};
 
 use crate::diagnostic::Diagnostic;
+
+/// The code of the diagnostic that an older release wrote the state store: a command that
+/// writes brings it up to date.
+pub const OUTDATED_STATE: &str = "outdated_state";
 
 /// The lakehouse that a project is checked against, for reading only.
 #[derive(Debug, Clone)]
@@ -32,9 +36,13 @@ impl World {
             ))
         };
         let lakehouse = Lakehouse::open(lakehouse).map_err(|error| broken(&error))?;
-        let state = State::open_read_only(lakehouse.state_path())
-            .await
-            .map_err(|error| broken(&error))?;
+        let state = State::open_read_only(lakehouse.state_path()).await;
+        let state = state.map_err(|error| match error {
+            StateError::Outdated { .. } => {
+                Box::new(Diagnostic::error(OUTDATED_STATE, error_chain(&error)))
+            }
+            other => broken(&other),
+        })?;
         let registry = Registry::new(lakehouse.models_path(), state.clone());
         Ok(Self {
             lakehouse,

@@ -90,6 +90,12 @@ impl Fingerprint {
             && names(self) == names(earlier)
     }
 
+    /// Whether a table other than `table` is at another version than it was.
+    pub(crate) fn others_moved(&self, earlier: &Self, table: &str) -> bool {
+        let mut others = self.tables.iter().filter(|(name, _)| *name != table);
+        others.any(|(name, identity)| earlier.tables.get(name) != Some(identity))
+    }
+
     /// The number of the version of each model applied, by the address as written.
     pub fn model_versions(&self) -> BTreeMap<String, i64> {
         let numbers = self.models.iter();

@@ -72,8 +72,12 @@ impl Freshness {
 
 impl Freshness {
     /// It has to be made anew, since somebody asked for it.
-    pub(crate) fn refresh(&mut self) {
-        self.verdict = Verdict::anew("--full-refresh");
+    pub(crate) fn refresh(&mut self, asset: &Asset) {
+        let history = matches!(&asset.body, AssetBody::Sql(sql) if sql.upkeep.mode.has_history());
+        self.verdict = Verdict::anew(match history && self.version.is_some() {
+            true => "--full-refresh, which loses the history that its source no longer has",
+            false => "--full-refresh",
+        });
     }
 }
 
@@ -270,7 +274,7 @@ impl Lookup<'_> {
         };
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
             return Ok(match &upkeep {
-                Some(upkeep) => upkeep.anew(&reason),
+                Some(upkeep) => upkeep.lost(&reason),
                 None => Verdict::anew(reason),
             });
         }

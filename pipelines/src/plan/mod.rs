@@ -56,6 +56,10 @@ pub struct Plan {
     pub assets: Vec<Arc<Asset>>,
     /// For each asset the assets that must be done before it.
     pub depends: Vec<BTreeSet<usize>>,
+    /// When it is to be run, if it says so.
+    pub schedule: Option<crate::schedule::Schedule>,
+    /// Who is told of the end of a run.
+    pub hooks: crate::hooks::Hooks,
     /// The assets that a run is about; the others are taken as they are.
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.

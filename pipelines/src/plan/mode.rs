@@ -6,6 +6,11 @@ use sluice_lake::sql::{Expression, normalise_expression};
 
 use crate::spec::{Every, Instant, Refresh};
 
+/// The column of a history that tells since when a row holds.
+pub const START_COLUMN: &str = "__start_at";
+/// The column of a history that tells until when a row held; NULL where it still does.
+pub const END_COLUMN: &str = "__end_at";
+
 /// How a table of a query is kept up to date.
 #[derive(Debug, Clone)]
 pub enum Mode {
@@ -106,6 +111,18 @@ impl Mode {
             Self::Merge(merge) => Some(&merge.from),
             Self::Scd2(scd2) => Some(&scd2.from),
         }
+    }
+
+    /// Whether it tells rows apart by keys.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        matches!(self, Self::Merge(_) | Self::Scd2(_))
+    }
+
+    /// Whether the table knows what its source may have forgotten.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        matches!(self, Self::Scd2(_))
     }
 
     /// Whether rows that are there stay when an input changes.

@@ -96,7 +96,7 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     if let Ok(freshness) = &mut freshness
         && refreshed
     {
-        freshness.refresh();
+        freshness.refresh(asset);
     }
     match freshness {
         Ok(freshness) => match &freshness.verdict {
@@ -223,7 +223,7 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
 
 /// What follows from an input that would itself be made.
 fn upstream(plan: &Plan, asset: &Asset, steps: &[Step]) -> Option<(Action, String)> {
-    let made = |step: &&Step| step.action != Action::Skip;
+    let made = |step: &&Step| matches!(step.action, Action::Run | Action::Maybe);
     let tables = asset.reads();
     let is_read = |made: &TableName| tables.iter().any(|table| made.matches(table));
     let makes = |asset: &Asset| asset.makes().any(is_read);

@@ -55,6 +55,11 @@ impl Upkeeping<'_> {
             };
         }
         match self.sql.upkeep.refresh {
+            Refresh::Auto | Refresh::Strict if self.sql.upkeep.mode.has_history() => {
+                self.refused(&format!(
+                    "made anew it would lose the history that its source no longer has: {reason}"
+                ))
+            }
             Refresh::Strict => self.refused(&format!(
                 "it would be recomputed in full, and `refresh` is `strict`: {reason}"
             )),
@@ -63,6 +68,31 @@ impl Upkeeping<'_> {
                 let intervals = intervals.map_or_else(String::new, |words| format!("; {words}"));
                 Verdict::anew(format!("recomputed in full: {reason}{intervals}"))
             }
+        }
+    }
+
+    /// What is done where the table is not as it was left, for `reason`.
+    pub(crate) fn lost(&self, reason: &str) -> Verdict {
+        match self.sql.upkeep.mode.has_history() {
+            false => self.anew(reason),
+            true if self.lakehouse.has_table(&self.sql.table) => Self::every_key(reason),
+            true => Verdict::anew(reason),
+        }
+    }
+
+    /// What is done where it cannot be told which keys are concerned, for `reason`.
+    fn cannot_follow(&self, reason: &str) -> Verdict {
+        match self.sql.upkeep.mode.has_history() {
+            true => Self::every_key(reason),
+            false => self.anew(reason),
+        }
+    }
+
+    /// A history goes on from what it knows.
+    fn every_key(reason: &str) -> Verdict {
+        Verdict::Stale {
+            reason: format!("every key is compared: {reason}"),
+            anew: false,
         }
     }
 
@@ -131,6 +161,10 @@ impl Upkeeping<'_> {
 
     async fn of_changes(&self, earlier: &Fingerprint, change: &str) -> Result<Verdict, StageError> {
         let from = self.from();
+        let keyed = self.sql.upkeep.mode.has_keys();
+        if keyed && self.now.others_moved(earlier, &from) {
+            return Ok(self.cannot_follow(change));
+        }
         let Some((since, until)) = Self::moved(self.now, earlier, &from) else {
             return Ok(self.anew(change));
         };
@@ -146,6 +180,9 @@ impl Upkeeping<'_> {
         let changes = match changes {
             Ok(changes) => changes,
             Err(ChangesError::Lake(error)) => return Err(error.into()),
+            Err(ChangesError::Untold(why)) if keyed => {
+                return Ok(self.cannot_follow(&why.to_string()));
+            }
             Err(ChangesError::Untold(why)) => {
                 return Ok(self.refused(&format!(
                     "what is new in {from} since version {} cannot be told: {why}",

@@ -15,6 +15,9 @@ pub enum RunError {
     /// Another run has the project.
     #[error("{}", error_chain(.0))]
     Locked(#[source] LakeError),
+    /// It was stopped while it waited for another run of the project.
+    #[error("stopped while waiting for another run of the pipeline")]
+    Stopped,
     /// The lakehouse cannot be used.
     #[error("{}", error_chain(.0))]
     Lake(#[source] LakeError),
@@ -93,6 +96,10 @@ pub(crate) enum StageError {
         #[source]
         source: sluice_learn::error::BindError,
     },
+    #[error(transparent)]
+    Changes(#[from] sluice_lake::delta::ChangesError),
+    #[error("the mode `{0}` tells no rows apart by keys")]
+    NoKeys(&'static str),
     #[error("the table {0} is gone: was its folder removed while the run was under way?")]
     TableGone(String),
     #[error("{address} cannot be loaded")]

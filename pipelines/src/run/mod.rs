@@ -4,6 +4,7 @@
 //! [`incremental`], [`files`], [`tokenizer`], [`model`] and [`report`] know how, [`commit`] makes a table's rows visible exactly once. Everything that
 //! happens is told through an [`EventSink`].
 
+mod after;
 mod audit;
 mod beside;
 mod commit;
@@ -19,6 +20,8 @@ mod figures;
 mod file_rows;
 pub(crate) mod files;
 pub(crate) mod incremental;
+pub(crate) mod keyed;
+mod lease;
 mod model;
 mod page;
 mod pool;
@@ -65,6 +68,7 @@ use tokio_util::sync::CancellationToken;
 use crate::check::World;
 use crate::events::{EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
+use after::After;
 use context::{RunContext, now_ms};
 use tally::{Ended, Tally};
 use turns::Turns;
@@ -75,12 +79,15 @@ pub struct RunOptions {
     /// Stages that may be made side by side; threads that one query may use, and that all
     /// fits and sweeps share.
     pub parallelism: NonZeroUsize,
+    /// Waits for another run of the project that is under way, rather than to be refused.
+    pub wait: bool,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
             parallelism: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            wait: false,
         }
     }
 }
@@ -102,13 +109,31 @@ pub struct RunSummary {
 
 /// Makes everything that is not up to date.
 ///
-/// Holds the project's lock: of two runs at once the second is refused. After `cancel` nothing
-/// new starts, what is under way stops without a commit, and the next run goes on from there.
+/// Holds the project's lease: of two runs at once the second is refused, or waits. After
+/// `cancel` nothing new starts, what is under way stops without a commit, and the next run goes
+/// on from there.
 ///
 /// # Errors
-/// A lakehouse, state store or registry that cannot be used. A stage that fails is no error
-/// here: the summary tells.
+/// A lakehouse, state store or registry that cannot be used; a lease that another run holds, or
+/// has taken over meanwhile. A stage that fails is no error here: the summary tells.
 pub async fn run(
+    plan: Plan,
+    options: RunOptions,
+    sink: EventSink,
+    cancel: CancellationToken,
+) -> Result<RunSummary, RunError> {
+    let after = After::new(&plan, sink);
+    let outcome = make(plan, options, after.sink(), cancel.clone()).await;
+    after.tell(&outcome, &cancel).await;
+    outcome
+}
+
+/// Tells the hooks of `plan` that a run could not begin, since the project is wrong now.
+pub async fn tell_wrong(plan: &Plan, words: &str, sink: EventSink, cancel: &CancellationToken) {
+    After::new(plan, sink).tell_wrong(words, cancel).await;
+}
+
+async fn make(
     plan: Plan,
     options: RunOptions,
     sink: EventSink,
@@ -116,24 +141,36 @@ pub async fn run(
 ) -> Result<RunSummary, RunError> {
     let started = Instant::now();
     let lakehouse = Lakehouse::create(&plan.lakehouse)?;
-    let lock = lakehouse.lock(&plan.pipeline)?;
     let state = State::open(lakehouse.state_path()).await?;
-    let outcome = run_locked(
-        plan,
-        options,
-        sink,
-        cancel,
-        lakehouse,
-        state.clone(),
-        started,
-    )
-    .await;
+    // A lease that is lost stops the run, and not what asked for it.
+    let stop = cancel.child_token();
+    let taken = lease::take(
+        &lakehouse,
+        &state,
+        &plan.pipeline,
+        options.wait,
+        &cancel,
+        &stop,
+    );
+    let held = match taken.await {
+        Ok(held) => held,
+        Err(error) => {
+            state.close().await;
+            return Err(error);
+        }
+    };
+    let fenced = held.fenced();
+    let lakehouse = lakehouse.fenced(fenced.clone());
+    let outcome = run_leased(plan, options, sink, stop, lakehouse, fenced, started).await;
+    let released = held.release().await;
     state.close().await;
-    drop(lock);
-    outcome
+    // What the run came to counts more than what became of its lease.
+    let summary = outcome?;
+    released?;
+    Ok(summary)
 }
 
-async fn run_locked(
+async fn run_leased(
     plan: Plan,
     options: RunOptions,
     sink: EventSink,

@@ -14,7 +14,9 @@ use super::error::StageError;
 use super::incremental::{self, Intervals, Outcome};
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
-use super::{audit, describe, file_rows, files, model, rejects, report, scored, table, tokenizer};
+use super::{
+    audit, describe, file_rows, files, keyed, model, rejects, report, scored, table, tokenizer,
+};
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::METADATA_KEY;
@@ -61,7 +63,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
     settle(run, asset).await?;
     let mut freshness = lookup.freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
-        freshness.refresh();
+        freshness.refresh(asset);
     }
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();
@@ -257,6 +259,9 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                         });
                     }
                 }
+            }
+            (mode, _) if mode.has_keys() => {
+                keyed::stage::whole(run, asset, sql, &freshness.fingerprint).await?
             }
             _ => table::from_query(run, asset, sql, &freshness.fingerprint).await?,
         },

@@ -98,6 +98,9 @@ pub fn load_source(
         tokenizers: file.tokenizers,
         models: file.models,
         reports: file.reports,
+        schedule: file.schedule,
+        on_failure: file.on_failure,
+        on_success: file.on_success,
         broken: Broken::default(),
     });
     match spec {

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
 use super::expectation::Expectation;
+use super::hook::{HookSpec, WebhookSpec};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::mode::{Merge, ModeMapping, Scd2};
 use super::model::{ModelSpec, Register, Sweep, Train};
@@ -14,6 +15,7 @@ use super::name::{
     ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, TokenizerNames, VariableNames,
 };
 use super::report::ReportSpec;
+use super::schedule::{OrWhen, ScheduleSpec};
 use super::schema::Definitions;
 use super::scored::ScoredSpec;
 use super::sound::Broken;
@@ -43,6 +45,12 @@ record! {
         "models" models: Named<ModelNames, ModelSpec>,
         /// Reports by name: pages to look at. No report has the name of a model.
         "reports" reports: Named<ReportNames, ReportSpec>,
+        /// When `sluice schedule` runs the pipeline.
+        "schedule" schedule: Option<ScheduleSpec>,
+        /// Who is told when a run failed.
+        "on_failure" on_failure: Option<HookSpec>,
+        /// Who is told when a run went well.
+        "on_success" on_success: Option<HookSpec>,
     }
 }
 
@@ -136,6 +144,10 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<BestThreshold>(),
         record::<Register>(),
         record::<ReportSpec>(),
+        record::<ScheduleSpec>(),
+        record::<OrWhen>(),
+        record::<HookSpec>(),
+        record::<WebhookSpec>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -162,6 +174,12 @@ pub struct Spec {
     pub models: Named<ModelNames, ModelSpec>,
     /// `reports:`
     pub reports: Named<ReportNames, ReportSpec>,
+    /// `schedule:`
+    pub schedule: Option<ScheduleSpec>,
+    /// `on_failure:`
+    pub on_failure: Option<HookSpec>,
+    /// `on_success:`
+    pub on_success: Option<HookSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }

@@ -75,6 +75,9 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         tokenizers,
         models,
         reports,
+        schedule: None,
+        on_failure: None,
+        on_success: None,
         broken,
     })
 }

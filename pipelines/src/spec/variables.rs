@@ -90,8 +90,9 @@ impl Variables {
         }
         if inner.starts_with("secret:") {
             return Err(refused(
-                Diagnostic::error("not_supported", "secrets are not supported yet")
-                    .help("take it from the environment: `${env:NAME}`"),
+                Diagnostic::error("misplaced_secret", "no secret can stand here").help(
+                    "secrets stand in `webhook:`; take this from the environment: `${env:NAME}`",
+                ),
             ));
         }
         if let Some((kind, _)) = inner.split_once(':') {

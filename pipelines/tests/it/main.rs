@@ -8,6 +8,7 @@ mod never_panics;
 mod plan;
 mod run;
 mod sandbox;
+mod schedules;
 mod schema;
 mod sql_places;
 mod written;

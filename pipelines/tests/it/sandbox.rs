@@ -275,6 +275,7 @@ impl Sandbox {
     ) -> Result<Ran, RunError> {
         let options = RunOptions {
             parallelism: NonZeroUsize::new(self.parallelism).unwrap(),
+            ..RunOptions::default()
         };
         let events: Arc<Mutex<Vec<EventKind>>> = Arc::default();
         let cancel = CancellationToken::new();

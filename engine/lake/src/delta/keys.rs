@@ -3,7 +3,10 @@
 //! Few keys are held in a hash table that the rows stream past; many are sorted, as the rows
 //! are, in [`SORTED_BYTES`] of memory, and spill.
 
+use std::sync::Arc;
+
 use datafusion::{
+    catalog::TableProvider,
     common::{Column, JoinType, NullEquality},
     error::DataFusionError,
     functions_aggregate::expr_fn::{max, min},
@@ -16,13 +19,13 @@ use super::KeyRows;
 use crate::session::{SessionOptions, session as plain_session};
 
 /// The most that keys take in a hash table, in bytes as they are stored.
-const HASHED_KEYS_BYTES: u64 = 64 * 1024 * 1024;
+pub const HASHED_KEYS_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What sorting by many keys holds in memory before it spills, in bytes.
 const SORTED_BYTES: usize = 512 * 1024 * 1024;
 
 /// The name of the keys in a join.
-const KEYS: &str = "__keys";
+const KEYS: &str = "__sluice_keys";
 
 /// A session that joins with keys within bounded memory.
 pub(super) fn session(keys: &KeyRows) -> Result<SessionContext, DataFusionError> {
@@ -53,7 +56,7 @@ pub(super) async fn going(
             rows = rows.filter(range)?;
         }
     }
-    join(context, keys, rows, JoinType::RightSemi)
+    with_keys(context, &keys.columns, Arc::clone(&keys.keys), rows)
 }
 
 /// All other rows.
@@ -62,23 +65,50 @@ pub(super) fn staying(
     keys: &KeyRows,
     rows: DataFrame,
 ) -> Result<DataFrame, DataFusionError> {
-    join(context, keys, rows, JoinType::RightAnti)
+    without_keys(context, &keys.columns, Arc::clone(&keys.keys), rows)
+}
+
+/// Those of some rows whose `columns` are among the keys, which have columns of these names.
+/// NULL is a key like any other value. The keys are what a hash join would hold.
+///
+/// # Errors
+/// A column that one of the sides lacks.
+pub fn with_keys(
+    context: &SessionContext,
+    columns: &[String],
+    keys: Arc<dyn TableProvider>,
+    rows: DataFrame,
+) -> Result<DataFrame, DataFusionError> {
+    join(context, columns, keys, rows, JoinType::RightSemi)
+}
+
+/// Those of some rows whose `columns` are not among the keys, as [`with_keys`].
+///
+/// # Errors
+/// As [`with_keys`].
+pub fn without_keys(
+    context: &SessionContext,
+    columns: &[String],
+    keys: Arc<dyn TableProvider>,
+    rows: DataFrame,
+) -> Result<DataFrame, DataFusionError> {
+    join(context, columns, keys, rows, JoinType::RightAnti)
 }
 
 /// The keys stand at the left: a hash join holds its left side.
 fn join(
     context: &SessionContext,
-    keys: &KeyRows,
+    columns: &[String],
+    keys: Arc<dyn TableProvider>,
     rows: DataFrame,
     join_type: JoinType,
 ) -> Result<DataFrame, DataFusionError> {
-    let held = context.read_table(keys.keys.clone())?;
-    let (state, held) = held.into_parts();
+    let (state, held) = context.read_table(keys)?.into_parts();
     let (_, rows) = rows.into_parts();
     let held = LogicalPlanBuilder::from(held).alias(KEYS)?;
-    let left = keys.columns.iter();
+    let left = columns.iter();
     let left = left.map(|name| Column::new(Some(KEYS), name)).collect();
-    let right: Vec<Column> = keys.columns.iter().map(Column::from_name).collect();
+    let right: Vec<Column> = columns.iter().map(Column::from_name).collect();
     let nulls = NullEquality::NullEqualsNull;
     let joined = held.join_detailed(rows, join_type, (left, right), None, nulls)?;
     Ok(DataFrame::new(state, joined.build()?))

@@ -13,6 +13,7 @@ mod data_files;
 mod describe;
 mod draft;
 mod failure;
+mod fenced;
 mod keys;
 mod read;
 mod replace;
@@ -28,6 +29,7 @@ pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, Changes, ChangesError, Net,
     Untold,
 };
+pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
 pub use size::TableSize;
 
 use std::{

@@ -14,7 +14,9 @@ use deltalake::{DeltaTable, DeltaTableBuilder};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Commit, METADATA_KEY, PinnedTable, WRITE_ID_KEY, failure::delta_error};
+use super::{
+    Commit, METADATA_KEY, PinnedTable, WRITE_ID_KEY, failure::delta_error, fenced::FencedStore,
+};
 use crate::{
     error::LakeError,
     folder,
@@ -210,8 +212,14 @@ impl Lakehouse {
             path: path.clone(),
             source: io::ErrorKind::InvalidFilename.into(),
         })?;
-        DeltaTableBuilder::from_url(url)
-            .map_err(|error| delta_error(name, path, "find the table", error))
+        let builder = DeltaTableBuilder::from_url(url.clone())
+            .map_err(|error| delta_error(name, path, "find the table", error))?;
+        Ok(match self.fence() {
+            Some(state) => {
+                builder.with_storage_backend(Arc::new(FencedStore::local(state.clone())), url)
+            }
+            None => builder,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use sqlx::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    RunId, StateError,
+    Lease, RunId, StateError,
     error::{is_busy, is_unshareable},
     migrations::{self, Currency},
 };
@@ -32,6 +32,8 @@ pub struct State {
     /// Writers of one process queue here, in order; SQLite alone would let them
     /// poll for its lock, with no order and growing delays.
     writers: Arc<Mutex<()>>,
+    /// The lease that every write needs, if any does.
+    lease: Option<Arc<Lease>>,
 }
 
 /// A transaction that holds the write lock of the database.
@@ -62,6 +64,22 @@ impl State {
         let pool = connect_when_free(path, options).await?;
         migrations::migrate(&pool, path).await?;
         Ok(Self::new(pool, path, true))
+    }
+
+    /// Brings the tables of a store that an older release wrote up to date; one that is
+    /// current, or not there, is left alone.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub async fn bring_up_to_date(path: impl AsRef<Path>) -> Result<(), StateError> {
+        let path = path.as_ref();
+        match Self::open_read_only(path).await {
+            Err(StateError::Outdated { .. }) => Self::open(path).await?.close().await,
+            Ok(Some(state)) => state.close().await,
+            // What is wrong otherwise is told by whoever needs the store.
+            Ok(None) | Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Opens the store to read it, never writing; `None` when there is none.
@@ -102,6 +120,16 @@ impl State {
             path: path.into(),
             writable,
             writers: Arc::new(Mutex::new(())),
+            lease: None,
+        }
+    }
+
+    /// The same store, which writes only while `lease` is its project's newest.
+    #[must_use]
+    pub fn fenced(&self, lease: Lease) -> Self {
+        Self {
+            lease: Some(Arc::new(lease)),
+            ..self.clone()
         }
     }
 
@@ -124,7 +152,8 @@ impl State {
         &self.pool
     }
 
-    /// Begins a transaction that no other writer, in any process, can overtake.
+    /// Begins a transaction that no other writer, in any process, can overtake; of a fenced
+    /// store only if its lease is the newest.
     pub(crate) async fn begin(&self, action: &'static str) -> Result<WriteTx, StateError> {
         if !self.writable {
             return Err(StateError::ReadOnly {
@@ -134,7 +163,10 @@ impl State {
         }
         let turn = Arc::clone(&self.writers).lock_owned().await;
         let tx = self.pool.begin_with("BEGIN IMMEDIATE").await;
-        let tx = tx.map_err(self.failed(action))?;
+        let mut tx = tx.map_err(self.failed(action))?;
+        if let Some(lease) = &self.lease {
+            self.check_lease(&mut tx, lease).await?;
+        }
         Ok(WriteTx { tx, _turn: turn })
     }
 

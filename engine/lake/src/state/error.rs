@@ -136,6 +136,18 @@ pub enum StateError {
         new: String,
     },
 
+    /// Another run has taken the lease that the writes of this one need.
+    #[error(
+        "another run has taken over this project{}, since this one did not renew its lease (number {token}) in time: was the process or its machine stopped? Nothing more is written",
+        taken_by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default()
+    )]
+    LeaseLost {
+        /// The token of the lease that was lost.
+        token: i64,
+        /// Who took it over, if that run is under way.
+        taken_by: Option<String>,
+    },
+
     /// No intent was recorded for this transaction.
     #[error("the transaction {version} of {app_id} was never begun")]
     UnknownTxn {

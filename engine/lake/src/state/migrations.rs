@@ -30,6 +30,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "file memory",
         include_str!("../../migrations/0004_file_memory.sql"),
     ),
+    (5, "ticks", include_str!("../../migrations/0005_ticks.sql")),
+    (
+        6,
+        "leases",
+        include_str!("../../migrations/0006_leases.sql"),
+    ),
     (
         7,
         "rule kinds",

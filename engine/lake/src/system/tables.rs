@@ -185,6 +185,22 @@ pub(super) static TABLES: &[Table] = &[
         key: &["project", "table_name", "start_time"],
     },
     Table {
+        name: "leases",
+        stored: "leases",
+        columns: &[
+            text("project"),
+            text("pipeline"),
+            int("token"),
+            maybe(text("owner")),
+            text("host"),
+            int("pid"),
+            time("taken_time"),
+            time("renewed_time"),
+            time("expiry_time"),
+        ],
+        key: &["project"],
+    },
+    Table {
         name: "metrics",
         stored: "metrics",
         columns: &[
@@ -311,6 +327,20 @@ pub(super) static TABLES: &[Table] = &[
         stored: "tags",
         columns: &[text("run_id"), text("key"), text("value")],
         key: &["run_id", "key"],
+    },
+    Table {
+        name: "ticks",
+        stored: "ticks",
+        columns: &[
+            text("project"),
+            text("cause"),
+            text("tick"),
+            time("tick_time"),
+            time("claim_time"),
+            maybe(text("outcome")),
+            maybe(text("run_id")),
+        ],
+        key: &["project", "cause", "tick"],
     },
 ];
 

@@ -15,6 +15,7 @@ mod delta_replace;
 mod fixture;
 mod labels;
 mod lakehouse;
+mod leases;
 mod many_files;
 mod opening;
 mod parquet_rows;

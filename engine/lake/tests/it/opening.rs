@@ -26,6 +26,36 @@ async fn a_store_that_was_only_begun_is_none() {
     assert!(State::open_read_only(&path).await.unwrap().is_some());
 }
 
+/// What an older release wrote is not read as it is; whoever writes brings it up to date.
+#[tokio::test]
+async fn a_store_of_an_older_release_is_brought_up_to_date() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    State::bring_up_to_date(&path).await.unwrap();
+    assert!(!path.exists());
+    let state = State::open(&path).await.unwrap();
+    let run = state.start_run(new_run(RunKind::Run, None)).await.unwrap();
+    state.close().await;
+    let mut older = SqliteConnectOptions::new()
+        .filename(&path)
+        .connect()
+        .await
+        .unwrap();
+    for sql in [
+        "DROP TABLE leases",
+        "DELETE FROM _sqlx_migrations WHERE description = 'leases'",
+    ] {
+        sqlx::query(sql).execute(&mut older).await.unwrap();
+    }
+    older.close().await.unwrap();
+    let error = State::open_read_only(&path).await.unwrap_err();
+    assert!(matches!(error, StateError::Outdated { .. }), "{error}");
+    State::bring_up_to_date(&path).await.unwrap();
+    let state = State::open_read_only(&path).await.unwrap().unwrap();
+    assert!(state.run(&run).await.unwrap().is_some());
+    assert_eq!(state.lease_holder(PROJECT).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn a_store_that_is_only_read_is_never_written() {
     let folder = TempDir::new().unwrap();

@@ -10,8 +10,8 @@ use datafusion::{
 use sluice_lake::{
     registry::{LabelChange, Registry},
     state::{
-        AppliedModel, Artifact, DatasetUse, ExpectationResult, INTERVALS_KEY, Metric, NewStage,
-        RunId, RunKind, StageEnd, StageStatus, State,
+        AppliedModel, Artifact, Claimant, DatasetUse, ExpectationResult, INTERVALS_KEY, Metric,
+        NewStage, RunId, RunKind, StageEnd, StageStatus, State, Tick,
     },
     system::SystemSchema,
 };
@@ -130,6 +130,15 @@ async fn fill(folder: &Path, state: &State) -> RunId {
             .await
             .unwrap();
     }
+    let claimant = Claimant::this(PROJECT.to_owned(), "wine".to_owned(), true);
+    state.take_lease(&claimant, 0).await.unwrap().unwrap();
+    let tick = Tick {
+        project: PROJECT.to_owned(),
+        cause: "time",
+        name: "2026-03-01T06:00:00Z".to_owned(),
+        time_ms: 1_772_344_800_000,
+    };
+    assert!(state.claim_tick(&tick).await.unwrap());
     run
 }
 
@@ -142,7 +151,7 @@ async fn every_table_has_the_same_columns_with_and_without_a_store() {
     let full = session(Some(state.clone()));
     let schema = SystemSchema::new(Some(state)).unwrap();
     let names = schema.table_names();
-    assert_eq!(names.len(), 19, "{names:?}");
+    assert_eq!(names.len(), 21, "{names:?}");
     for name in names {
         let sql = format!("SELECT * FROM system.{name}");
         let some = full.sql(&sql).await.unwrap();

@@ -20,6 +20,7 @@ use sluice_udfs::session::LakeSession;
 
 use super::context::RunContext;
 use super::error::StageError;
+use super::keyed;
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::mode::Mode;
 use crate::plan::upkeep::{Upkeeping, how_to_go_on};
@@ -49,7 +50,13 @@ pub(crate) async fn bring_up_to_date(
         Mode::Append(append) => {
             append::append(run, asset, sql, &append.from, fingerprint, earlier).await
         }
-        Mode::Full | Mode::Merge(_) | Mode::Scd2(_) | Mode::Interval(_) => {
+        Mode::Merge(merge) => {
+            keyed::stage::follow(run, asset, sql, &merge.from, fingerprint, earlier).await
+        }
+        Mode::Scd2(scd2) => {
+            keyed::stage::follow(run, asset, sql, &scd2.from, fingerprint, earlier).await
+        }
+        Mode::Full | Mode::Interval(_) => {
             let written = super::table::from_query(run, asset, sql, fingerprint).await?;
             Ok(Outcome::Written(written))
         }

@@ -174,3 +174,57 @@ async fn a_store_that_is_lost_or_older_doubles_and_loses_nothing() {
     assert!(told.contains("silver.wine: made: 1 rows"), "{told}");
     assert_eq!(sandbox.value("SELECT count(*) FROM silver.wine").await, "5");
 }
+
+/// Queries that can be asked of new rows alone, over `bronze.wine` and `bronze.names`.
+const ROW_WISE: [&str; 7] = [
+    "SELECT id, quality FROM bronze.wine WHERE quality > 5 ORDER BY id",
+    "WITH w AS (SELECT * FROM bronze.wine) SELECT w.id, w.quality * 2 AS twice FROM w",
+    "SELECT id, 'low' AS kind FROM bronze.wine WHERE quality < 6 UNION ALL SELECT id, 'all' FROM bronze.wine",
+    "SELECT id, unnest([quality, quality + 1]) AS q FROM bronze.wine",
+    "SELECT w.id, n.name FROM bronze.names AS n RIGHT JOIN bronze.wine AS w USING (quality)",
+    "SELECT w.id, n.name FROM bronze.wine AS w, bronze.names AS n WHERE n.quality = w.quality",
+    "SELECT id FROM bronze.wine WHERE quality IN (SELECT quality FROM bronze.names) AND id < (SELECT count(*) * 100 FROM bronze.names)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_appended_is_what_all_rows_give() {
+    use std::fmt::Write as _;
+    let mut pipeline = "tables:\n  bronze.wine: {ingest: {files: data/*.csv}}\n  bronze.names: {ingest: {files: names.csv}}\n".to_owned();
+    for (number, sql) in ROW_WISE.iter().enumerate() {
+        let mode = "{append: {from: bronze.wine}}";
+        writeln!(
+            pipeline,
+            "  silver.q{number}:\n    mode: {mode}\n    sql: |\n      {sql}"
+        )
+        .unwrap();
+        writeln!(pipeline, "  gold.q{number}:\n    sql: |\n      {sql}").unwrap();
+    }
+    let sandbox = Sandbox::new(&pipeline);
+    sandbox.write("names.csv", "quality,name\n5,fair\n6,good\n6,fine\n");
+    for (file, rows) in [
+        ("a", "1,5\n2,6\n2,6\n"),
+        ("b", "3,5\n4,6\n5,7\n"),
+        ("c", "6,6\n1,5\n"),
+    ] {
+        sandbox.write(&format!("data/{file}.csv"), format!("id,quality\n{rows}"));
+        sandbox.run_well().await;
+    }
+    for (number, sql) in ROW_WISE.iter().enumerate() {
+        let mut sorted = Vec::new();
+        for layer in ["silver", "gold"] {
+            let rows = sandbox
+                .query(&format!("SELECT * FROM {layer}.q{number}"))
+                .await;
+            let mut rows: Vec<String> = rows.lines().map(str::to_owned).collect();
+            rows.sort();
+            sorted.push(rows);
+        }
+        assert!(sorted[0].len() > 6, "{sql}");
+        assert_eq!(sorted[0], sorted[1], "{sql}");
+        assert_eq!(
+            sandbox.version(&format!("silver.q{number}")).await,
+            Some(2),
+            "{sql}"
+        );
+    }
+}

@@ -196,7 +196,7 @@ async fn of_two_runs_at_once_the_second_is_refused() {
     let error = refused.unwrap_err();
     assert!(matches!(error, RunError::Locked(_)), "{error}");
     let process = std::process::id().to_string();
-    insta::assert_snapshot!(error.to_string().replace(&process, "7"), @"another run of the pipeline `p` is under way (process 7): wait for it, or stop it");
+    insta::assert_snapshot!(error.to_string().replace(&process, "7"), @"another run of the pipeline `p` is under way (process 7): wait for it with --wait, or stop it");
     assert_eq!(sandbox.version("a.b").await, None);
     drop(lock);
     sandbox.run_well().await;

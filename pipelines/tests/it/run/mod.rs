@@ -6,6 +6,7 @@ mod contracts;
 mod evaluations;
 mod ingest;
 mod intervals;
+mod keyed;
 mod models;
 mod quarantine;
 mod rebuilt;
