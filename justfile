@@ -23,6 +23,10 @@ test:
 ci:
     .ci/run
 
+# Kills runs at every passage of every fail point, and at 200 random moments.
+soak:
+    SLUICE_SOAK=1 cargo test -p sluice --test it kills
+
 fmt:
     cargo fmt --all
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// All went well; of a run: every asset was made or skipped.
     Ok = 0,
-    /// A stage failed, or a query failed while it ran.
+    /// A stage or a test failed, or a query failed while it ran.
     Failed = 1,
     /// Wrong usage, or a project, query or input file that is wrong as written. Nothing was run.
     /// clap ends with the same code.

@@ -1,11 +1,12 @@
 //! `sluice`: one binary that turns a folder of YAML and SQL into a lakehouse that
 //! trains, tracks, registers and applies models.
 //!
-//! [`cli`] has one file a command, [`render`] shows runs, [`results`] writes query
+//! [`cli`] has one file a command, [`render`] shows runs, [`export`] tells others of them, [`results`] writes query
 //! results, [`exit`] lists the exit codes.
 
 mod cli;
 mod exit;
+mod export;
 mod render;
 mod results;
 

@@ -1,22 +1,75 @@
 //! What the runner says while it works.
 //!
 //! The runner emits [`Event`]s through an [`EventSink`]; progress bars, plain lines,
-//! `--json` and the tracking store only consume them. An event serialises to one flat
-//! JSON object whose `event` key names its kind.
+//! `--json`, `--events`, OpenLineage and the tracking store only consume them. An event
+//! serialises to one flat JSON object whose `event` key names its kind; [`json_schema`]
+//! describes all of them, from the words below.
+
+mod describe;
+pub(crate) mod store;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+use sluice_lake::state::Fault;
+
+use describe::events;
+pub use describe::json_schema;
+
+/// The version of the events: raised when a kind or a field is taken away or comes to mean
+/// something else. New kinds and new fields leave it as it is, so readers ignore what they do
+/// not know.
+pub const EVENT_VERSION: u32 = 1;
 
 /// One thing that happened in a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
+    /// [`EVENT_VERSION`].
+    pub format_version: u32,
+    /// The run that it belongs to; empty until the run gives it out.
+    pub run: String,
+    /// Its place among the events of the run, from 1; 0 for what hooks tell after its end.
+    pub seq: u64,
     /// When, in milliseconds since the Unix epoch (UTC).
     pub time_ms: i64,
     /// What.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+impl Event {
+    /// An event that belongs to no run yet.
+    pub fn new(time_ms: i64, kind: EventKind) -> Self {
+        Self {
+            format_version: EVENT_VERSION,
+            run: String::new(),
+            seq: 0,
+            time_ms,
+            kind,
+        }
+    }
+}
+
+/// A sink that gives the events of a run their identifier and their places, and hands them on in
+/// that order.
+pub(crate) fn stamped(run: String, sink: EventSink) -> EventSink {
+    let places = Mutex::new(0_u64);
+    Arc::new(move |event: &Event| {
+        // Held while it is handed on, or two threads could swap places behind it.
+        let mut place = places.lock().unwrap_or_else(PoisonError::into_inner);
+        *place += 1;
+        sink(&Event {
+            run: run.clone(),
+            seq: *place,
+            ..event.clone()
+        });
+    })
+}
+
+/// A sink that hands events on to several.
+pub fn all(sinks: Vec<EventSink>) -> EventSink {
+    Arc::new(move |event: &Event| sinks.iter().for_each(|sink| sink(event)))
 }
 
 /// How a run ended.
@@ -31,6 +84,7 @@ pub enum RunStatus {
     Cancelled,
 }
 
+events! {
 /// The kinds of events, in the order in which a run can emit them.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -229,12 +283,34 @@ pub enum EventKind {
         /// Figures worth a glance, such as `test.auc` of a model.
         metrics: BTreeMap<String, f64>,
     },
+    /// A stage failed for what passes, and is tried again after a pause.
+    StageRetried {
+        /// The asset.
+        asset: String,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// What, where, and why.
+        error: String,
+        /// Whose fault it is.
+        fault: Fault,
+        /// How long the pause is, in seconds.
+        wait_seconds: f64,
+    },
     /// An asset could not be made.
     StageFailed {
         /// The asset.
         asset: String,
+        /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
+        /// such as `profile`.
+        kind: &'static str,
         /// What, where, why, and what to do.
         error: String,
+        /// Whose fault it is: `user`, `data` or `system`.
+        fault: Fault,
+        /// Whether it is of a kind that passes, so that trying again can help.
+        transient: bool,
+        /// How often it was tried.
+        attempts: u32,
         /// Wall-clock time, in seconds.
         seconds: f64,
     },
@@ -260,6 +336,7 @@ pub enum EventKind {
         /// Wall-clock time, in seconds.
         seconds: f64,
     },
+}
 }
 
 /// One line of a leaderboard.

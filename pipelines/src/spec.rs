@@ -12,6 +12,8 @@ pub mod decode;
 mod duration;
 mod evaluate;
 mod expectation;
+mod fixture;
+mod fixture_csv;
 mod hook;
 mod ingest;
 mod interval;
@@ -20,6 +22,7 @@ mod metric;
 mod mode;
 mod model;
 mod name;
+mod patience;
 mod pipeline;
 mod profile;
 mod report;
@@ -31,6 +34,8 @@ mod secret;
 mod sound;
 mod sql_text;
 mod table;
+mod test;
+mod test_names;
 mod tokenizer;
 mod validation;
 mod value;
@@ -45,6 +50,7 @@ pub use evaluate::{EvaluateOptions, EvaluatedPart};
 pub use expectation::{
     Accepted, AcceptedValues, Expectation, Freshness, Otherwise, Relationship, RowCount, Rule,
 };
+pub use fixture::{Cell, CellValue, Expected, Fixture, FixtureRow};
 pub use hook::{HookSpec, WebhookSpec};
 pub use ingest::{
     Csv, DecimalMark, Delimiter, FileEncoding, HeaderNames, Ingest, JsonFiles, OnBadRecord, Quote,
@@ -55,6 +61,7 @@ pub use metric::{Metric, SplitPart};
 pub use mode::{Append, Merge, Mode, ModeKind, ModeMapping, Refresh, Scd2};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};
 pub use name::{ColumnNames, Name, Named};
+pub use patience::{Defaults, PatienceSpec};
 pub use pipeline::{LakehousePath, Spec};
 pub use profile::ProfileOptions;
 pub use report::{ReportBody, ReportSpec};
@@ -66,6 +73,8 @@ pub use secret::SecretText;
 pub use sound::{Broken, load_sound};
 pub use sql_text::{INTERVAL_END, INTERVAL_START, SqlText};
 pub use table::{Queried, Split, SqlFile, TableBody, TableSpec};
+pub use test::{ExpectedError, Outcome, TestSpec};
+pub use test_names::TestNames;
 pub use tokenizer::{
     Bpe, TokenizerBody, TokenizerSpec, TokenizerTrainer, TokenizerTraining, Unigram, WordPiece,
 };

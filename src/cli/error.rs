@@ -20,7 +20,7 @@ use crate::results::WriteError;
 
 /// Why a command ends early.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CliError {
+pub(crate) enum CliError {
     /// The project or the query is wrong as written.
     #[error("{0}")]
     Wrong(Diagnostics),
@@ -65,6 +65,30 @@ pub(super) enum CliError {
     /// A result could not be written.
     #[error(transparent)]
     Result(#[from] WriteError),
+    /// A file that was asked for could not be written.
+    #[error("{} cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What is to be told of a run is neither a file nor a server of OpenLineage.
+    #[error("--openlineage {to}: {reason}")]
+    OpenLineage {
+        /// What was written.
+        to: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder for a new project has something in it.
+    #[error("{} is not empty: it has `{first}`; name a folder that is not there yet, nothing is overwritten", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// The first that is in it.
+        first: String,
+    },
     /// Standard output refused.
     #[error("standard output cannot be written: {0}")]
     Output(#[source] io::Error),
@@ -96,7 +120,8 @@ impl CliError {
     /// The exit code.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Wrong(_) | Self::UnknownAsset(_) => Exit::Usage,
+            Self::Wrong(_) | Self::UnknownAsset(_) | Self::NotEmpty { .. } => Exit::Usage,
+            Self::OpenLineage { .. } => Exit::Usage,
             Self::Select(SelectError::Unreadable { .. }) => Exit::Environment,
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
@@ -116,6 +141,7 @@ impl CliError {
             | Self::Hub(_)
             | Self::Model { .. }
             | Self::Result(_)
+            | Self::Write { .. }
             | Self::Output(_)
             | Self::Input(_)
             | Self::Prompt(_)

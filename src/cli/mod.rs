@@ -3,6 +3,7 @@
 mod check;
 mod error;
 mod event_time;
+mod init;
 mod lineage;
 mod models;
 mod pairs;
@@ -17,20 +18,25 @@ mod selection;
 mod session;
 mod signal;
 mod sql;
+mod test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::exit::Exit;
-use error::CliError;
+pub(crate) use error::CliError;
 
 /// Stack of each worker thread, in bytes: DataFusion's planner recurses deeply, most of
 /// all in unoptimised builds.
 const WORKER_STACK_BYTES: usize = 8 << 20;
+
+/// How long work that was given up may take to notice.
+const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// Turns a folder of YAML and SQL into a lakehouse that trains, registers and applies models.
 #[derive(Debug, Parser)]
@@ -45,9 +51,9 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 PROJECT is a folder with a pipeline.yaml, or such a file; by default the nearest one upward.
 
-Exit codes: 0 all well, 1 a stage or query failed, 2 wrong usage or a wrong project or query,
+Exit codes: 0 all well, 1 a stage, a test or a query failed, 2 wrong usage or a wrong project or query,
 3 another run of the project is at work, 4 the lakehouse or a file cannot be read or written,
-130 stopped.";
+130 stopped by Ctrl-C or SIGTERM (the next run goes on from there).";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -62,12 +68,16 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes a project to begin with into an empty folder
+    Init(init::Options),
     /// Tells everything that is wrong with a project, and runs nothing
     Check(check::Options),
     /// Tells what a run would make, and why
     Plan(plan::Options),
     /// Makes what should exist and does not, or not as it should
     Run(run::Options),
+    /// Runs the tests of a project, in memory
+    Test(test::Options),
     /// Makes what an earlier run did not get done
     Retry(retry::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
@@ -86,9 +96,12 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     // clap prints and ends by itself on wrong usage (2), --help and --version (0).
     let arguments = Arguments::parse();
-    let outcome = runtime()
-        .map_err(CliError::Runtime)
-        .and_then(|runtime| arguments.command.execute(&runtime, &arguments.global));
+    let outcome = runtime().map_err(CliError::Runtime).and_then(|runtime| {
+        let outcome = arguments.command.execute(&runtime, &arguments.global);
+        // What hangs in a system call, such as a disk that went away, does not hold the end up.
+        runtime.shutdown_timeout(SHUTDOWN);
+        outcome
+    });
     match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -101,8 +114,10 @@ pub(crate) fn main() -> ExitCode {
 impl Command {
     fn execute(&self, runtime: &Runtime, global: &Global) -> Result<Exit, CliError> {
         match self {
+            Self::Init(options) => init::init(options),
             Self::Check(options) => runtime.block_on(check::check(options, global)),
             Self::Plan(options) => runtime.block_on(plan::plan(options, global)),
+            Self::Test(options) => runtime.block_on(test::test(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
             Self::Schedule(options) => runtime.block_on(schedule::schedule(options, global)),

@@ -1,17 +1,15 @@
 //! `sluice retry`: makes what an earlier run did not get done.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use sluice_lake::state::{Run, State, StateError};
 use sluice_pipelines::plan::Plan;
-use sluice_pipelines::run::RunOptions;
 use sluice_pipelines::select::{SelectError, undone};
 
 use super::check::checked_to_run;
 use super::error::CliError;
-use super::run::carry_out;
+use super::run::{Manner, carry_out};
 use super::{Global, print};
 use crate::exit::Exit;
 
@@ -23,15 +21,8 @@ pub(super) struct Options {
     /// The project; the nearest one upward by default
     #[arg(short, long, value_name = "PROJECT")]
     project: Option<PathBuf>,
-    /// Writes one event a line, as JSON
-    #[arg(long)]
-    json: bool,
-    /// Assets made side by side, and threads of one training; by default one a processor
-    #[arg(long, value_name = "N")]
-    parallelism: Option<NonZeroUsize>,
-    /// Waits for another run of the project that is under way, rather than to end with code 3
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    manner: Manner,
 }
 
 /// Runs what the earlier run failed to make, what it did not try because of that, and what it
@@ -60,12 +51,7 @@ pub(super) async fn retry(options: &Options, global: &Global) -> Result<Exit, Cl
         return Ok(Exit::Ok);
     }
     plan.chosen = left;
-    let mut how = RunOptions {
-        wait: options.wait,
-        ..RunOptions::default()
-    };
-    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
-    carry_out(plan, world, options.json, how).await
+    carry_out(plan, world, &options.manner).await
 }
 
 async fn find(

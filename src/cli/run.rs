@@ -1,5 +1,6 @@
 //! `sluice run`: makes what should exist and does not, or not as it should.
 
+use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use sluice_pipelines::check::World;
 use sluice_pipelines::events::RunStatus;
 use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
+use sluice_pipelines::spec::Length;
 use tokio_util::sync::CancellationToken;
 
 use super::check::checked_to_run;
@@ -15,7 +17,9 @@ use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
 use super::{Global, signal};
 use crate::exit::Exit;
+use crate::export::Exports;
 use crate::render::Display;
+use crate::render::screen::{Screen, Tone};
 
 const STOPPING: &str = "Stopping: what is committed stays. Ctrl-C again ends at once.";
 
@@ -24,21 +28,33 @@ const STOPPING: &str = "Stopping: what is committed stays. Ctrl-C again ends at 
 pub(super) struct Options {
     /// A folder with a pipeline.yaml, or such a file; the nearest one upward by default
     project: Option<PathBuf>,
-    /// Writes one event a line, as JSON
-    #[arg(long)]
-    json: bool,
-    /// Assets made side by side, and threads of one training; by default one a processor
-    #[arg(long, value_name = "N")]
-    parallelism: Option<NonZeroUsize>,
-    /// Waits for another run of the project that is under way, rather than to end with code 3
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    manner: Manner,
     #[command(flatten)]
     selected: Selected,
     #[command(flatten)]
     refresh: Refresh,
     #[command(flatten)]
     event_time: EventWindow,
+}
+
+/// How a run works, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Manner {
+    /// Writes one event a line, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Assets made side by side, and threads of one training; by default one a processor
+    #[arg(long, value_name = "N")]
+    parallelism: Option<NonZeroUsize>,
+    /// How long a run that is stopped (Ctrl-C, SIGTERM) may take to write checkpoints and end
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    grace: Length,
+    /// Waits for another run of the project that is under way, rather than to end with code 3
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    exports: Exports,
 }
 
 /// Runs the project and shows what happens.
@@ -51,37 +67,42 @@ pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliE
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     options.event_time.mark(&mut plan)?;
-    let mut how = RunOptions {
-        wait: options.wait,
-        ..RunOptions::default()
-    };
-    how.parallelism = options.parallelism.unwrap_or(how.parallelism);
-    carry_out(plan, world, options.json, how).await
+    carry_out(plan, world, &options.manner).await
 }
 
 /// Runs a plan and shows what happens.
 ///
 /// # Errors
 /// As [`run`], without those of the project.
-pub(super) async fn carry_out(
-    plan: Plan,
-    world: World,
-    json: bool,
-    how: RunOptions,
-) -> Result<Exit, CliError> {
+pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Result<Exit, CliError> {
     if let Some(state) = &world.state {
         state.close().await;
     }
+    let mut how = RunOptions {
+        wait: manner.wait,
+        ..RunOptions::default()
+    };
+    how.parallelism = manner.parallelism.unwrap_or(how.parallelism);
     let cancel = CancellationToken::new();
-    let display = Display::start(json).map_err(CliError::Runtime)?;
+    let exporting = manner.exports.start(&plan)?;
+    let display = Display::start(manner.json).map_err(CliError::Runtime)?;
+    let late = format!(
+        "It did not stop within {}: the process ends. The next run goes on.",
+        manner.grace
+    );
     let watcher = signal::watch(cancel.clone(), display.notice(STOPPING));
-    let ran = run::run(plan, how, display.sink(), cancel).await;
+    // Not through the display, which the process does not wait for.
+    let late = move || drop(writeln!(io::stderr().lock(), "{late}"));
+    let timer = signal::end_after(cancel.clone(), manner.grace.0, late);
+    let ran = run::run(plan, how, exporting.beside(display.sink()), cancel).await;
     watcher.abort();
+    timer.abort();
     let shown = match &ran {
         Ok(_) => display.finish(),
         // Nothing was run: there is nothing to sum up.
         Err(_) => display.drop_rest(),
     };
+    tell_lost(&exporting.finish());
     let summary = ran?;
     shown.map_err(CliError::Output)?;
     Ok(match summary.status {
@@ -89,4 +110,13 @@ pub(super) async fn carry_out(
         RunStatus::Failed => Exit::Failed,
         RunStatus::Cancelled => Exit::Cancelled,
     })
+}
+
+/// Says which events went nowhere; the run is none the worse for it.
+fn tell_lost(lost: &[String]) {
+    let warning = Screen::stderr().paint(Tone::Warning, "warning");
+    for words in lost {
+        // Nobody is left to be told when standard error is closed.
+        let _closed = writeln!(io::stderr().lock(), "{warning}: {words}");
+    }
 }

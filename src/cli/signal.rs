@@ -1,4 +1,7 @@
-//! Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process.
+//! Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process, as does a
+//! grace period that is over.
+
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,21 @@ pub(crate) fn watch(
         if arrived().await.is_ok() {
             end();
         }
+    })
+}
+
+/// Ends the process when it has not ended `grace` after it was asked to, unless the task is
+/// aborted; `late` is called before.
+pub(crate) fn end_after(
+    cancel: CancellationToken,
+    grace: Duration,
+    late: impl FnOnce() + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        cancel.cancelled().await;
+        tokio::time::sleep(grace).await;
+        late();
+        end();
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use sluice_lake::state::Fault;
 use sluice_pipelines::events::{Event, EventKind, LeaderboardRow, RunStatus};
 
 const RUN: &str = "0193a0c41f6a7cc0b8f3a1d5e2f40001";
@@ -10,7 +11,12 @@ const RUN: &str = "0193a0c41f6a7cc0b8f3a1d5e2f40001";
 fn stamped(kinds: Vec<EventKind>) -> Vec<Event> {
     (1_763_715_600_000..)
         .zip(kinds)
-        .map(|(time_ms, kind)| Event { time_ms, kind })
+        .zip(1..)
+        .map(|((time_ms, kind), seq)| Event {
+            run: RUN.to_owned(),
+            seq,
+            ..Event::new(time_ms, kind)
+        })
         .collect()
 }
 
@@ -245,6 +251,33 @@ pub(crate) fn unchanged() -> Vec<Event> {
     stamped(kinds)
 }
 
+/// A disk that hangs, twice.
+pub(crate) fn retried() -> Vec<Event> {
+    let slow = |attempt, wait_seconds| EventKind::StageRetried {
+        asset: "silver.wine".into(),
+        attempt,
+        error: "cannot write to the lakehouse folder wine: timed out".into(),
+        fault: Fault::System,
+        wait_seconds,
+    };
+    stamped(vec![
+        started(),
+        begin("silver.wine", "sql"),
+        slow(1, 0.3),
+        begin("silver.wine", "sql"),
+        EventKind::StageFailed {
+            asset: "silver.wine".into(),
+            kind: "sql",
+            fault: Fault::System,
+            transient: true,
+            attempts: 2,
+            error: "cannot write to the lakehouse folder wine: timed out".into(),
+            seconds: 0.62,
+        },
+        finished(RunStatus::Failed, [0, 0, 1], 0.7),
+    ])
+}
+
 /// A rule that must hold does not.
 pub(crate) fn failing() -> Vec<Event> {
     let blocked = |asset: &str, by: &str| EventKind::StageBlocked {
@@ -258,6 +291,10 @@ pub(crate) fn failing() -> Vec<Event> {
         rule("quality_in_range", "fail", 1),
         EventKind::StageFailed {
             asset: "silver.wine".into(),
+            kind: "sql",
+            fault: Fault::Data,
+            transient: false,
+            attempts: 1,
             error: "1 of 1,599 rows breaks the rule quality_in_range\n\
                     rule: quality BETWEEN 0 AND 10\n\
                     help: correct the data, or say `otherwise: drop`"

@@ -79,19 +79,43 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
             "done",
             format!("{asset}: {}", made(*rows, *version, *seconds, metrics)),
         ),
-        EventKind::StageFailed {
+        EventKind::StageRetried {
             asset,
+            attempt,
             error,
-            seconds,
+            fault,
+            wait_seconds,
         } => (
-            Tone::Bad,
-            "FAILED",
+            Tone::Warning,
+            "retry",
             format!(
-                "{asset} after {}: {}",
-                figures::duration(*seconds),
+                "{asset} in {}: attempt {attempt} failed ({fault}): {}",
+                figures::duration(*wait_seconds),
                 first_line(error)
             ),
         ),
+        EventKind::StageFailed {
+            asset,
+            error,
+            fault,
+            attempts,
+            seconds,
+            ..
+        } => {
+            let tried = match attempts {
+                0 | 1 => String::new(),
+                more => format!(" and {more} attempts"),
+            };
+            (
+                Tone::Bad,
+                "FAILED",
+                format!(
+                    "{asset} after {}{tried} ({fault}): {}",
+                    figures::duration(*seconds),
+                    first_line(error)
+                ),
+            )
+        }
         EventKind::StageBlocked { asset, by } => {
             (Tone::Warning, "blocked", format!("{asset}: needs {by}"))
         }

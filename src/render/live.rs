@@ -143,6 +143,7 @@ impl<W: Write> Consumer for Live<W> {
                 self.measure(asset, *done, *total, "steps".to_owned());
             }
             EventKind::StageSkipped { asset, .. }
+            | EventKind::StageRetried { asset, .. }
             | EventKind::StageFinished { asset, .. }
             | EventKind::StageFailed { asset, .. }
             | EventKind::StageBlocked { asset, .. } => self.end(asset),

@@ -122,6 +122,11 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_that_is_tried_again() {
+        insta::assert_snapshot!(render(&fixture::retried(), 100));
+    }
+
+    #[test]
     fn a_run_that_is_stopped() {
         insta::assert_snapshot!(render(&fixture::cancelled(), 100));
     }

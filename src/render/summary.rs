@@ -180,11 +180,14 @@ impl Summary {
             EventKind::StageFailed {
                 asset,
                 error,
+                fault,
+                transient,
                 seconds,
+                ..
             } => (
                 asset,
                 Outcome::Failed {
-                    error: error.clone(),
+                    error: format!("({fault}) {}{}", error.trim(), may_pass(*transient)),
                     seconds: *seconds,
                 },
             ),
@@ -409,5 +412,12 @@ impl Leaderboard {
             lines.extend(parts.map(|(name, part)| format!("    {name} {:.0} %", part * 100.0)));
         }
         lines
+    }
+}
+/// What helps against a failure of the kind that passes.
+fn may_pass(transient: bool) -> &'static str {
+    match transient {
+        true => "; this may pass: `sluice retry` goes on from here",
+        false => "",
     }
 }

@@ -30,7 +30,7 @@ fn undisturbed() -> (Outcome, Duration) {
 }
 
 /// A random number in 0..1 that a failing test can repeat: `seed` is told.
-fn fraction(seed: u64, number: u32) -> f64 {
+pub(crate) fn fraction(seed: u64, number: u32) -> f64 {
     let mixed = (seed ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .wrapping_mul(6_364_136_223_846_793_005)
         .wrapping_add(1_442_695_040_888_963_407);
@@ -52,28 +52,6 @@ pub(crate) fn kill_after(mut run: Command, delay: Duration) -> bool {
     child.kill().unwrap();
     child.wait().unwrap();
     killed
-}
-
-#[test]
-fn killed_at_random_moments() {
-    let (expected, took) = undisturbed();
-    let seed = std::process::id().into();
-    let mut killed = 0;
-    for number in 0..MOMENTS {
-        // One moment in each tenth of the run.
-        let part = (f64::from(number) + fraction(seed, number)) / f64::from(MOMENTS);
-        let delay = took.mul_f64(part);
-        let context = format!("seed {seed}, killed after {delay:?} of {took:?}");
-        let sandbox = Sandbox::apples();
-        killed += u32::from(kill_after(sandbox.sluice(&["run", "--json"]), delay));
-        let ended = sandbox.call(&["run"]);
-        assert_eq!(ended.code, Some(0), "{context}\n{}", ended.all());
-        Outcome::of(&sandbox).assert_same(&expected, &context);
-    }
-    assert!(
-        killed >= MOMENTS / 2,
-        "only {killed} runs were still going when killed"
-    );
 }
 
 #[test]

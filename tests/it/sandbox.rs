@@ -100,7 +100,9 @@ impl Sandbox {
 
     /// What answers `query` of this folder's lakehouse, as CSV; no project is needed.
     pub(crate) fn csv(&self, query: &str) -> String {
-        let ended = self.call(&["sql", "--lakehouse", "lakehouse", "--format", "csv", query]);
+        // A query may begin with a comment, which looks like an option.
+        let asked = ["sql", "--lakehouse", "lakehouse", "--format", "csv", "--"];
+        let ended = self.call(&[&asked[..], &[query]].concat());
         assert_eq!(ended.code, Some(0), "{query}\n{}", ended.all());
         ended.stdout
     }

@@ -103,6 +103,14 @@ fn killed_and_stopped_at_any_step() {
             !sandbox.path().join("lakehouse/_models/mood/1").exists(),
             "{context}: nothing is registered"
         );
+        let plan = sandbox.call(&["plan"]).stdout;
+        if signal != "-KILL" || last > 3 {
+            let words = format!(" of {STEPS}, ");
+            assert!(
+                plan.contains("a checkpoint stands at step ") && plan.contains(&words),
+                "{context}: {plan}"
+            );
+        }
         let events = sandbox.run();
         let resumed = events
             .iter()

@@ -6,16 +6,21 @@
 //! _artifacts/_objects/ab/ab12...          the content, by its BLAKE3
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::LakeError;
+use crate::fail_points::{self, Moment};
+use crate::folder;
 use crate::lakehouse::Lakehouse;
 use crate::project::write_atomically;
 
 /// The folder of contents among those of runs, whose names are hexadecimal.
 const OBJECTS_FOLDER: &str = "_objects";
+/// Folders of a run that a later one takes over: a model, checkpoints.
+const TAKEN_OVER: [&str; 2] = ["model", "checkpoints"];
 
 impl Lakehouse {
     /// Keeps `content` as the artifact `path` (relative, with forward slashes) of a run, and
@@ -32,18 +37,34 @@ impl Lakehouse {
         content: &[u8],
     ) -> Result<String, LakeError> {
         let hash = blake3::hash(content).to_hex().to_string();
-        let objects = self.artifacts_path(OBJECTS_FOLDER).join(&hash[..2]);
-        let object = objects.join(&hash);
+        let object = self.object_path(&hash);
         let named = self.artifacts_path(run_id).join(path);
         let keep = || {
-            if !object.is_file() {
-                fs::create_dir_all(&objects)?;
-                write_atomically(&object, content)?;
+            for file in [&object, &named] {
+                if let Some(folder) = file.parent() {
+                    fs::create_dir_all(folder)?;
+                }
             }
-            if let Some(folder) = named.parent() {
-                fs::create_dir_all(folder)?;
+            let replaced = match fs::read(&named) {
+                Ok(content) => Some(blake3::hash(&content).to_hex().to_string()),
+                Err(_) => None,
+            };
+            // What has a name is complete, so that no content is ever without a name.
+            if !(object.is_file() && link(&object, &named)?) {
+                write_atomically(&named, content)?;
+                fail_points::pass(Moment::Before, "link an artifact");
+                match fs::hard_link(&named, &object) {
+                    // Somebody has kept the same meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(_) => write_atomically(&object, content)?,
+                    Ok(()) => {}
+                }
+                fail_points::pass(Moment::After, "link an artifact");
             }
-            link(&object, &named)
+            match replaced.filter(|replaced| *replaced != hash) {
+                Some(replaced) => remove_unnamed(&self.object_path(&replaced)),
+                None => Ok(()),
+            }
         };
         keep().map_err(|source| LakeError::Unwritable {
             path: named.clone(),
@@ -51,18 +72,96 @@ impl Lakehouse {
         })?;
         Ok(hash)
     }
+
+    fn object_path(&self, hash: &str) -> PathBuf {
+        let objects = self.artifacts_path(OBJECTS_FOLDER);
+        objects.join(&hash[..2]).join(hash)
+    }
+
+    /// Removes what a run that ended early left among its artifacts and never recorded:
+    /// `recorded` are the paths of the others. Models and checkpoints stay, which the next
+    /// training takes over. Returns how many files are gone.
+    ///
+    /// Blocks: call it where that is fine.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`] when a file cannot be removed.
+    pub fn remove_unrecorded(
+        &self,
+        run_id: &str,
+        recorded: &BTreeSet<String>,
+    ) -> Result<usize, LakeError> {
+        let folder = self.artifacts_path(run_id);
+        let removed = self.remove_unrecorded_in(&folder, "", recorded);
+        removed.map_err(|source| LakeError::Unwritable {
+            path: folder,
+            source,
+        })
+    }
+
+    fn remove_unrecorded_in(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        recorded: &BTreeSet<String>,
+    ) -> io::Result<usize> {
+        let (mut removed, mut stay) = (0, 0);
+        for entry in folder::entries(folder)? {
+            let Some(name) = folder::name(&entry) else {
+                stay += 1;
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            if entry.is_dir() {
+                match prefix.is_empty() && TAKEN_OVER.contains(&name.as_str()) {
+                    true => stay += 1,
+                    false => {
+                        removed +=
+                            self.remove_unrecorded_in(&entry, &format!("{path}/"), recorded)?;
+                        stay += usize::from(entry.exists());
+                    }
+                }
+            } else if recorded.contains(&path) {
+                stay += 1;
+            } else {
+                let hash = blake3::hash(&fs::read(&entry)?).to_hex().to_string();
+                fs::remove_file(&entry)?;
+                remove_unnamed(&self.object_path(&hash))?;
+                removed += 1;
+            }
+        }
+        if stay == 0 && folder.is_dir() {
+            fs::remove_dir(folder)?;
+        }
+        Ok(removed)
+    }
 }
 
-/// Gives a file a second name; where the file system knows no such thing, a copy.
-fn link(object: &Path, named: &Path) -> io::Result<()> {
+/// Gives a file a second name; `false` where the file system knows no such thing, or the file is
+/// not there any more.
+fn link(object: &Path, named: &Path) -> io::Result<bool> {
     match fs::remove_file(named) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    match fs::hard_link(object, named) {
-        Ok(()) => Ok(()),
-        Err(_) => fs::copy(object, named).map(|_bytes| ()),
+    Ok(fs::hard_link(object, named).is_ok())
+}
+
+/// Removes a content that no run's folder names.
+#[cfg(unix)]
+fn remove_unnamed(object: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    match fs::metadata(object) {
+        Ok(metadata) if metadata.nlink() == 1 => fs::remove_file(object),
+        _ => Ok(()),
     }
+}
+
+/// Elsewhere nobody can tell.
+#[cfg(not(unix))]
+fn remove_unnamed(_object: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -81,7 +180,7 @@ mod tests {
         let read = |path: &str| fs::read_to_string(folder.path().join("_artifacts").join(path));
         assert_eq!(read("r1/a.csv").unwrap(), "1,2");
         assert_eq!(read("r2/deep/b.csv").unwrap(), "1,2");
-        // An artifact that is replaced leaves the content of the others alone.
+        // An artifact that is replaced leaves the content of the others alone, and none behind.
         assert_eq!(put("r1", "a.csv", "3,4").unwrap(), other);
         assert_eq!(read("r1/a.csv").unwrap(), "3,4");
         assert_eq!(read("r2/deep/b.csv").unwrap(), "1,2");
@@ -89,5 +188,27 @@ mod tests {
         for hash in [&first, &other] {
             assert!(objects(&hash[..2]).join(hash).is_file());
         }
+    }
+
+    #[test]
+    fn what_was_never_recorded_goes_and_its_content_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lakehouse = Lakehouse::create(folder.path()).unwrap();
+        let put = |run, path, text: &str| {
+            let hash = lakehouse.put_artifact(run, path, text.as_bytes());
+            lakehouse.object_path(&hash.unwrap())
+        };
+        let kept = put("r1", "a.csv", "kept");
+        let shared = put("r1", "deep/b.csv", "shared");
+        put("r2", "b.csv", "shared");
+        let lost = put("r1", "deep/c.csv", "lost");
+        put("r1", "checkpoints/state", "weights");
+        let recorded = BTreeSet::from(["a.csv".to_owned()]);
+        assert_eq!(lakehouse.remove_unrecorded("r1", &recorded).unwrap(), 2);
+        let exists = |path: &str| lakehouse.artifacts_path("r1").join(path).exists();
+        assert!(exists("a.csv") && exists("checkpoints/state") && !exists("deep"));
+        assert!(kept.exists() && shared.exists());
+        assert_eq!(lost.exists(), cfg!(not(unix)));
+        assert_eq!(lakehouse.remove_unrecorded("none", &recorded).unwrap(), 0);
     }
 }

@@ -38,6 +38,11 @@ impl Pins {
         self.lock().insert(name.clone(), version);
     }
 
+    /// Lets go of a table: its next reader finds its latest version.
+    pub fn forget(&self, name: &TableName) {
+        self.lock().remove(name);
+    }
+
     /// The version that a table is pinned to.
     pub fn get(&self, name: &TableName) -> Option<u64> {
         self.lock().get(name).copied()

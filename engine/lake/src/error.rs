@@ -6,6 +6,7 @@ use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
 use crate::{
+    delta::ConflictClass,
     ingest::IngestError,
     name::{InvalidName, TableName},
     registry::moment_text,
@@ -145,10 +146,12 @@ pub enum LakeError {
 
     /// Somebody else committed to the table meanwhile: nothing was written, and
     /// making the stage again can help.
-    #[error("{table} was changed by someone else while it was being written: run again")]
+    #[error("{table} was changed while it was being written ({class}): run again")]
     Conflict {
         /// The table that was to be written.
         table: TableName,
+        /// What the others did.
+        class: ConflictClass,
         /// What deltalake said.
         source: Box<DeltaTableError>,
     },

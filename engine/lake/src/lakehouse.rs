@@ -163,6 +163,21 @@ impl Lakehouse {
             .collect())
     }
 
+    /// The folders of tables that a stage makes beside `table`, such as `<table>__rejected`,
+    /// whether they have been committed or not.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] when the layer's folder cannot be listed.
+    pub fn tables_beside(&self, table: &TableName) -> Result<Vec<TableName>, LakeError> {
+        let prefix = format!("{}__", table.table());
+        let mut names = folders(&self.root.join(table.layer()))?;
+        names.retain(|name| name.starts_with(&prefix));
+        let names = names.iter();
+        Ok(names
+            .filter_map(|name| TableName::new(table.layer(), name).ok())
+            .collect())
+    }
+
     /// Every table of every layer, sorted by layer and name.
     ///
     /// # Errors

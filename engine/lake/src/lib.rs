@@ -10,6 +10,7 @@ mod artifacts;
 pub mod catalog;
 pub mod delta;
 pub mod error;
+pub mod fail_points;
 mod folder;
 pub mod hub;
 pub mod ingest;
@@ -25,6 +26,7 @@ pub mod sql;
 pub mod state;
 pub mod system;
 pub mod tags;
+pub mod transient;
 
 pub use catalog::{LakeCatalog, Pins};
 pub use error::LakeError;

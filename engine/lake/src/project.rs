@@ -9,7 +9,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{error::LakeError, lakehouse::Lakehouse, name::check_pipeline};
+use crate::{
+    error::LakeError,
+    fail_points::{self, Moment},
+    folder,
+    lakehouse::Lakehouse,
+    name::check_pipeline,
+};
 
 /// Held while a pipeline runs; dropping it (or the end of the process) frees it.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ impl Lakehouse {
         if let Some(uuid) = read_project(&path)? {
             return Ok(uuid);
         }
+        // Nobody else is here: what a process left that ended before it named its file.
+        remove_temporary(&folder).map_err(unwritable)?;
         let project = Project {
             pipeline: pipeline.to_owned(),
             uuid: Uuid::now_v7(),
@@ -164,6 +172,7 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let written = File::create_new(&temporary).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()?;
+        fail_points::try_pass(Moment::Before, "name a page or artifact")?;
         fs::rename(&temporary, path)
     });
     if written.is_err() {
@@ -171,8 +180,30 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written?;
+    fail_points::pass(Moment::After, "name a page or artifact");
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Removes what [`write_atomically`] wrote into a folder and did not get to naming. Nobody may
+/// be writing there.
+pub(crate) fn remove_temporary(folder: &Path) -> io::Result<()> {
+    for path in folder::entries(folder)? {
+        if is_temporary(&path) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file has the name that [`write_atomically`] gives it first:
+/// `<name>.<32 hexadecimal digits>.tmp`.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unique = name
+        .strip_suffix(".tmp")
+        .and_then(|name| name.rsplit('.').next());
+    unique.is_some_and(|unique| unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit()))
 }

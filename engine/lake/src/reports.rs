@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::error::LakeError;
 use crate::lakehouse::Lakehouse;
-use crate::project::write_atomically;
+use crate::project::{remove_temporary, write_atomically};
 
 impl Lakehouse {
     /// Where the page of a pipeline's report is, whether it exists or not.
@@ -54,6 +54,18 @@ impl Lakehouse {
             Ok(()) => Ok(path),
             Err(source) => Err(LakeError::Unwritable { path, source }),
         }
+    }
+
+    /// Removes pages of a pipeline that a process did not get to naming. Call it while holding
+    /// the pipeline's lock.
+    ///
+    /// Blocks: call it where that is fine.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`] when a file cannot be removed.
+    pub fn remove_unfinished_reports(&self, pipeline: &str) -> Result<(), LakeError> {
+        let path = self.root().join("_reports").join(pipeline);
+        remove_temporary(&path).map_err(|source| LakeError::Unwritable { path, source })
     }
 }
 

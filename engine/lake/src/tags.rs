@@ -10,11 +10,12 @@ pub const NOTE_TAG: &str = "mlflow.note.content";
 
 /// What the names of the program's own tags start with: MLflow's, and those that tell
 /// trainings, searches and trials apart.
-const SYSTEM_PREFIXES: [&str; 6] = [
+const SYSTEM_PREFIXES: [&str; 7] = [
     "mlflow.",
     "register.",
     "sluice.",
     "sweep.",
+    "train.",
     "training.",
     "trial.",
 ];

@@ -129,7 +129,8 @@ async fn applies_written(checker: &mut Checker<'_>, model: &Spanned<String>, fou
     apply_model(checker, Asked::Predictions, &address, at, found).await;
 }
 
-async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
+/// What a query depends on.
+pub(super) async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &mut Found) {
     let statement = match parse_query(&sql.text) {
         Ok(statement) => statement,
         Err(error) => {

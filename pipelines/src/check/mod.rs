@@ -24,14 +24,18 @@ mod scored;
 mod sql_errors;
 mod table_rules;
 mod tables;
+mod test_cases;
+mod test_rows;
 mod text_models;
 mod tokenizers;
 mod world;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use sluice_lake::TableName;
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
 pub(crate) use world::error_chain;
@@ -39,11 +43,13 @@ pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;
-use crate::plan::{Asset, AssetIndex, EventTime, Plan};
+use crate::plan::{Asset, AssetIndex, DEFAULT_RETRIES, EventTime, Patience, Plan, TestCase};
 use crate::project::Project;
 use crate::schedule::Schedule;
 use crate::source::{Location, Span};
-use crate::spec::{ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound};
+use crate::spec::{
+    Defaults, ModelSpec, Overrides, ReportSpec, Spec, TableSpec, TokenizerSpec, load_sound,
+};
 
 /// An asset as written.
 #[derive(Debug, Clone, Copy)]
@@ -167,11 +173,16 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
-    let typed = type_in_order(&mut checker, &found, &order.positions).await;
+    let (typed, (schemas, tests)) = type_in_order(&mut checker, &found, &order.positions).await;
     let schedule = schedule::check(&mut checker);
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
     let plan = plan.and_then(|order| assemble(spec, &found, &order, typed, schedule));
+    let plan = plan.map(|plan| Plan {
+        schemas,
+        tests,
+        ..plan
+    });
     match plan {
         Some(plan) => checker.diagnostics.into_result(plan),
         None => Err(checker.diagnostics),
@@ -193,17 +204,21 @@ pub async fn also_wrong(project: &Project, overrides: &Overrides) -> Diagnostics
     }
 }
 
-/// Checks every asset after those that it depends on; `None` for the broken ones.
+/// The columns of tables, and the tests.
+type Beside = (BTreeMap<TableName, SchemaRef>, Vec<Arc<TestCase>>);
+
+/// Checks every asset after those that it depends on, `None` for the broken ones; then the
+/// tests of those that are not.
 async fn type_in_order(
     checker: &mut Checker<'_>,
     found: &[edges::Found],
     order: &[usize],
-) -> Vec<Option<Asset>> {
+) -> (Vec<Option<Asset>>, Beside) {
     let mut known = match tables::Known::new(checker) {
         Ok(known) => known,
         Err(diagnostic) => {
             checker.diagnostics.push(*diagnostic);
-            return Vec::new();
+            return (Vec::new(), Beside::default());
         }
     };
     let mut typed: Vec<Option<Asset>> = found.iter().map(|_| None).collect();
@@ -238,10 +253,12 @@ async fn type_in_order(
             name: declaration.name.to_owned(),
             comment: comment(checker, declaration.body),
             tags: tags(declaration.body),
+            patience: patience(&checker.spec.defaults, declaration.body),
             body,
         });
     }
-    typed
+    let tests = test_cases::check(checker, &mut known, &typed).await;
+    (typed, (known.tables, tests))
 }
 
 fn tags(declared: Declared<'_>) -> Vec<String> {
@@ -252,6 +269,24 @@ fn tags(declared: Declared<'_>) -> Vec<String> {
         Declared::Report(report) => &report.tags,
     };
     tags.iter().map(|tag| tag.value.clone()).collect()
+}
+
+/// How often an asset is tried, and how long that may take: as it says, else as all do.
+fn patience(defaults: &Defaults, declared: Declared<'_>) -> Patience {
+    let own = match declared {
+        Declared::Table(table) => &table.patience,
+        Declared::Tokenizer(tokenizer) => &tokenizer.patience,
+        Declared::Model(model) => &model.patience,
+        Declared::Report(report) => &report.patience,
+    };
+    let retries = own.retries.or(defaults.patience.retries);
+    let timeout = own.timeout.or(defaults.patience.timeout);
+    Patience {
+        retries: retries.map_or(DEFAULT_RETRIES, |retries| {
+            u32::try_from(retries.value).unwrap_or(u32::MAX)
+        }),
+        timeout: timeout.map(|timeout| timeout.value.0),
+    }
 }
 
 /// An asset's comment, which has to fit a Delta table's description.
@@ -297,6 +332,9 @@ fn assemble(
         hooks: Hooks::of(spec),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
+        openlineage: spec.openlineage.clone(),
+        schemas: BTreeMap::new(),
+        tests: Vec::new(),
         index: Arc::new(AssetIndex::of(&assets)),
         event_time: EventTime::default(),
         assets,

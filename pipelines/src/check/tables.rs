@@ -85,6 +85,7 @@ impl Known {
         })
     }
 
+    /// Makes the columns of a table known, in place of those that were.
     pub(super) fn add(
         &mut self,
         name: &TableName,
@@ -99,6 +100,7 @@ impl Known {
                 layer
             }
         };
+        layer.deregister_table(name.table())?;
         layer.register_table(
             name.table().to_owned(),
             Arc::new(EmptyTable::new(Arc::clone(&schema))),
@@ -116,6 +118,18 @@ pub(crate) async fn check(
     table: &TableSpec,
     found: &Found,
 ) -> Option<AssetBody> {
+    let (body, _) = look(checker, known, declaration, table, found).await?;
+    Some(body)
+}
+
+/// The body of a table, and its columns, which become known. `None` if it, or something that it reads, is broken.
+pub(super) async fn look(
+    checker: &mut Checker<'_>,
+    known: &mut Known,
+    declaration: Declaration<'_>,
+    table: &TableSpec,
+    found: &Found,
+) -> Option<(AssetBody, SchemaRef)> {
     let name: TableName = declaration.name.parse().ok()?;
     if found.broken || !load_stored(checker, known, found, declaration.span).await {
         return None;
@@ -161,16 +175,17 @@ pub(crate) async fn check(
         quarantine,
         ..rows
     };
-    Some(match body {
+    let body = match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
         AssetBody::Sql(sql) => AssetBody::Sql(Box::new(SqlAsset {
             rows,
-            schema,
+            schema: Arc::clone(&schema),
             ..*sql
         })),
         AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
         other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
-    })
+    };
+    Some((body, schema))
 }
 
 /// Makes the columns of the stored tables known that an asset reads and the project does not

@@ -31,6 +31,8 @@ const SAMPLE: usize = 1_000;
 
 /// The metric of a run with the number of its model's parameters.
 pub(crate) const PARAMETERS: &str = "estimate.parameters";
+/// The metric of a run with the steps that its training takes.
+pub(crate) const STEPS: &str = "estimate.steps";
 /// The metric of a run with its speed, step by step.
 const SPEED: &str = "steps.tokens_per_second";
 /// Classes that a model is taken to tell apart: only the rows tell, and it matters little.
@@ -197,7 +199,7 @@ impl Forecast {
             (PARAMETERS, estimate.size.parameters as f64),
             ("estimate.examples", estimate.examples as f64),
             ("estimate.tokens", estimate.total_tokens()),
-            ("estimate.steps", estimate.steps as f64),
+            (STEPS, estimate.steps as f64),
             ("estimate.memory_bytes", estimate.memory_bytes() as f64),
         ];
         metrics.extend(self.seconds.map(|seconds| ("estimate.seconds", seconds)));

@@ -19,13 +19,15 @@ pub mod ranges;
 pub mod report;
 pub mod rules;
 pub mod scored;
+pub mod test_case;
 pub mod tokenizer;
 pub(crate) mod training;
 pub(crate) mod upkeep;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
@@ -41,6 +43,7 @@ pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
 pub use rules::{TableExpectation, TableRule};
 pub use scored::ScoredAsset;
+pub use test_case::{TestCase, TestOutcome};
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
 use crate::spec::{Otherwise, Register, SqlText};
@@ -64,6 +67,12 @@ pub struct Plan {
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
     pub refreshed: BTreeSet<usize>,
+    /// Where OpenLineage is told of its runs: a file or the URL of a server.
+    pub openlineage: Option<String>,
+    /// The columns of every table that it makes or reads, as far as they are known.
+    pub schemas: BTreeMap<TableName, SchemaRef>,
+    /// What tables are to come to for given rows.
+    pub tests: Vec<Arc<TestCase>>,
     /// Where the assets stand.
     pub(crate) index: Arc<AssetIndex>,
     /// Which intervals a run is about, of the tables that are made interval by interval.
@@ -121,9 +130,24 @@ pub struct Asset {
     pub comment: Option<String>,
     /// Words by which commands can select it.
     pub tags: Vec<String>,
+    /// How often it is tried, and how long that may take.
+    pub patience: Patience,
     /// How it is made.
     pub body: AssetBody,
 }
+
+/// How often an asset is tried, and how long that may take. It does not say what the asset is,
+/// and so is no part of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often it is tried again after a failure that passes.
+    pub retries: u32,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+}
+
+/// How often an asset is tried again when nobody says.
+pub const DEFAULT_RETRIES: u32 = 3;
 
 /// How an asset is made.
 #[derive(Debug, Clone)]
@@ -332,6 +356,16 @@ pub struct RowPlan {
     pub quarantine: Option<TableName>,
     /// How rows are dealt into parts.
     pub split: Option<SplitPlan>,
+}
+
+impl RowPlan {
+    /// All rules by name, with what happens when one is broken.
+    pub(crate) fn consequences(&self) -> impl Iterator<Item = (&str, Otherwise)> {
+        let rows = self.rules.iter();
+        let rows = rows.map(|rule| (rule.name.as_str(), rule.otherwise));
+        let tables = self.table_rules.iter();
+        rows.chain(tables.map(|rule| (rule.name.as_str(), rule.otherwise)))
+    }
 }
 
 /// A rule on single rows.

@@ -12,6 +12,7 @@ use super::forecast::{Sources, forecast};
 use super::freshness::{Freshness, Lookup, Outlook, Verdict};
 use super::{Asset, AssetBody, Fit, Plan, ScoredAsset};
 use crate::check::{World, error_chain};
+use crate::run::text::checkpoints;
 use crate::run::{resume, scored as scoring};
 use sluice_report::number;
 
@@ -211,11 +212,16 @@ async fn size(lookup: &Lookup<'_>, asset: &Asset) -> Option<String> {
     Some(format!("; {forecast}"))
 }
 
-/// How far earlier runs got with a sweep, in words that follow a reason.
+/// How far earlier runs got with a sweep or a training in steps, in words that follow a reason.
 async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) -> Option<String> {
     let AssetBody::Model(model) = &asset.body else {
         return None;
     };
+    if let Fit::Text(_) = &model.fit {
+        let stored = (lookup.state?, lookup.catalog.lakehouse());
+        let progress = checkpoints::progress(stored, lookup.project?, model, fingerprint);
+        return Some(format!("; {}", progress.await.ok()??));
+    }
     let progress = resume::progress(lookup.state?, lookup.project?, model, fingerprint);
     let progress = progress.await.ok()??;
     (progress.done > 0).then(|| format!("; {progress}"))

@@ -124,6 +124,15 @@ impl TableRule {
         }
     }
 
+    /// Whether it tells, of any rows at all, whether they could be the table's: by their own
+    /// values, and not by how many they are, how old, or what other tables have.
+    pub(crate) fn judges_any_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::Unique(_) | Self::NotNull(_) | Self::AcceptedValues { .. }
+        )
+    }
+
     /// Whether time alone can break it.
     pub(crate) fn ages(&self) -> bool {
         matches!(self, Self::Freshness { .. })

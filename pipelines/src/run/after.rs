@@ -88,12 +88,13 @@ impl After {
 
     async fn send(&self, notice: &Notice, cancel: &CancellationToken) {
         for message in self.hooks.tell(notice, cancel).await {
+            let kind = EventKind::Warning {
+                asset: self.pipeline.clone(),
+                message,
+            };
             (self.sink)(&Event {
-                time_ms: now_ms(),
-                kind: EventKind::Warning {
-                    asset: self.pipeline.clone(),
-                    message,
-                },
+                run: notice.run_id.clone().unwrap_or_default(),
+                ..Event::new(now_ms(), kind)
             });
         }
     }

@@ -129,19 +129,20 @@ impl Audit {
             self.registry.clone(),
             Arc::clone(&self.models),
         )?;
-        find(session.context(), &self.table, &self.rules, self.started_ms).await
+        let ctx = session.context();
+        let rows = rows_of(ctx, &self.table).await?;
+        find(ctx, rows, &self.rules, self.started_ms).await
     }
 }
 
-/// Looks at a table by rules on the whole of it. `ctx` has the table, and all that its rules look
+/// Looks at the rows of a table by rules on the whole of it. `ctx` has all that its rules look
 /// at; `now_ms` is what they call now, in milliseconds since 1970 UTC.
 pub(crate) async fn find(
     ctx: &SessionContext,
-    table: &TableName,
+    rows: DataFrame,
     rules: &[TableExpectation],
     now_ms: i64,
 ) -> Result<Vec<Finding>, StageError> {
-    let rows = rows_of(ctx, table).await?;
     let looking = Looking {
         ctx,
         figures: Figures::of(&rows, rules).await?,

@@ -12,7 +12,7 @@ use sluice_lake::TableName;
 use sluice_lake::delta::{CommitInfo, RowParts, WriteMode, Written};
 use sluice_lake::state::{AppliedModel, CommitRecord, FileRecord};
 
-use super::context::RunContext;
+use super::context::{RunContext, now_ms};
 use super::error::StageError;
 use crate::events::EventKind;
 use crate::plan::Asset;
@@ -41,6 +41,7 @@ pub(crate) async fn commit(
     record.outcome.extend(outcome);
     let app_id = record.app_id();
     let last = run.world.lakehouse.last_txn(table, &app_id).await?;
+    let since_ms = now_ms();
     let txn = run.state.next_txn(&record, last).await?;
     let written = Arc::new(AtomicU64::new(0));
     let info = CommitInfo {
@@ -65,6 +66,10 @@ pub(crate) async fn commit(
             Ok(written)
         }
         Err(error) => {
+            // Tables beside it may be another stage's: of those only a run that begins removes
+            // files.
+            let lakehouse = &run.world.lakehouse;
+            lakehouse.remove_leftovers(table, &app_id, since_ms).await?;
             run.state.abandon_txn(&app_id, txn).await?;
             Err(error.into())
         }

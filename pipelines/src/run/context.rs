@@ -23,6 +23,7 @@ use crate::events::{Event, EventKind, EventSink};
 use crate::plan::Plan;
 
 /// What the stages of one run share.
+#[derive(Clone)]
 pub(crate) struct RunContext {
     pub(crate) plan: Arc<Plan>,
     pub(crate) world: World,
@@ -36,7 +37,7 @@ pub(crate) struct RunContext {
     pub(crate) catalog: LakeCatalog,
     pub(crate) models: Arc<ModelSet>,
     /// Keeps two stages from doing the same training side by side.
-    pub(crate) turns: Turns,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) sink: EventSink,
     pub(crate) cancel: CancellationToken,
     /// Threads that one query may use.
@@ -55,10 +56,7 @@ pub(crate) fn now_ms() -> i64 {
 
 impl RunContext {
     pub(crate) fn emit(&self, kind: EventKind) {
-        (self.sink)(&Event {
-            time_ms: now_ms(),
-            kind,
-        });
+        (self.sink)(&Event::new(now_ms(), kind));
     }
 
     pub(crate) fn warn(&self, asset: &str, message: impl Into<String>) {

@@ -118,6 +118,10 @@ pub(crate) enum StageError {
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "it took longer than {} and was stopped, without a commit: give it a longer `timeout:`, or find out what takes so long", seconds(*limit_seconds)
+    )]
+    TimedOut { limit_seconds: u64 },
     #[error("{reason}, so nothing was written; {help}")]
     Refused {
         /// Why the table cannot be brought up to date.
@@ -127,6 +131,18 @@ pub(crate) enum StageError {
     },
     #[error("the work broke off unexpectedly; please report this with the log")]
     Panicked,
+}
+
+impl StageError {
+    /// The rule that was broken, if that is why.
+    pub(crate) fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Expectation { name, .. }
+            | Self::TableRule { name, .. }
+            | Self::Aged { name, .. } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 impl From<LearnError> for StageError {
@@ -146,6 +162,11 @@ impl From<QueryError> for StageError {
             QueryError::Model { address, source } => Self::Model { address, source },
         }
     }
+}
+
+/// Seconds as they are written in a project: `1h30m`.
+fn seconds(seconds: u64) -> String {
+    crate::spec::Length(std::time::Duration::from_secs(seconds)).to_string()
 }
 
 fn located(error: &SqlError) -> String {

@@ -5,6 +5,7 @@
 //! happens is told through an [`EventSink`].
 
 mod after;
+mod attempts;
 mod audit;
 mod beside;
 mod commit;
@@ -15,13 +16,16 @@ mod describe;
 pub(crate) mod error;
 mod evaluate;
 mod evidence;
+mod fault;
 mod feed;
 mod figures;
 mod file_rows;
 pub(crate) mod files;
+pub(crate) mod in_memory;
 pub(crate) mod incremental;
 pub(crate) mod keyed;
 mod lease;
+mod leftovers;
 mod model;
 mod page;
 mod pool;
@@ -42,7 +46,7 @@ pub mod split;
 mod stage;
 mod table;
 mod tally;
-mod text;
+pub(crate) mod text;
 mod tokenizer;
 mod track;
 mod turns;
@@ -63,10 +67,12 @@ use sluice_lake::state::{
 use sluice_lake::{Lakehouse, TableName};
 use sluice_learn::ComputeBudget;
 use sluice_udfs::models::ModelSet;
+pub(crate) use stage::in_words;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::World;
-use crate::events::{EventKind, EventSink, RunStatus};
+use crate::events::store::EventStore;
+use crate::events::{self, EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
 use after::After;
 use context::{RunContext, now_ms};
@@ -161,7 +167,10 @@ async fn make(
     };
     let fenced = held.fenced();
     let lakehouse = lakehouse.fenced(fenced.clone());
+    let kept = EventStore::start(fenced.clone());
+    let sink = events::all(vec![sink, kept.sink()]);
     let outcome = run_leased(plan, options, sink, stop, lakehouse, fenced, started).await;
+    kept.finish().await;
     let released = held.release().await;
     state.close().await;
     // What the run came to counts more than what became of its lease.
@@ -201,12 +210,12 @@ async fn run_leased(
         },
         state,
         project,
-        run_id,
         started_ms: now_ms(),
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
-        turns: Turns::default(),
-        sink,
+        turns: Arc::new(Turns::default()),
+        sink: events::stamped(run_id.to_string(), sink),
+        run_id,
         cancel,
         threads: options.parallelism,
         budget: ComputeBudget::new(options.parallelism),
@@ -247,6 +256,7 @@ async fn recover(
     registry: &Registry,
     project: &str,
 ) -> Result<Vec<(String, String)>, RunError> {
+    leftovers::remove(plan, lakehouse, state, project).await?;
     state.recover_runs(project).await?;
     // A side table is told from its own log, and by its own stage.
     let aside = |asset: &Asset| asset.rows().and_then(|rows| rows.quarantine.clone());

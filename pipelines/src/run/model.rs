@@ -277,15 +277,13 @@ async fn train(
         let on_round = |_score| {
             let done = told.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             if done.is_multiple_of(50) {
-                sink(&crate::events::Event {
-                    time_ms: super::context::now_ms(),
-                    kind: EventKind::StageProgress {
-                        asset: name.clone(),
-                        done,
-                        total,
-                        unit: "rounds",
-                    },
-                });
+                let kind = EventKind::StageProgress {
+                    asset: name.clone(),
+                    done,
+                    total,
+                    unit: "rounds",
+                };
+                sink(&crate::events::Event::new(super::context::now_ms(), kind));
             }
             std::ops::ControlFlow::Continue(())
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use sluice_lake::LakeError;
@@ -15,7 +16,8 @@ use super::incremental::{self, Intervals, Outcome};
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
 use super::{
-    audit, describe, file_rows, files, keyed, model, rejects, report, scored, table, tokenizer,
+    attempts, audit, describe, file_rows, files, keyed, model, rejects, report, scored, table,
+    tokenizer,
 };
 use crate::check::error_chain;
 use crate::events::EventKind;
@@ -37,12 +39,18 @@ struct Made {
 pub(crate) async fn run(run: Arc<RunContext>, tally: Arc<Tally>, position: usize) -> StageEnd {
     let asset = Arc::clone(&run.plan.assets[position]);
     let started = Instant::now();
-    let outcome = attempt(&run, &asset, &tally).await;
+    let tries = AtomicU32::new(0);
+    let (outcome, attempts) = attempts::persist(&run, &asset, |run| {
+        let (asset, tally) = (Arc::clone(&asset), Arc::clone(&tally));
+        let number = tries.fetch_add(1, Ordering::Relaxed) + 1;
+        async move { attempt(&run, &asset, &tally, number).await }
+    })
+    .await;
     let seconds = started.elapsed().as_secs_f64();
     match outcome {
         Ok(()) => StageEnd::Done,
         Err(error) => {
-            fail(&run, &asset, &tally, &error, seconds).await;
+            fail(&run, &asset, &tally, &error, (attempts, seconds)).await;
             match error {
                 StageError::Cancelled => StageEnd::Stopped,
                 _ => StageEnd::Failed,
@@ -51,7 +59,12 @@ pub(crate) async fn run(run: Arc<RunContext>, tally: Arc<Tally>, position: usize
     }
 }
 
-async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), StageError> {
+async fn attempt(
+    run: &RunContext,
+    asset: &Asset,
+    tally: &Tally,
+    number: u32,
+) -> Result<(), StageError> {
     let started = Instant::now();
     let lookup = Lookup {
         catalog: &run.catalog,
@@ -105,6 +118,7 @@ async fn attempt(run: &RunContext, asset: &Asset, tally: &Tally) -> Result<(), S
         reason,
         rows: made.rows.and_then(|rows| i64::try_from(rows).ok()),
         version: made.version,
+        attempts: i64::from(number),
         ..StoredEnd::new(StageStatus::Success)
     };
     run.state
@@ -304,7 +318,13 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
     })
 }
 
-async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError, seconds: f64) {
+async fn fail(
+    run: &RunContext,
+    asset: &Asset,
+    tally: &Tally,
+    error: &StageError,
+    (attempts, seconds): (u32, f64),
+) {
     let words = in_words(error);
     let (status, ended) = match error {
         StageError::Cancelled => (StageStatus::Cancelled, Ended::Cancelled),
@@ -313,10 +333,14 @@ async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError
     let end = match error {
         StageError::Cancelled => StoredEnd {
             reason: Some("the run was stopped".to_owned()),
+            attempts: i64::from(attempts),
             ..StoredEnd::new(status)
         },
         _ => StoredEnd {
             error: Some(words.clone()),
+            attempts: i64::from(attempts),
+            fault: Some(error.fault()),
+            transient: Some(error.is_transient()),
             ..StoredEnd::new(status)
         },
     };
@@ -335,14 +359,18 @@ async fn fail(run: &RunContext, asset: &Asset, tally: &Tally, error: &StageError
     if ended == Ended::Failed {
         run.emit(EventKind::StageFailed {
             asset: asset.name.clone(),
+            kind: asset.kind(),
             error: words,
+            fault: error.fault(),
+            transient: error.is_transient(),
+            attempts,
             seconds,
         });
     }
 }
 
 /// An error and its causes, without the names of the engine's insides.
-fn in_words(error: &StageError) -> String {
+pub(crate) fn in_words(error: &StageError) -> String {
     let engine = match error {
         StageError::DataFusion(source) => source,
         StageError::Lake(LakeError::Rows { source, .. }) => source.as_ref(),

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, PoisonError};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -14,7 +13,6 @@ use sluice_lake::delta::{RowParts, WriteMode, Written};
 use sluice_lake::sql;
 use sluice_lake::state::FileRecord;
 use sluice_udfs::text::Tokenizers;
-use tokio::sync::mpsc::Receiver;
 
 use super::audit::{Audit, Finding, refusal};
 use super::beside::Beside;
@@ -87,7 +85,15 @@ pub(crate) async fn write(
 ) -> Result<Written, StageError> {
     let rules = &settled(run, rules, fingerprint).await?;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
-    let (washer, aside) = washer(run, rules, flagged.schema().as_arrow());
+    let input = flagged.schema().as_arrow();
+    let (ward, aside) = match &rules.quarantine {
+        Some(_) => {
+            let (ward, aside) = Ward::new(run, &own_columns(input, rules));
+            (Some(ward), Some(aside))
+        }
+        None => (None, None),
+    };
+    let washer = Arc::new(washer(rules, input).with_ward(ward));
     let place = (output.table, fingerprint.key());
     let (replaces, offer) = match output.rejects {
         Some((replaces, offer)) => (replaces, Some(offer)),
@@ -155,27 +161,20 @@ pub(crate) async fn write(
     }
 }
 
-/// What applies the rules on rows, and what of them goes into quarantine.
-fn washer(
-    run: &RunContext,
-    rules: &RowPlan,
-    input: &Schema,
-) -> (Arc<Washer>, Option<Receiver<RecordBatch>>) {
-    let own = Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec());
+/// The columns before the flags of the rules.
+fn own_columns(input: &Schema, rules: &RowPlan) -> Schema {
+    Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec())
+}
+
+/// What applies rules and split to rows with these columns, of which the last are their flags.
+pub(crate) fn washer(rules: &RowPlan, input: &Schema) -> Washer {
+    let own = own_columns(input, rules);
     let split = rules
         .split
         .as_ref()
         .map(|split| Splitter::new(&own, &split.parts, split.seed, &split.by));
     let row_rules = rules.rules.iter().map(RowRule::of).collect();
-    let (ward, aside) = match &rules.quarantine {
-        Some(_) => {
-            let (ward, aside) = Ward::new(run, &own);
-            (Some(ward), Some(aside))
-        }
-        None => (None, None),
-    };
-    let washer = Washer::new(input, row_rules, split).with_ward(ward);
-    (Arc::new(washer), aside)
+    Washer::new(input, row_rules, split)
 }
 
 /// The error that a broken rule is, if one forbids the table.
@@ -185,12 +184,15 @@ fn refused(
     washer: &Washer,
     findings: &[Finding],
 ) -> Option<StageError> {
-    forbidden(asset, rules, washer).or_else(|| {
-        let (name, what) = refusal(findings)?;
-        Some(StageError::TableRule {
-            name: name.to_owned(),
-            what: what.to_owned(),
-        })
+    forbidden(asset, rules, washer).or_else(|| refused_by_table(findings))
+}
+
+/// The error that a broken rule on the whole table is, if one forbids it.
+pub(crate) fn refused_by_table(findings: &[Finding]) -> Option<StageError> {
+    let (name, what) = refusal(findings)?;
+    Some(StageError::TableRule {
+        name: name.to_owned(),
+        what: what.to_owned(),
     })
 }
 
@@ -227,7 +229,7 @@ async fn settled(
 }
 
 /// Adds one column of TRUE, FALSE or NULL for each row rule behind the table's own.
-fn with_flags(
+pub(crate) fn with_flags(
     ctx: &SessionContext,
     asset: &str,
     rules: &RowPlan,

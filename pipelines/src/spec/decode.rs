@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::load::Overrides;
 use super::pipeline::Vars;
 use super::schema::{Definitions, ObjectSchema};
 use super::variables::Variables;
@@ -27,6 +28,10 @@ pub(crate) struct Context<'a> {
     pub(crate) variables: Variables,
     /// The decoded `vars:`, which come first; `None` when they are wrong.
     pub(crate) vars: Option<Vars>,
+    /// What the command line says otherwise than the file.
+    pub(crate) overrides: Overrides,
+    /// The file's own mapping, where it has tests: they look at tables again.
+    pub(crate) pipeline: Option<Arc<Mapping>>,
     /// What is wrong so far.
     pub(crate) diagnostics: Diagnostics,
 }
@@ -420,13 +425,13 @@ macro_rules! record {
 macro_rules! choice {
     (
         $(#[doc = $doc:literal])*
-        pub enum $name:ident {
+        $vis:vis enum $name:ident {
             $( $(#[doc = $variant_doc:literal])* $key:literal $variant:ident ( $ty:ty ) ),* $(,)?
         }
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone)]
-        pub enum $name {
+        $vis enum $name {
             $( $(#[doc = $variant_doc])* $variant($ty), )*
         }
 

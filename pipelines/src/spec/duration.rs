@@ -1,5 +1,6 @@
 //! Lengths of time, such as `10m` and `1h30m`.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -16,6 +17,32 @@ const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 /// A length of time, longer than nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Length(pub Duration);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_secs();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, each) in UNITS {
+            if rest >= each {
+                write!(f, "{}{unit}", rest / each)?;
+                rest %= each;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Length {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_length(text).map(Self).ok_or_else(|| {
+            "write whole numbers with units, such as `90s`, `10m`, `1h30m` or `2d`".to_owned()
+        })
+    }
+}
 
 /// Reads whole numbers with units, each unit smaller than the one before.
 pub(super) fn parse_length(text: &str) -> Option<Duration> {
@@ -75,6 +102,11 @@ mod tests {
         assert_eq!(seconds("10m"), Some(600));
         assert_eq!(seconds("1h30m"), Some(5400));
         assert_eq!(seconds("2d1s"), Some(172_801));
+        for written in ["90s", "10m", "1h30m", "2d1s"] {
+            let length: Length = written.parse().unwrap();
+            assert_eq!(length.to_string().parse::<Length>().unwrap(), length);
+        }
+        assert_eq!(Length(Duration::from_secs(90)).to_string(), "1m30s");
         for wrong in [
             "",
             "10",

@@ -97,7 +97,10 @@ pub fn load_source(
         tables: file.tables,
         tokenizers: file.tokenizers,
         models: file.models,
+        defaults: file.defaults,
         reports: file.reports,
+        openlineage: file.openlineage.map(|to| told_to(project, &to)),
+        tests: file.tests,
         schedule: file.schedule,
         on_failure: file.on_failure,
         on_success: file.on_success,
@@ -109,6 +112,14 @@ pub fn load_source(
             cx.diagnostics.sort();
             Err(cx.diagnostics)
         }
+    }
+}
+
+/// A URL as it is, a file as it can be opened from here.
+fn told_to(project: &Project, written: &str) -> String {
+    match written.contains("://") {
+        true => written.to_owned(),
+        false => project.resolve(written).display().to_string(),
     }
 }
 
@@ -126,6 +137,8 @@ pub(super) fn context<'a>(
             ..Variables::default()
         },
         vars: None,
+        overrides: overrides.clone(),
+        pipeline: None,
         diagnostics: Diagnostics::new(),
     }
 }
@@ -141,6 +154,9 @@ fn decode_file(root: &Node, overrides: &Overrides, cx: &mut Context<'_>) -> Opti
     }
     let mapping = cx.mapping("a pipeline (a mapping)", root)?;
     cx.vars = decode_vars(mapping, overrides, cx);
+    if mapping.get("tests").is_some() {
+        cx.pipeline = Some(Arc::new(mapping.clone()));
+    }
     let fields = Fields {
         what: "a pipeline",
         mapping,

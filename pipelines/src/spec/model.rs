@@ -9,6 +9,7 @@ use super::decode::{Check, Context, Decode, Fields, choice, record};
 use super::duration::Length;
 use super::metric::Metric;
 use super::name::{AliasNames, Name, RegisteredNames, TagNames};
+use super::patience::PatienceSpec;
 use super::scalar::word;
 use super::schema::Definitions;
 use super::validation::{Threshold, Validate};
@@ -26,6 +27,8 @@ record! {
         "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen.
         "after" after: Vec<Spanned<String>>,
+        /// How often it is tried, and how long that may take.
+        .. patience: PatienceSpec,
         /// How it is fitted: exactly one of these keys.
         .. body: ModelBody,
         /// Puts the fitted model into the registry.

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
 use super::expectation::Expectation;
+use super::fixture::{ExpectedBody, FixtureBody};
 use super::hook::{HookSpec, WebhookSpec};
 use super::ingest::{Csv, Ingest, JsonFiles};
 use super::mode::{Merge, ModeMapping, Scd2};
@@ -14,12 +15,15 @@ use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
     ModelNames, Name, Named, PipelineNames, ReportNames, TableNames, TokenizerNames, VariableNames,
 };
+use super::patience::Defaults;
 use super::report::ReportSpec;
 use super::schedule::{OrWhen, ScheduleSpec};
 use super::schema::Definitions;
 use super::scored::ScoredSpec;
 use super::sound::Broken;
 use super::table::{Split, TableSpec};
+use super::test::{ExpectedError, TestBody, TestSpec};
+use super::test_names::TestNames;
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};
 use super::validation::{BestThreshold, Validate};
 use super::value::{Value, ValueKind};
@@ -37,6 +41,8 @@ record! {
         "lakehouse" lakehouse: Option<LakehousePath>,
         /// Values that `${name}` stands for; `--set name=value` overrides them.
         "vars" vars: Vars,
+        /// What holds for every asset that does not say otherwise: `retries` and `timeout`.
+        "defaults" defaults: Defaults,
         /// Tables by name, as `layer.table`.
         "tables" tables: Named<TableNames, TableSpec>,
         /// Tokenizers by name, which they are registered under. No tokenizer has the name of a model.
@@ -51,6 +57,10 @@ record! {
         "on_failure" on_failure: Option<HookSpec>,
         /// Who is told when a run went well.
         "on_success" on_success: Option<HookSpec>,
+        /// Where OpenLineage is told of each run: the URL of a server, or a file that gets one event a line.
+        "openlineage" openlineage: Option<Spanned<String>>,
+        /// Tests by name: what tables come to for given rows. `sluice test` runs them, in memory.
+        "tests" tests: Named<TestNames, TestSpec>,
     }
 }
 
@@ -123,6 +133,7 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
     }
     let records = [
         record::<PipelineFile>(),
+        record::<Defaults>(),
         record::<TableSpec>(),
         record::<ScoredSpec>(),
         record::<Ingest>(),
@@ -148,6 +159,10 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
         record::<OrWhen>(),
         record::<HookSpec>(),
         record::<WebhookSpec>(),
+        record::<TestBody>(),
+        record::<FixtureBody>(),
+        record::<ExpectedBody>(),
+        record::<ExpectedError>(),
     ];
     let having = records.into_iter().filter(|(_, keys)| keys.contains(&key));
     having.map(|(what, _)| what).collect()
@@ -166,6 +181,8 @@ pub struct Spec {
     pub lakehouse: LakehousePath,
     /// `vars:`, with overrides and the environment filled in.
     pub vars: Vec<(Spanned<String>, Value)>,
+    /// `defaults:`
+    pub defaults: Defaults,
     /// `tables:`
     pub tables: Named<TableNames, TableSpec>,
     /// `tokenizers:`
@@ -180,6 +197,10 @@ pub struct Spec {
     pub on_failure: Option<HookSpec>,
     /// `on_success:`
     pub on_success: Option<HookSpec>,
+    /// `openlineage:`, a file as it can be opened from here.
+    pub openlineage: Option<String>,
+    /// `tests:`
+    pub tests: Named<TestNames, TestSpec>,
     /// Assets that are written wrong, and so are in none of these; none in a pipeline that loads.
     pub broken: Broken,
 }

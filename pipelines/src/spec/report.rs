@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::decode::{Check, Context, Fields, Part, exactly_one, record};
 use super::evaluate::EvaluateOptions;
 use super::name::{Name, TagNames};
+use super::patience::PatienceSpec;
 use super::profile::ProfileOptions;
 use super::schema::{Definitions, ObjectSchema};
 use crate::diagnostic::Diagnostic;
@@ -23,6 +24,8 @@ record! {
         "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen.
         "after" after: Vec<Spanned<String>>,
+        /// How often it is tried, and how long that may take.
+        .. patience: PatienceSpec,
         /// The page's heading; by default the report's name.
         "title" title: Option<Spanned<String>>,
         /// What it shows: exactly one of these keys.

@@ -10,6 +10,7 @@ use super::model::ModelSpec;
 use super::name::{
     ModelNames, Name, NameRule, Named, PipelineNames, ReportNames, TableNames, TokenizerNames,
 };
+use super::patience::Defaults;
 use super::pipeline::{LakehousePath, Spec};
 use super::report::ReportSpec;
 use super::table::TableSpec;
@@ -71,10 +72,15 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         pipeline,
         lakehouse,
         vars: vars.unwrap_or_default().0,
+        // Nothing is run from here.
+        defaults: Defaults::default(),
         tables,
         tokenizers,
         models,
         reports,
+        // What is wrong with one is told when all else is right.
+        tests: Named::default(),
+        openlineage: None,
         schedule: None,
         on_failure: None,
         on_success: None,

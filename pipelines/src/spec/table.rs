@@ -12,6 +12,7 @@ use super::expectation::Expectation;
 use super::ingest::Ingest;
 use super::mode::{Mode, Refresh, has_intervals};
 use super::name::{ContractNames, Name, Named, PartNames, RuleNames, TagNames};
+use super::patience::PatienceSpec;
 use super::scalar::Required;
 use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
@@ -29,6 +30,8 @@ record! {
         "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen in the SQL.
         "after" after: Vec<Spanned<String>>,
+        /// How often it is tried, and how long that may take.
+        .. patience: PatienceSpec,
         /// What it is made of: exactly one of these keys.
         .. body: Queried,
         /// How a table of a query is kept up to date: `full` (the default), `append`, or `{merge: ...}`, `{scd2: ...}`, `{interval: ...}`.
@@ -241,7 +244,7 @@ impl Decode for SqlFile {
 }
 
 /// Reads a file that belongs to the project's definition and so lies inside its folder.
-fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
+pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
     let folder = cx.project.folder();
     let outside = || -> Box<Diagnostic> {
         Diagnostic::error(

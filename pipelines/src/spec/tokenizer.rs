@@ -4,6 +4,7 @@ use sluice_learn::deep::tokenizer::{TokenizerKind, TokenizerSpec as Training};
 
 use super::decode::{Check, Context, Fields, choice, record};
 use super::name::{Name, TagNames};
+use super::patience::PatienceSpec;
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
 
@@ -16,6 +17,8 @@ record! {
         "tags" tags: Vec<Name<TagNames>>,
         /// Assets to make first, for edges that cannot be seen.
         "after" after: Vec<Spanned<String>>,
+        /// How often it is tried, and how long that may take.
+        .. patience: PatienceSpec,
         /// Where it comes from: exactly one of these keys.
         .. body: TokenizerBody,
     }

@@ -3,6 +3,7 @@
 
 mod bad_specs;
 mod check;
+mod event_schema;
 mod language;
 mod never_panics;
 mod plan;

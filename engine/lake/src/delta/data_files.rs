@@ -5,7 +5,10 @@
 //! stream. A stream holds a few batches and the row group that is being made, so that
 //! memory depends on how many streams there are, and on nothing else.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, atomic::Ordering},
+};
 
 use arrow::{
     array::{RecordBatch, RecordBatchOptions},
@@ -15,7 +18,7 @@ use datafusion::{
     error::DataFusionError,
     parquet::{
         basic::{Compression, Encoding},
-        file::properties::WriterProperties,
+        file::{metadata::KeyValue, properties::WriterProperties},
         schema::types::ColumnPath,
     },
 };
@@ -41,15 +44,22 @@ pub(super) const ENCODED_ROWS: usize = 8192;
 /// The most that a row group takes, in bytes as they are encoded.
 const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
+/// The key of a data file's metadata that holds [`super::CommitInfo::app_id`].
+pub(super) const WRITER_KEY: &str = "sluice.writer";
+
 /// Rows on their way into data files.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 
 /// How data files are written: as Delta's other writers do, but that a row group is bounded
 /// in bytes, too, and that numbers of rows, which all differ and mostly follow each other,
 /// are stored by their differences and not looked up in a dictionary.
-pub(super) fn writer_properties() -> WriterProperties {
+///
+/// A file names who wrote it, so that one that was never committed is known for what it is.
+pub(super) fn writer_properties(app_id: &str) -> WriterProperties {
     let numbers = ColumnPath::from(ROW_COLUMN);
+    let writer = KeyValue::new(WRITER_KEY.to_owned(), app_id.to_owned());
     WriterProperties::builder()
+        .set_key_value_metadata(Some(vec![writer]))
         .set_created_by(concat!("sluice ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::SNAPPY)
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
@@ -69,31 +79,36 @@ pub(super) struct DataFiles {
 
 impl DataFiles {
     /// Of a table that is there.
-    pub(super) fn of(table: &DeltaTable, schema: SchemaRef) -> Result<Self, DeltaTableError> {
+    pub(super) fn of(
+        table: &DeltaTable,
+        schema: SchemaRef,
+        app_id: &str,
+    ) -> Result<Self, DeltaTableError> {
         let snapshot = table.snapshot()?.snapshot();
         let stats = WriterStatsConfig::from_config(snapshot.table_configuration());
         let partitions = snapshot.metadata().partition_columns().to_vec();
         let target = snapshot.table_properties().target_file_size();
-        Ok(Self::new(table, schema, partitions, target, stats))
+        let layout = (partitions, target, stats);
+        Ok(Self::new(table, schema, layout, app_id))
     }
 
     /// Of a table that is still to be made.
-    pub(super) fn of_new(table: &DeltaTable, schema: SchemaRef) -> Self {
+    pub(super) fn of_new(table: &DeltaTable, schema: SchemaRef, app_id: &str) -> Self {
         let stats = WriterStatsConfig::new(Default::default(), None);
-        Self::new(table, schema, Vec::new(), DEFAULT_TARGET_FILE_SIZE, stats)
+        let layout = (Vec::new(), DEFAULT_TARGET_FILE_SIZE, stats);
+        Self::new(table, schema, layout, app_id)
     }
 
     fn new(
         table: &DeltaTable,
         schema: SchemaRef,
-        partitions: Vec<String>,
-        target: NonZeroU64,
-        stats: WriterStatsConfig,
+        (partitions, target, stats): (Vec<String>, NonZeroU64, WriterStatsConfig),
+        app_id: &str,
     ) -> Self {
         let config = WriterConfig::new(
             Arc::clone(&schema),
             partitions,
-            Some(writer_properties()),
+            Some(writer_properties(app_id)),
             Some(target),
             Some(ENCODED_ROWS),
             stats.num_indexed_cols,
@@ -154,11 +169,15 @@ impl DataFiles {
         streams: Vec<Rows>,
         staying: Staying,
         at_end: AtEnd,
-    ) -> Result<Vec<Add>, DeltaTableError> {
+    ) -> Result<NewFiles, DeltaTableError> {
         let adds = self.write(streams).await?;
         let draft = Draft::new(&self.root, &self.schema, &adds, staying);
+        let judged = draft.judged();
         match at_end(draft).await {
-            Ok(()) => Ok(adds),
+            Ok(()) => Ok(NewFiles {
+                adds,
+                judged: judged.load(Ordering::Relaxed),
+            }),
             Err(error) => {
                 self.take_back(&adds).await;
                 Err(error.into())
@@ -179,6 +198,13 @@ impl DataFiles {
             tracing::debug!(%error, "could not take back a data file");
         }
     }
+}
+
+/// Data files that nothing names yet.
+pub(super) struct NewFiles {
+    pub(super) adds: Vec<Add>,
+    /// Whether somebody looked at the rows of the table as these files would make it.
+    pub(super) judged: bool,
 }
 
 /// The first stream that failed: those behind it need not go on. Dropped, none needs to.

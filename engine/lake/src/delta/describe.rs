@@ -15,6 +15,7 @@ use super::failure::delta_error;
 use super::types::COMMENT_KEY;
 use super::write::MarkedCommit;
 use crate::error::LakeError;
+use crate::fail_points::{self, Moment};
 use crate::lakehouse::Lakehouse;
 use crate::name::TableName;
 
@@ -49,11 +50,13 @@ impl Lakehouse {
         let operation = DeltaOperation::UpdateTableMetadata {
             metadata_update: update,
         };
+        fail_points::pass(Moment::Before, "describe a table");
         let committed = CommitBuilder::from(MarkedCommit::new(commit).properties())
             .with_actions(vec![Action::Metadata(metadata)])
             .build(Some(snapshot), table.log_store(), operation)
             .await
             .map_err(failed)?;
+        fail_points::pass(Moment::After, "describe a table");
         Ok(Some(committed.version()))
     }
 
@@ -72,14 +75,17 @@ impl Lakehouse {
         if current == Some(description) {
             return Ok(table);
         }
-        table
+        fail_points::pass(Moment::Before, "describe a table");
+        let described = table
             .update_table_metadata()
             .with_update(TableMetadataUpdate {
                 name: None,
                 description: Some(description.to_owned()),
             })
             .await
-            .map_err(failed)
+            .map_err(failed)?;
+        fail_points::pass(Moment::After, "describe a table");
+        Ok(described)
     }
 }
 

@@ -1,7 +1,13 @@
 //! A table as it would be: rows that are written and not yet committed, beside those that
 //! stay. Rules look at it before anybody else can.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
@@ -44,6 +50,7 @@ pub struct Draft {
     /// The new data files, by the values of the partition columns.
     added: BTreeMap<Vec<(String, Option<String>)>, Vec<String>>,
     staying: Staying,
+    judged: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Draft {
@@ -76,7 +83,13 @@ impl Draft {
             schema: Arc::clone(schema),
             added,
             staying,
+            judged: Arc::default(),
         }
+    }
+
+    /// Becomes `true` when the rows are looked at.
+    pub(super) fn judged(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.judged)
     }
 
     /// The columns.
@@ -90,6 +103,7 @@ impl Draft {
     /// # Errors
     /// A data file that is not there any more.
     pub async fn rows(&self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        self.judged.store(true, Ordering::Relaxed);
         let context = SessionContext::new_with_config(SessionConfig::new().set_bool(
             "datafusion.execution.parquet.schema_force_view_types",
             false,

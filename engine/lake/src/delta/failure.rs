@@ -5,6 +5,7 @@ use std::{error::Error, io, path::PathBuf};
 use datafusion::error::DataFusionError;
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 
+use super::ConflictClass;
 use crate::{error::LakeError, ingest::IngestError, name::TableName};
 
 /// Names the failure: a conflict, a folder that cannot be written, or what
@@ -18,6 +19,7 @@ pub(super) fn delta_error(
     if is_conflict(&error) {
         return LakeError::Conflict {
             table: table.clone(),
+            class: ConflictClass::Unknown,
             source: Box::new(error),
         };
     }
@@ -50,7 +52,7 @@ pub(super) fn rows_error(table: &TableName, error: DataFusionError) -> LakeError
     }
 }
 
-fn is_conflict(error: &DeltaTableError) -> bool {
+pub(super) fn is_conflict(error: &DeltaTableError) -> bool {
     matches!(
         error,
         DeltaTableError::VersionAlreadyExists(_)

@@ -4,17 +4,21 @@
 //! `load`, `last_txn`, `commits` in `read`, `write` in `write`, and `changes`, what a
 //! table has that it had not, in `changes`. Column types
 //! that Delta lacks are converted in [`types`]. Of several writers of one table
-//! one wins, the others get [`LakeError::Conflict`](crate::LakeError::Conflict):
-//! nothing is merged behind the user's back.
+//! one wins. Rows that are only added then go on top of what it did, where that was
+//! adding rows, too, or writing files together; all others get
+//! [`LakeError::Conflict`](crate::LakeError::Conflict), which says what was done
+//! ([`ConflictClass`]): nothing is merged behind the user's back.
 
 mod change_log;
 mod changes;
+mod conflict;
 mod data_files;
 mod describe;
 mod draft;
 mod failure;
 mod fenced;
 mod keys;
+mod leftovers;
 mod read;
 mod replace;
 mod schema_change;
@@ -29,6 +33,7 @@ pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, Changes, ChangesError, Net,
     Untold,
 };
+pub use conflict::ConflictClass;
 pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
 pub use size::TableSize;
 

@@ -245,12 +245,24 @@ pub(super) async fn blocking<T: Send + 'static>(
 pub(super) struct LogEntry {
     pub(super) commit: Commit,
     write_id: Option<String>,
+    /// The columns, as JSON, where the commit says them.
+    pub(super) columns: Option<String>,
+    pub(super) changes: Changes,
     pub(super) added_files: u64,
     pub(super) added_bytes: u64,
 }
 
+/// What a commit did to the table.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// It asks for other abilities of readers and writers.
+    pub(super) protocol: bool,
+    pub(super) added_rows: bool,
+    pub(super) removed_rows: bool,
+}
+
 /// The entries of a log, oldest first.
-fn log_entries(
+pub(super) fn log_entries(
     log: &Path,
 ) -> Result<impl DoubleEndedIterator<Item = Result<LogEntry, LakeError>>, LakeError> {
     let mut files = log_files(log)?;
@@ -288,6 +300,8 @@ fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {
             metadata: Map::new(),
         },
         write_id: None,
+        columns: None,
+        changes: Changes::default(),
         added_files: 0,
         added_bytes: 0,
     };
@@ -315,8 +329,21 @@ fn note_action(entry: &mut LogEntry, mut action: Value) {
         if let (Some(app_id), Some(version)) = (app_id, version) {
             entry.commit.txn = Some((app_id.to_owned(), version));
         }
+    } else if let Some(metadata) = action.get("metaData") {
+        let columns = metadata.get("schemaString").and_then(Value::as_str);
+        entry.columns = Some(columns.unwrap_or_default().to_owned());
+    } else if action.get("protocol").is_some() {
+        entry.changes.protocol = true;
+    } else if let Some(remove) = action.get("remove") {
+        entry.changes.removed_rows |= changes_data(remove);
     } else if let Some(add) = action.get("add") {
+        entry.changes.added_rows |= changes_data(add);
         entry.added_files += 1;
         entry.added_bytes += add.get("size").and_then(Value::as_u64).unwrap_or(0);
     }
+}
+
+/// Whether a data file came or went with its rows; otherwise it was only written anew.
+fn changes_data(file: &Value) -> bool {
+    file.get("dataChange").and_then(Value::as_bool) != Some(false)
 }

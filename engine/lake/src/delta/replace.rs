@@ -58,7 +58,8 @@ impl Lakehouse {
         let adds = match incoming.first() {
             None => Vec::new(),
             Some(first) => {
-                let data_files = DataFiles::of(&table, Arc::clone(first.schema()))?;
+                let schema = Arc::clone(first.schema());
+                let data_files = DataFiles::of(&table, schema, &commit.info.app_id)?;
                 let streams = incoming.into_iter().map(|rows| rows.into_stream().boxed());
                 let mut streams: Vec<Rows> = streams.collect();
                 if !touched.is_empty()
@@ -68,9 +69,8 @@ impl Lakehouse {
                     streams.push(last.chain(kept).boxed());
                 }
                 let staying = Staying::of(&table, |path| touched.contains(file_name(path)))?;
-                data_files
-                    .write_to_the_end(streams, staying, at_end)
-                    .await?
+                let files = data_files.write_to_the_end(streams, staying, at_end);
+                files.await?.adds
             }
         };
         let snapshot = table.snapshot()?;

@@ -17,10 +17,14 @@ use super::{
     AtEnd, WriteMode,
     data_files::{DataFiles, Rows},
     draft::Staying,
+    failure::is_conflict,
     schema_change,
     write::{Incoming, MarkedCommit},
 };
-use crate::{lakehouse::Lakehouse, name::TableName};
+use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
+
+/// How often rows that are added go on top of what others have committed meanwhile.
+const RACES: usize = 50;
 
 impl Lakehouse {
     /// Writes streams of rows: to a new table, to those that are there, or in their place.
@@ -49,33 +53,60 @@ impl Lakehouse {
             false => Staying::nothing(),
         };
         let mut actions = schema_change::actions(&table, &schema)?;
-        let data_files = DataFiles::of(&table, schema)?;
-        let adds = data_files
+        let columns_stay = actions.is_empty();
+        let data_files = DataFiles::of(&table, schema, &commit.info.app_id)?;
+        let files = data_files
             .write_to_the_end(streams, staying, at_end)
             .await?;
-        let snapshot = table.snapshot()?;
-        actions.extend(adds.into_iter().map(Action::Add));
-        let mode = match mode {
-            mode if mode.replaces_all() => {
-                let gone = snapshot.log_data();
-                actions.extend(
-                    gone.iter()
-                        .map(|view| Action::Remove(view.remove_action(true))),
-                );
-                SaveMode::Overwrite
+        actions.extend(files.adds.into_iter().map(Action::Add));
+        if mode.replaces_all() {
+            let gone = table.snapshot()?.log_data();
+            actions.extend(
+                gone.iter()
+                    .map(|view| Action::Remove(view.remove_action(true))),
+            );
+            return commit_files(&table, actions, SaveMode::Overwrite, commit).await;
+        }
+        // A table that somebody has judged may only become that table.
+        let races = match columns_stay && !files.judged {
+            true => RACES,
+            false => 0,
+        };
+        self.add_files(name, table, &actions, races, commit).await
+    }
+
+    /// Adds data files. A race that is lost to others who add rows, too, or who write files
+    /// together, is run again, so often, with the same files on top of theirs.
+    async fn add_files(
+        &self,
+        name: &TableName,
+        mut table: DeltaTable,
+        actions: &[Action],
+        mut races: usize,
+        commit: &MarkedCommit,
+    ) -> Result<u64, DeltaTableError> {
+        loop {
+            let added = commit_files(&table, actions.to_vec(), SaveMode::Append, commit).await;
+            let lost = match added {
+                Err(error) if is_conflict(&error) && races > 0 => error,
+                other => return other,
+            };
+            races -= 1;
+            let other = |error: LakeError| DeltaTableError::GenericError {
+                source: Box::new(error),
+            };
+            let class = self.conflict_class(name, table.version()).await;
+            if !class.map_err(other)?.lets_append() {
+                return Err(lost);
             }
-            _ => SaveMode::Append,
-        };
-        let operation = DeltaOperation::Write {
-            mode,
-            partition_by: None,
-            predicate: None,
-        };
-        let committed = CommitBuilder::from(commit.properties())
-            .with_actions(actions)
-            .build(Some(snapshot), table.log_store(), operation)
-            .await?;
-        Ok(committed.version())
+            let newer = self.open_delta(name, None).await.map_err(other)?;
+            table = newer.ok_or(DeltaTableError::NotInitialized)?;
+            let ours = self.check_txn(name, &table, &commit.info);
+            // Somebody counts as we do: what comes of it is looked at by whoever asked.
+            if ours.await.is_err() {
+                return Err(lost);
+            }
+        }
     }
 
     async fn make_of(
@@ -93,15 +124,15 @@ impl Lakehouse {
             })?;
         let table = builder.build()?;
         let columns: StructType = schema.as_ref().try_into_kernel()?;
-        let data_files = DataFiles::of_new(&table, schema);
-        let adds = data_files
+        let data_files = DataFiles::of_new(&table, schema, &commit.info.app_id);
+        let files = data_files
             .write_to_the_end(streams, Staying::nothing(), at_end)
             .await?;
         let mut create = CreateBuilder::new()
             .with_log_store(table.log_store())
             .with_table_name(name.to_string())
             .with_columns(columns.fields().cloned())
-            .with_actions(adds.into_iter().map(Action::Add))
+            .with_actions(files.adds.into_iter().map(Action::Add))
             .with_commit_properties(commit.properties());
         if let Some(description) = &commit.info.description {
             create = create.with_comment(description);
@@ -113,4 +144,23 @@ impl Lakehouse {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Commits data files that are written onto the table as it was read.
+async fn commit_files(
+    table: &DeltaTable,
+    actions: Vec<Action>,
+    mode: SaveMode,
+    commit: &MarkedCommit,
+) -> Result<u64, DeltaTableError> {
+    let operation = DeltaOperation::Write {
+        mode,
+        partition_by: None,
+        predicate: None,
+    };
+    let committed = CommitBuilder::from(commit.properties())
+        .with_actions(actions)
+        .build(Some(table.snapshot()?), table.log_store(), operation)
+        .await?;
+    Ok(committed.version())
 }

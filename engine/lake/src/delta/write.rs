@@ -18,13 +18,19 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::{
-    AtEnd, CommitInfo, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
+    AtEnd, CommitInfo, ConflictClass, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     failure::{delta_error, rows_error},
     replace::Going,
     types::{Conversion, delta_schema, with_required},
     within::Within,
 };
-use crate::{error::LakeError, ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
+use crate::{
+    error::LakeError,
+    fail_points::{self, Moment},
+    ingest::FILE_COLUMN,
+    lakehouse::Lakehouse,
+    name::TableName,
+};
 
 impl Lakehouse {
     /// Writes a stream of rows to a table in one commit, making the table when
@@ -76,6 +82,7 @@ impl Lakehouse {
             }
             None => None,
         };
+        let read = existing.as_ref().and_then(DeltaTable::version);
         let conversion = match (&existing, &mode) {
             (Some(table), mode) if mode.keeps_columns() => {
                 let by_file = matches!(mode, WriteMode::ReplaceFiles(files) if !files.is_empty());
@@ -90,6 +97,7 @@ impl Lakehouse {
             }
             _ => None,
         };
+        fail_points::pass(Moment::Before, "write rows");
         let marked = MarkedCommit::new(commit);
         let seen = Arc::new(Seen::of(rows.parts.len()));
         let (parts, at_end) = rows.noted(&seen);
@@ -125,7 +133,10 @@ impl Lakehouse {
             }
         };
         let failed = match outcome {
-            Ok(version) => return self.written(name, version, &seen).await,
+            Ok(version) => {
+                fail_points::pass(Moment::After, "commit rows");
+                return self.written(name, version, &seen).await;
+            }
             Err(error) => error,
         };
         if let Some(fault) = seen.fault() {
@@ -134,12 +145,27 @@ impl Lakehouse {
         // What failed may have been the tidying up after the commit.
         match self.version_of_write(name, &marked.write_id).await {
             Ok(Some(version)) => self.written(name, version, &seen).await,
-            _ => Err(delta_error(
-                name,
-                self.table_path(name),
-                "write the table",
-                failed,
-            )),
+            _ => Err(self.write_failed(name, read, failed).await),
+        }
+    }
+
+    /// Names why a write failed onto the version `read`.
+    async fn write_failed(
+        &self,
+        name: &TableName,
+        read: Option<u64>,
+        error: DeltaTableError,
+    ) -> LakeError {
+        match delta_error(name, self.table_path(name), "write the table", error) {
+            LakeError::Conflict { table, source, .. } => {
+                let class = self.conflict_class(name, read).await;
+                LakeError::Conflict {
+                    table,
+                    class: class.unwrap_or(ConflictClass::Unknown),
+                    source,
+                }
+            }
+            other => other,
         }
     }
 
@@ -171,7 +197,7 @@ impl Lakehouse {
         })
     }
 
-    async fn check_txn(
+    pub(super) async fn check_txn(
         &self,
         name: &TableName,
         table: &DeltaTable,
@@ -195,6 +221,7 @@ impl Lakehouse {
         seen: &Seen,
     ) -> Result<Written, LakeError> {
         let entry = self.log_entry(name, version).await?;
+        fail_points::pass(Moment::After, "write rows");
         Ok(Written {
             version,
             rows: seen.rows.load(Ordering::Relaxed),
@@ -210,6 +237,7 @@ fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Resu
         (WriteMode::ReplaceKeys(keys), Some(version)) if version != keys.read_at => {
             Err(LakeError::Conflict {
                 table: name.clone(),
+                class: ConflictClass::Unknown,
                 source: Box::new(DeltaTableError::VersionAlreadyExists(version)),
             })
         }
@@ -284,7 +312,12 @@ impl RowParts {
         let (seen, part, end) = (Arc::clone(seen), self.parts.len(), self.at_end);
         let at_end = move |draft| {
             let end = end(draft);
-            async move { end.await.map_err(|error| seen.note(part, error)) }.boxed()
+            async move {
+                end.await.map_err(|error| seen.note(part, error))?;
+                fail_points::pass(Moment::Before, "commit rows");
+                Ok(())
+            }
+            .boxed()
         };
         (self.parts, Box::new(at_end))
     }

@@ -62,16 +62,6 @@ pub(super) fn write_move(model: &Path, alias_move: &AliasMove) -> Result<(), Reg
     durable::publish_file(&path, text.as_bytes())
 }
 
-/// Removes files that a process left before they had their names.
-pub(super) fn remove_unfinished(model: &Path) -> Result<(), RegistryError> {
-    for path in durable::read_folder(&model.join("aliases"))? {
-        if durable::is_unfinished(&path) {
-            fs::remove_file(&path).map_err(durable::failed("remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
 /// The version that each alias names after these moves; those that were removed are not there.
 pub(super) fn current(moves: &[AliasMove]) -> BTreeMap<String, i64> {
     let mut aliases = BTreeMap::new();

@@ -9,7 +9,7 @@ use crate::state::RunId;
 use super::{ModelVersion, Registry, RegistryError, check_name, durable, folder};
 
 /// The folder of a version that holds a file for each alias that was decided about.
-const DECISIONS_FOLDER: &str = "decisions";
+pub(super) const DECISIONS_FOLDER: &str = "decisions";
 
 /// Whether an alias moved to a version, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,11 @@ impl Registry {
         version: &ModelVersion,
         decision: AliasDecision,
     ) -> Result<(), RegistryError> {
+        let action = "keep a decision";
         check_name("alias", &decision.alias)?;
+        let state = self.writable(action)?;
+        // Nothing goes into the store, but whoever holds it may remove unfinished files.
+        let tx = state.begin(action).await?;
         let folder = version.path.join(DECISIONS_FOLDER);
         self.blocking(move |_| {
             let mut text = serde_json::to_string_pretty(&decision)
@@ -51,7 +55,8 @@ impl Registry {
             let path = folder.join(format!("{}.json", decision.alias));
             durable::publish_file(&path, text.as_bytes())
         })
-        .await
+        .await?;
+        Ok(state.commit(tx, action).await?)
     }
 
     /// What was decided last about a version and each alias, by alias.

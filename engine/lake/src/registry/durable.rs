@@ -10,6 +10,7 @@ use std::{
 use uuid::Uuid;
 
 use super::RegistryError;
+use crate::fail_points::{self, Moment};
 use crate::folder::entries;
 
 /// Wraps what the operating system said.
@@ -41,7 +42,14 @@ pub(super) fn publish_file(path: &Path, bytes: &[u8]) -> Result<(), RegistryErro
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
     let aside = folder.join(format!(".{}.tmp", Uuid::now_v7().simple()));
     write_file(&aside, bytes)?;
-    fs::rename(&aside, path).map_err(failed("write", path))?;
+    let named = fail_points::try_pass(Moment::Before, "name a registry file")
+        .and_then(|()| fs::rename(&aside, path));
+    if named.is_err() {
+        // Best effort: the error that matters is the first one.
+        let _ = fs::remove_file(&aside);
+    }
+    named.map_err(failed("write", path))?;
+    fail_points::pass(Moment::After, "name a registry file");
     sync_folder(folder)
 }
 
@@ -49,6 +57,17 @@ pub(super) fn publish_file(path: &Path, bytes: &[u8]) -> Result<(), RegistryErro
 pub(super) fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.') && name.ends_with(".tmp")
+}
+
+/// Removes what [`publish_file`] wrote into a folder and did not get to naming. Nobody may be
+/// writing there.
+pub(super) fn remove_unfinished(folder: &Path) -> Result<(), RegistryError> {
+    for path in read_folder(folder)? {
+        if is_unfinished(&path) {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives a complete folder its name; `false` when the name is taken.
@@ -59,8 +78,9 @@ pub(super) fn publish_folder(aside: &Path, path: &Path) -> Result<bool, Registry
     if path.exists() {
         return Ok(false);
     }
+    fail_points::pass(Moment::Before, "name a folder");
     match fs::rename(aside, path) {
-        Ok(()) => {}
+        Ok(()) => fail_points::pass(Moment::After, "name a folder"),
         Err(error)
             if matches!(
                 error.kind(),

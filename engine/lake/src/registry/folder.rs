@@ -17,6 +17,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::fail_points::{self, Moment};
 use crate::state::RunId;
 
 use super::{ModelFormat, RegistryError, TableVersion, durable, uri::check_name};
@@ -111,7 +112,9 @@ impl Staging {
     pub(super) fn create(root: &Path, name: &str, run: &RunId) -> Result<Self, RegistryError> {
         let unique = uuid::Uuid::now_v7().simple();
         let path = root.join(STAGING_FOLDER).join(format!("{run}-{unique}"));
+        fail_points::pass(Moment::Before, "stage a model");
         fs::create_dir_all(&path).map_err(durable::failed("create", &path))?;
+        fail_points::pass(Moment::After, "stage a model");
         Ok(Self {
             name: name.to_owned(),
             run_id: run.clone(),

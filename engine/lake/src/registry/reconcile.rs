@@ -14,8 +14,13 @@ use crate::state::{
 };
 
 use super::{
-    AliasMove, ModelVersion, Registry, RegistryError, alias_log, durable, folder,
-    folder::STAGING_FOLDER, labels, version_at,
+    AliasMove, ModelVersion, Registry, RegistryError, alias_log,
+    decision::DECISIONS_FOLDER,
+    durable, folder,
+    folder::STAGING_FOLDER,
+    labels,
+    retire::{DELETED_FOLDER, DELETED_PREFIX, deleted_numbers},
+    version_at,
 };
 
 /// A staging folder of a run that the store does not know is left alone for so
@@ -77,6 +82,11 @@ impl Registry {
                 .put_version(tx.connection(), &version_row(version))
                 .await?;
         }
+        for number in &news.deleted {
+            state
+                .put_version_status(tx.connection(), name, *number, "DELETED")
+                .await?;
+        }
         for alias_move in &news.moves {
             state
                 .put_move(tx.connection(), &move_row(alias_move))
@@ -104,7 +114,7 @@ impl Registry {
             let run = RunId::from(name.split('-').next().unwrap_or_default());
             let ended = match state.run(&run).await? {
                 Some(run) => run.status != RunStatus::Running,
-                None => is_old(&path),
+                None => name.starts_with(DELETED_PREFIX) || is_old(&path),
             };
             if ended && self.blocking(move |_| remove(path)).await? {
                 removed += 1;
@@ -120,6 +130,9 @@ struct News {
     moves: Vec<AliasMove>,
     /// All that there are: they are few, and a change leaves no number to tell it by.
     labels: Vec<LabelsRow>,
+    /// Versions that the store knows and that were deleted: a process may have ended before it
+    /// could tell.
+    deleted: Vec<i64>,
     damaged: Vec<PathBuf>,
 }
 
@@ -127,19 +140,27 @@ struct News {
 /// store's write lock, so nobody is in the middle of writing here.
 fn news(root: &Path, name: &str, versions: &[i64], moves: &[i64]) -> Result<News, RegistryError> {
     let model = root.join(name);
-    alias_log::remove_unfinished(&model)?;
+    durable::remove_unfinished(&model)?;
+    durable::remove_unfinished(&model.join("aliases"))?;
+    durable::remove_unfinished(&model.join(DELETED_FOLDER))?;
     let versions: BTreeSet<&i64> = versions.iter().collect();
     let moves: BTreeSet<&i64> = moves.iter().collect();
     let mut news = News {
         versions: Vec::new(),
         moves: alias_log::read_moves(&model)?,
         labels: Vec::new(),
+        deleted: deleted_numbers(&model)?,
         damaged: Vec::new(),
     };
+    news.deleted
+        .retain(|number| versions.contains(number) && !model.join(number.to_string()).exists());
     news.labels.extend(labels::row(&model, name, None)?);
     news.moves
         .retain(|alias_move| !moves.contains(&alias_move.number));
     for number in folder::version_numbers(&model)? {
+        let version = model.join(number.to_string());
+        durable::remove_unfinished(&version)?;
+        durable::remove_unfinished(&version.join(DECISIONS_FOLDER))?;
         news.labels.extend(labels::row(&model, name, Some(number))?);
         if versions.contains(&number) {
             continue;

@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::fail_points::{self, Moment};
 use crate::state::now_ms;
 
 use super::{
@@ -17,7 +18,9 @@ use super::{
 
 /// The folder of a model that holds a file for each version that was deleted: its number is
 /// not used again.
-const DELETED_FOLDER: &str = "deleted";
+pub(super) const DELETED_FOLDER: &str = "deleted";
+/// What the names of deleted folders begin with that are not gone yet.
+pub(super) const DELETED_PREFIX: &str = "deleted-";
 
 /// That a version was retired or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,9 +106,19 @@ impl Registry {
             // Out of sight at once, then gone: no process sees half a version.
             let aside = root.join(STAGING_FOLDER);
             fs::create_dir_all(&aside).map_err(durable::failed("create", &aside))?;
-            let aside = aside.join(format!("deleted-{}", Uuid::now_v7().simple()));
+            let unique = Uuid::now_v7().simple();
+            let aside = aside.join(format!("{DELETED_PREFIX}{unique}"));
             fs::rename(&found.path, &aside).map_err(durable::failed("remove", &found.path))?;
-            fs::remove_dir_all(&aside).map_err(durable::failed("remove", &aside))
+            fail_points::pass(Moment::Before, "remove a deleted version");
+            match fs::remove_dir_all(&aside) {
+                // A run that began just now tidies up, too.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(durable::failed("remove", &aside)(error));
+                }
+                _ => {}
+            }
+            fail_points::pass(Moment::After, "remove a deleted version");
+            Ok(())
         })
         .await?;
         state

@@ -12,6 +12,8 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::fail_points::{self, Moment};
+
 use super::{
     Lease, RunId, StateError,
     error::{is_busy, is_unshareable},
@@ -171,7 +173,10 @@ impl State {
     }
 
     pub(crate) async fn commit(&self, tx: WriteTx, action: &'static str) -> Result<(), StateError> {
-        tx.tx.commit().await.map_err(self.failed(action))
+        fail_points::pass(Moment::Before, action);
+        tx.tx.commit().await.map_err(self.failed(action))?;
+        fail_points::pass(Moment::After, action);
+        Ok(())
     }
 
     /// Wraps what SQLite said.

@@ -11,6 +11,7 @@ use sqlx::{
 };
 
 use super::StateError;
+use crate::fail_points::{self, Moment};
 
 /// Version, description, text.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -40,6 +41,16 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         7,
         "rule kinds",
         include_str!("../../migrations/0007_rule_kinds.sql"),
+    ),
+    (
+        8,
+        "failures",
+        include_str!("../../migrations/0008_failures.sql"),
+    ),
+    (
+        9,
+        "events",
+        include_str!("../../migrations/0009_events.sql"),
     ),
     (
         10,
@@ -87,7 +98,10 @@ pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StateE
         .run_direct(None, &mut *tx, false)
         .await
         .map_err(failed)?;
-    tx.commit().await.map_err(|source| failed(source.into()))
+    fail_points::pass(Moment::Before, "prepare the state store");
+    tx.commit().await.map_err(|source| failed(source.into()))?;
+    fail_points::pass(Moment::After, "prepare the state store");
+    Ok(())
 }
 
 /// Compares the tables with those this release knows; writes nothing.

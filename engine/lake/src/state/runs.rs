@@ -221,6 +221,20 @@ impl State {
         rows.iter().map(|row| self.read_run(row)).collect()
     }
 
+    /// The project's runs that are under way, children included, oldest first. While the
+    /// pipeline's lock is held and its own run has not started, these are of processes that
+    /// ended early.
+    pub async fn running_runs(&self, project: &str) -> Result<Vec<RunId>, StateError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT run_id FROM runs WHERE project = $1 AND status = 'RUNNING' ORDER BY run_id",
+        )
+        .bind(project)
+        .fetch_all(self.pool())
+        .await
+        .map_err(self.failed("read the runs that are under way"))?;
+        Ok(ids.into_iter().map(RunId).collect())
+    }
+
     /// Ends what an earlier process left under way: runs become KILLED, their
     /// stages CANCELLED. Call it while holding the pipeline's lock, before the
     /// new run starts; returns the runs, oldest first.

@@ -22,6 +22,24 @@ stored_word! {
     }
 }
 
+stored_word! {
+    /// Whose fault it is that a stage failed.
+    Fault {
+        /// Whoever wrote the project: its SQL, its settings.
+        User = "user",
+        /// Whoever sent the data: its rows, its files.
+        Data = "data",
+        /// The machine, the disk, the network, somebody who got in the way, or this program.
+        System = "system",
+    }
+}
+
+impl serde::Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// A stage that is to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStage {
@@ -48,6 +66,12 @@ pub struct StageEnd {
     pub version: Option<i64>,
     /// The error that ended it.
     pub error: Option<String>,
+    /// How often it was tried; 0 when it never started.
+    pub attempts: i64,
+    /// Whose fault the error is.
+    pub fault: Option<Fault>,
+    /// Whether the error is one that passes, so that trying again can help.
+    pub transient: Option<bool>,
 }
 
 impl StageEnd {
@@ -60,6 +84,9 @@ impl StageEnd {
             rows: None,
             version: None,
             error: None,
+            attempts: 0,
+            fault: None,
+            transient: None,
         }
     }
 }
@@ -87,6 +114,12 @@ pub struct Stage {
     pub end_time_ms: Option<i64>,
     /// The error that ended it.
     pub error: Option<String>,
+    /// How often it was tried; none while it is under way.
+    pub attempts: Option<i64>,
+    /// Whose fault the error is.
+    pub fault: Option<Fault>,
+    /// Whether the error is one that passes.
+    pub transient: Option<bool>,
 }
 
 /// What an expectation found in one run.
@@ -124,7 +157,8 @@ impl State {
              VALUES ($1, $2, $3, 'RUNNING', $4, $5) \
              ON CONFLICT (run_id, asset) DO UPDATE SET kind = excluded.kind, \
              status = excluded.status, key = excluded.key, start_time = excluded.start_time, \
-             end_time = NULL, reason = NULL, rows = NULL, version = NULL, error = NULL",
+             end_time = NULL, reason = NULL, rows = NULL, version = NULL, error = NULL, \
+             attempts = NULL, fault = NULL, transient = NULL",
         )
         .bind(run.as_str())
         .bind(&stage.asset)
@@ -151,7 +185,8 @@ impl State {
         let mut tx = self.begin(action).await?;
         let done = sqlx::query(
             "UPDATE stages SET status = $1, reason = $2, key = COALESCE($3, key), rows = $4, \
-             version = $5, end_time = $6, error = $7 WHERE run_id = $8 AND asset = $9",
+             version = $5, end_time = $6, error = $7, attempts = $10, fault = $11, \
+             transient = $12 WHERE run_id = $8 AND asset = $9",
         )
         .bind(end.status.as_str())
         .bind(&end.reason)
@@ -162,6 +197,9 @@ impl State {
         .bind(&end.error)
         .bind(run.as_str())
         .bind(asset)
+        .bind(end.attempts)
+        .bind(end.fault.map(Fault::as_str))
+        .bind(end.transient.map(i64::from))
         .execute(tx.connection())
         .await
         .map_err(self.failed(action))?;
@@ -189,11 +227,13 @@ impl State {
         for (stage, end) in stages {
             sqlx::query(
                 "INSERT INTO stages (run_id, asset, kind, status, reason, key, rows, version, \
-                 start_time, end_time, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) \
+                 start_time, end_time, error, attempts, fault, transient) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12, $13) \
                  ON CONFLICT (run_id, asset) DO UPDATE SET kind = excluded.kind, \
                  status = excluded.status, reason = excluded.reason, key = excluded.key, \
                  rows = excluded.rows, version = excluded.version, end_time = excluded.end_time, \
-                 error = excluded.error",
+                 error = excluded.error, attempts = excluded.attempts, fault = excluded.fault, \
+                 transient = excluded.transient",
             )
             .bind(run.as_str())
             .bind(&stage.asset)
@@ -205,6 +245,9 @@ impl State {
             .bind(end.version)
             .bind(now)
             .bind(&end.error)
+            .bind(end.attempts)
+            .bind(end.fault.map(Fault::as_str))
+            .bind(end.transient.map(i64::from))
             .execute(tx.connection())
             .await
             .map_err(self.failed_of_run(action, run))?;
@@ -215,8 +258,8 @@ impl State {
     /// The stages of a run, by the time they started, then by asset.
     pub async fn stages(&self, run: &RunId) -> Result<Vec<Stage>, StateError> {
         let rows = sqlx::query(
-            "SELECT asset, kind, status, reason, key, rows, version, start_time, end_time, error \
-             FROM stages WHERE run_id = $1 ORDER BY start_time, asset",
+            "SELECT asset, kind, status, reason, key, rows, version, start_time, end_time, error, \
+             attempts, fault, transient FROM stages WHERE run_id = $1 ORDER BY start_time, asset",
         )
         .bind(run.as_str())
         .fetch_all(self.pool())
@@ -228,6 +271,9 @@ impl State {
     fn read_stage(&self, row: &SqliteRow) -> Result<Stage, StateError> {
         let read = || self.failed("read the stages of a run");
         let status: String = row.try_get("status").map_err(read())?;
+        let fault: Option<String> = row.try_get("fault").map_err(read())?;
+        let fault = fault.map(|word| self.word("a stage's fault", &word));
+        let transient: Option<i64> = row.try_get("transient").map_err(read())?;
         Ok(Stage {
             asset: row.try_get("asset").map_err(read())?,
             kind: row.try_get("kind").map_err(read())?,
@@ -239,6 +285,9 @@ impl State {
             start_time_ms: row.try_get("start_time").map_err(read())?,
             end_time_ms: row.try_get("end_time").map_err(read())?,
             error: row.try_get("error").map_err(read())?,
+            attempts: row.try_get("attempts").map_err(read())?,
+            fault: fault.transpose()?,
+            transient: transient.map(|flag| flag != 0),
         })
     }
 

@@ -30,6 +30,8 @@ pub struct PendingTxn {
     pub txn: i64,
     /// What its commit says about itself.
     pub record: CommitRecord,
+    /// When it was begun, in milliseconds since 1970 UTC.
+    pub time_ms: i64,
 }
 
 impl State {
@@ -113,17 +115,22 @@ impl State {
 
     /// The open transactions of a project, oldest first for each table.
     pub async fn pending_txns(&self, project: &str) -> Result<Vec<PendingTxn>, StateError> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT version, record FROM txns WHERE state = 'INTENT' ORDER BY app_id, version",
+        let rows: Vec<(i64, String, i64)> = sqlx::query_as(
+            "SELECT version, record, time FROM txns WHERE state = 'INTENT' \
+             ORDER BY app_id, version",
         )
         .fetch_all(self.pool())
         .await
         .map_err(self.failed("read the open transactions"))?;
         let mut pending = Vec::with_capacity(rows.len());
-        for (txn, text) in rows {
+        for (txn, text, time_ms) in rows {
             let record = self.parse_record(&text)?;
             if record.project == project {
-                pending.push(PendingTxn { txn, record });
+                pending.push(PendingTxn {
+                    txn,
+                    record,
+                    time_ms,
+                });
             }
         }
         Ok(pending)

@@ -138,6 +138,19 @@ pub(super) static TABLES: &[Table] = &[
         key: &["run_id", "name", "version", "context"],
     },
     Table {
+        name: "events",
+        stored: "events",
+        columns: &[
+            text("run_id"),
+            int("seq"),
+            time("timestamp"),
+            text("event"),
+            maybe(text("asset")),
+            text("details"),
+        ],
+        key: &["run_id", "seq"],
+    },
+    Table {
         name: "expectations",
         stored: "expectations",
         columns: &[
@@ -293,6 +306,9 @@ pub(super) static TABLES: &[Table] = &[
             time("start_time"),
             maybe(time("end_time")),
             maybe(text("error")),
+            maybe(int("attempts")),
+            maybe(text("fault")),
+            maybe(int("transient")),
         ],
         key: &["run_id", "asset"],
     },

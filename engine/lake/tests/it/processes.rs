@@ -18,7 +18,7 @@ use crate::{
     state::{PROJECT, new_run, record},
 };
 
-const FOLDER_VARIABLE: &str = "SLUICE_TEST_FOLDER";
+pub(crate) const FOLDER_VARIABLE: &str = "SLUICE_TEST_FOLDER";
 const ROUNDS: i64 = 8;
 
 /// What every process does: all that writes.
@@ -50,7 +50,7 @@ async fn work(folder: &Path) {
 }
 
 /// This program again, to run one test that is ignored otherwise.
-fn command(test: &str, folder: &Path) -> Command {
+pub(crate) fn command(test: &str, folder: &Path) -> Command {
     // On Linux by its open file: a process without privileges may not be allowed
     // into the folders that lead to it.
     let program = if cfg!(target_os = "linux") {

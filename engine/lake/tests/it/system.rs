@@ -11,7 +11,7 @@ use sluice_lake::{
     registry::{LabelChange, Registry},
     state::{
         AppliedModel, Artifact, Claimant, DatasetUse, ExpectationResult, INTERVALS_KEY, Metric,
-        NewStage, RunId, RunKind, StageEnd, StageStatus, State, Tick,
+        NewStage, RunId, RunKind, StageEnd, StageStatus, State, StoredEvent, Tick,
     },
     system::SystemSchema,
 };
@@ -104,6 +104,16 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         .record_expectations(&run, &[expectation])
         .await
         .unwrap();
+    let events = [1, 2, 3].map(|seq| StoredEvent {
+        run_id: run.to_string(),
+        seq,
+        timestamp: seq * 10,
+        event: "stage_skipped".to_owned(),
+        asset: Some("silver.wine".to_owned()),
+        details: "{}".to_owned(),
+    });
+    state.record_events(&events).await.unwrap();
+    state.trim_events(2).await.unwrap();
     let mut record = record(&run, "k", &[("red.csv", "h")]);
     record.models.push(AppliedModel {
         address: "models:/wine_quality@production".to_owned(),
@@ -151,7 +161,7 @@ async fn every_table_has_the_same_columns_with_and_without_a_store() {
     let full = session(Some(state.clone()));
     let schema = SystemSchema::new(Some(state)).unwrap();
     let names = schema.table_names();
-    assert_eq!(names.len(), 21, "{names:?}");
+    assert_eq!(names.len(), 22, "{names:?}");
     for name in names {
         let sql = format!("SELECT * FROM system.{name}");
         let some = full.sql(&sql).await.unwrap();
@@ -274,4 +284,14 @@ async fn the_store_is_read_when_the_query_runs() {
     );
     let project = query(&context, "SELECT project FROM SYSTEM.RUNS").await;
     assert!(project.contains(PROJECT), "{project}");
+}
+
+#[tokio::test]
+async fn the_newest_events_are_kept() {
+    let folder = TempDir::new().unwrap();
+    let state = open(folder.path()).await;
+    fill(folder.path(), &state).await;
+    let context = session(Some(state));
+    let oldest = number(&context, "SELECT min(seq) FROM system.events").await;
+    assert_eq!(oldest, 2, "of three the two newest");
 }

@@ -5,7 +5,7 @@
 //! run left, [`progress`] records and tells what happens meanwhile, [`memory`] how much memory
 //! that takes.
 
-mod checkpoints;
+pub(crate) mod checkpoints;
 mod memory;
 mod progress;
 mod rows;
@@ -69,6 +69,7 @@ pub(super) async fn learn(
         asset,
         model,
         text,
+        fingerprint,
         identity,
         run_id: run_id.clone(),
     };
@@ -121,6 +122,7 @@ struct Training<'a> {
     asset: &'a Asset,
     model: &'a ModelAsset,
     text: &'a TextTraining,
+    fingerprint: &'a Fingerprint,
     identity: Identity,
     run_id: RunId,
 }
@@ -252,7 +254,8 @@ impl Training<'_> {
         seat: Seat,
     ) -> Result<(TextFit, progress::Told), StageError> {
         let (run, run_id) = (self.run, &self.run_id);
-        let found = checkpoints::take_over(run, run_id, &self.identity).await?;
+        let of = (self.model, self.fingerprint);
+        let found = checkpoints::take_over(run, run_id, &self.identity, of).await?;
         let folder = checkpoints::folder(run, run_id);
         let (recorder, events) = progress::recorder(run, self.asset, run_id, found.before);
         let (text, finish) = (self.text.clone(), self.model.finish.clone());

@@ -76,14 +76,17 @@ impl Recorder<'_> {
     pub(super) async fn record(mut self) -> Result<Told, StageError> {
         let mut waiting = Vec::with_capacity(WAITING);
         while self.events.recv_many(&mut waiting, WAITING).await > 0 {
-            let mut metrics = Vec::new();
-            for event in waiting.drain(..) {
-                metrics.extend(self.metrics_of(&event));
-                self.tell(&event);
-            }
+            let metrics: Vec<Metric> = waiting
+                .iter()
+                .flat_map(|event| self.metrics_of(event))
+                .collect();
+            // What has been told is stored, however the process ends.
             if !metrics.is_empty() {
                 self.run.state.log_metrics(self.run_id, &metrics).await?;
                 self.told.metrics.extend(metrics);
+            }
+            for event in waiting.drain(..) {
+                self.tell(&event);
             }
         }
         Ok(self.told)

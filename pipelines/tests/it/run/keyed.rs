@@ -111,7 +111,7 @@ async fn a_history_is_not_made_anew_unless_somebody_asks() {
     );
     let plan = sandbox.plan_of("silver.history").await;
     assert!(
-        plan.starts_with("refuse silver.history: made anew it would lose the history"),
+        plan.starts_with("fails silver.history: made anew it would lose the history"),
         "{plan}"
     );
     let failure = sandbox.run().await.failure("silver.history").to_owned();
