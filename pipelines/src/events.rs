@@ -127,9 +127,9 @@ pub enum EventKind {
         name: String,
         /// `row` for a condition on single rows, else the kind of the rule on the whole table,
         /// such as `unique`.
-        kind: &'static str,
+        kind: String,
         /// `fail`, `drop`, `quarantine` or `warn`.
-        otherwise: &'static str,
+        otherwise: String,
         /// Rows that were checked.
         rows: u64,
         /// Rows that broke the rule.

@@ -77,8 +77,8 @@ fn rule(name: &str, otherwise: &'static str, failed: u64) -> EventKind {
     EventKind::Expectation {
         asset: "silver.wine".into(),
         name: name.into(),
-        kind: "row",
-        otherwise,
+        kind: "row".into(),
+        otherwise: otherwise.into(),
         rows: 1599,
         failed,
         found: None,

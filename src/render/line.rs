@@ -45,7 +45,7 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
             found,
             ..
         } if *failed > 0 => (
-            if *otherwise == "fail" {
+            if otherwise == "fail" {
                 Tone::Bad
             } else {
                 Tone::Warning

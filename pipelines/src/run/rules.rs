@@ -31,25 +31,29 @@ pub(crate) async fn stopping<T>(
     }
 }
 
-/// Records and tells what row rules counted, and what straddles.
-pub(crate) async fn report_rules(
+/// Records and tells what the rules of a table came to; and tells what straddles.
+pub(crate) async fn report(
     run: &RunContext,
     asset: &Asset,
     rules: &RowPlan,
     washer: &Washer,
+    findings: &[Finding],
 ) -> Result<(), StageError> {
-    for (rule, counted) in rules.rules.iter().zip(washer.rules()) {
-        let checked = Checked {
-            name: &rule.name,
-            kind: if rule.of_contract { "contract" } else { "row" },
-            rule: rule.that.text().trim(),
-            otherwise: rule.otherwise,
-            rows: washer.rows(),
-            failed: counted.failed(),
-            found: None,
-        };
-        record(run, asset, checked).await?;
-    }
+    let counted = rules.rules.iter().zip(washer.rules());
+    let counted = counted.map(|(rule, counted)| ExpectationResult {
+        asset: asset.name.clone(),
+        name: rule.name.clone(),
+        kind: if rule.of_contract { "contract" } else { "row" }.to_owned(),
+        rule: rule.that.text().trim().to_owned(),
+        otherwise: rule.otherwise.name().to_owned(),
+        rows: whole(washer.rows()),
+        failed: whole(counted.failed()),
+        found: None,
+        // A stage may make its table in several commits.
+        on_top: true,
+    });
+    let found = findings.iter().map(|finding| result_of(asset, finding));
+    record(run, counted.chain(found).collect()).await?;
     let straddling = washer.straddling_rows();
     if straddling > 0 {
         run.warn(
@@ -66,62 +70,50 @@ pub(crate) async fn report_findings(
     asset: &Asset,
     findings: &[Finding],
 ) -> Result<(), StageError> {
-    for finding in findings {
-        let TableExpectation {
-            name,
-            rule,
-            otherwise,
-        } = &finding.rule;
-        let checked = Checked {
-            name,
-            kind: rule.kind(),
-            rule: &rule.words(),
-            otherwise: *otherwise,
-            rows: finding.rows,
-            failed: finding.failed,
-            found: finding.what.as_deref(),
-        };
-        record(run, asset, checked).await?;
-    }
-    Ok(())
+    let found = findings.iter().map(|finding| result_of(asset, finding));
+    record(run, found.collect()).await
 }
 
-/// A rule, and what was found of it.
-struct Checked<'a> {
-    name: &'a str,
-    kind: &'static str,
-    rule: &'a str,
-    otherwise: Otherwise,
-    rows: u64,
-    failed: u64,
-    found: Option<&'a str>,
-}
-
-async fn record(run: &RunContext, asset: &Asset, checked: Checked<'_>) -> Result<(), StageError> {
-    let otherwise = checked.otherwise.name();
-    run.emit(EventKind::Expectation {
-        asset: asset.name.clone(),
-        name: checked.name.to_owned(),
-        kind: checked.kind,
+fn result_of(asset: &Asset, finding: &Finding) -> ExpectationResult {
+    let TableExpectation {
+        name,
+        rule,
         otherwise,
-        rows: checked.rows,
-        failed: checked.failed,
-        found: checked.found.map(str::to_owned),
-    });
-    let result = ExpectationResult {
+    } = &finding.rule;
+    ExpectationResult {
         asset: asset.name.clone(),
-        name: checked.name.to_owned(),
-        kind: checked.kind.to_owned(),
-        rule: checked.rule.to_owned(),
-        otherwise: otherwise.to_owned(),
-        rows: i64::try_from(checked.rows).unwrap_or(i64::MAX),
-        failed: i64::try_from(checked.failed).unwrap_or(i64::MAX),
-        found: checked.found.map(str::to_owned),
-    };
-    Ok(run
-        .state
-        .record_expectations(&run.run_id, &[result])
-        .await?)
+        name: name.clone(),
+        kind: rule.kind().to_owned(),
+        rule: rule.words(),
+        otherwise: otherwise.name().to_owned(),
+        rows: whole(finding.rows),
+        failed: whole(finding.failed),
+        found: finding.what.clone(),
+        on_top: false,
+    }
+}
+
+/// A count as the store holds it.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+async fn record(run: &RunContext, results: Vec<ExpectationResult>) -> Result<(), StageError> {
+    for result in &results {
+        run.emit(EventKind::Expectation {
+            asset: result.asset.clone(),
+            name: result.name.clone(),
+            kind: result.kind.clone(),
+            otherwise: result.otherwise.clone(),
+            rows: result.rows.unsigned_abs(),
+            failed: result.failed.unsigned_abs(),
+            found: result.found.clone(),
+        });
+    }
+    match results.is_empty() {
+        true => Ok(()),
+        false => Ok(run.state.record_expectations(&run.run_id, &results).await?),
+    }
 }
 
 /// The error of the first broken rule that forbids the table, if there is one.

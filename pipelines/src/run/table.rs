@@ -22,7 +22,7 @@ use super::error::StageError;
 use super::file_rows::FileRows;
 use super::quarantine::Ward;
 use super::rejects::Offer;
-use super::rules::{flag_column, forbidden, report_findings, report_rules};
+use super::rules::{flag_column, forbidden, report};
 use super::side::Replaces;
 use super::split::Splitter;
 use super::wash::{RowRule, Washer};
@@ -141,9 +141,8 @@ pub(crate) async fn write(
         (output.files, output.outcome),
     )
     .await;
-    let reported = report_rules(run, asset, rules, &washer).await;
     let findings = std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner));
-    let reported = reported.and(report_findings(run, asset, &findings).await);
+    let reported = report(run, asset, rules, &washer, &findings).await;
     match written {
         Ok(written) => {
             reported?;

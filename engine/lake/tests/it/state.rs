@@ -451,6 +451,7 @@ async fn datasets_artifacts_and_expectations_may_be_recorded_again() {
         rows: 1599,
         failed: 0,
         found: None,
+        on_top: false,
     };
     for _ in 0..2 {
         state
