@@ -182,5 +182,12 @@ async fn a_rule_counts_the_rows_of_all_batches() {
     run(&sandbox, until("2026-01-06T08:00:00Z")).await;
     let counts = "SELECT name, rows, failed FROM system.expectations ORDER BY name";
     // Three batches of two days each.
-    insta::assert_snapshot!(sandbox.query(counts).await, @"");
+    insta::assert_snapshot!(sandbox.query(counts).await, @r"
+    +-----------+------+--------+
+    | name      | rows | failed |
+    +-----------+------+--------+
+    | busy      | 4    | 3      |
+    | days_once | 4    | 0      |
+    +-----------+------+--------+
+    ");
 }
