@@ -89,6 +89,32 @@ impl History {
             after: upto(Some(made)),
         }))
     }
+
+    /// The same of a table that a stage makes beside its own, whether it wrote to it or not:
+    /// else it counts as it was at `then_ms` (milliseconds since 1970 UTC). None where there was
+    /// nothing to find.
+    pub(super) async fn of_beside(
+        lakehouse: &Lakehouse,
+        table: &TableName,
+        run: &str,
+        then_ms: i64,
+    ) -> Result<Option<Self>, LakeError> {
+        if let Ok(history) = Self::of(lakehouse, table, run, None).await? {
+            return Ok(Some(history));
+        }
+        let commits = lakehouse.commits(table).await?;
+        let earlier = |commit: &&Commit| commit.timestamp_ms.is_some_and(|time| time < then_ms);
+        let last = commits.iter().rfind(earlier);
+        Ok(last.map(|last| Self {
+            table: table.clone(),
+            base: Some(last.version),
+            made: last.version,
+            committed: false,
+            files: Vec::new(),
+            before: BTreeMap::new(),
+            after: BTreeMap::new(),
+        }))
+    }
 }
 
 fn record(commit: &Commit) -> Option<CommitRecord> {

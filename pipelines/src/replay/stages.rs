@@ -21,10 +21,9 @@ use super::kept::KeptRun;
 use super::learned::{Found, Side, of_model, of_report, of_tokenizer};
 use super::outcome::{ReplayVerdict, ReplayedStage};
 use super::project::{AsItWas, Files};
-use super::{Made, ReplayRequest, rows};
+use super::{Made, MadeFrom, ReplayRequest, rows};
 use crate::check::{World, check};
 use crate::events::{self, EventSink};
-use crate::plan::fingerprint::Fingerprint;
 use crate::plan::{Asset, AssetBody, EventTime, Plan};
 use crate::run::context::RunContext;
 use crate::run::error::StageError;
@@ -223,7 +222,7 @@ impl<'a> Replayer<'a> {
     /// those that it makes, and what the store knew.
     async fn bring_back(&mut self, asset: &Asset, key: &str) -> Result<(), ReplayError> {
         let made = &self.made[key];
-        for (table, version) in read_by(&made.from.fingerprint) {
+        for (table, version) in read_by(&made.from) {
             self.inputs.place(&table, Some(version)).await?;
         }
         let own: Vec<TableName> = asset.makes().cloned().collect();
@@ -236,8 +235,14 @@ impl<'a> Replayer<'a> {
             }
         }
         let state = self.state();
+        // What goes aside is told by its own stage, from its own log.
+        let aside = asset.rows().and_then(|rows| rows.quarantine.clone());
+        let told: Vec<TableName> = own
+            .into_iter()
+            .filter(|table| Some(table) != aside.as_ref())
+            .collect();
         state
-            .reconcile(&self.to.lakehouse, &self.project, &own)
+            .reconcile(&self.to.lakehouse, &self.project, &told)
             .await?;
         match made.from.before.clone() {
             Some(before) => {
@@ -333,6 +338,8 @@ impl<'a> Replayer<'a> {
             state: self.state().clone(),
             project: self.project.clone(),
             run_id: self.run_id.clone(),
+            // What its rules call now.
+            started_ms: from.now_ms,
             catalog: LakeCatalog::new(self.to.lakehouse.clone(), Pins::new()),
             models: Arc::new(ModelSet::default()),
             turns: Arc::new(Turns::default()),
@@ -353,7 +360,7 @@ impl<'a> Replayer<'a> {
         let from = from
             .get(&ended.asset)
             .map(|text| serde_json::from_str(text));
-        let Some(Ok(super::MadeFrom { fingerprint, .. })) = from else {
+        let Some(Ok(MadeFrom { fingerprint, .. })) = from else {
             return Ok(None);
         };
         let why = fingerprint.change_since(&made.from.fingerprint);
@@ -470,9 +477,8 @@ fn is_beside(table: &TableName, other: &TableName) -> bool {
 }
 
 /// The tables that a stage read, and their versions.
-fn read_by(fingerprint: &Fingerprint) -> Vec<(TableName, u64)> {
-    let tables = fingerprint.tables.iter();
-    let parsed = tables.filter_map(|(name, identity)| {
+fn read_by(from: &MadeFrom) -> Vec<(TableName, u64)> {
+    let parsed = from.tables().filter_map(|(name, identity)| {
         let version = crate::plan::upkeep::Pinned::parse(identity)?.version;
         Some((name.parse().ok()?, version))
     });
@@ -491,7 +497,7 @@ async fn tables(
 ) -> Result<Tables, ReplayError> {
     let (mut histories, mut gone) = (BTreeMap::new(), BTreeMap::new());
     for (key, Made { stage, from }) in made {
-        for (name, identity) in &from.fingerprint.tables {
+        for (name, identity) in from.tables() {
             let Ok(table) = name.parse::<TableName>() else {
                 continue;
             };
@@ -518,9 +524,9 @@ async fn tables(
             Err(why) => drop(gone.insert(stage.asset.clone(), why)),
         }
         for beside in lakehouse.tables_beside(&table)? {
-            let version = lakehouse.latest_version(&beside).await?;
-            let version = version.and_then(|version| i64::try_from(version).ok());
-            if let Ok(history) = History::of(lakehouse, &beside, run_id, version).await? {
+            let then_ms = stage.start_time_ms;
+            let history = History::of_beside(lakehouse, &beside, run_id, then_ms).await?;
+            if let Some(history) = history {
                 histories.insert(beside.to_string().to_ascii_lowercase(), history);
             }
         }
@@ -544,7 +550,7 @@ async fn place_all(
         .values()
         .filter(|made| stays.contains(&made.stage.asset))
     {
-        for (table, version) in read_by(&made.from.fingerprint) {
+        for (table, version) in read_by(&made.from) {
             if !again(&table) {
                 inputs.place(&table, Some(version)).await?;
             }
