@@ -17,6 +17,7 @@ mod outcome;
 mod project;
 mod rows;
 mod stages;
+mod then;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use super::{
     AliasDecision, AliasMove, Registry, RegistryError, alias_log,
     decision::DECISIONS_FOLDER,
     durable, folder,
-    folder::{LABELS_FILE, METADATA_FILE, METRICS_FILE, MLMODEL_FILE, RETIRED_FILE},
+    folder::{OWN_FILES, RETIRED_FILE},
     retire::{DELETED_FOLDER, Retirement},
 };
 
@@ -172,17 +172,10 @@ fn copy_version(from: &Path, to: &Path, time_ms: i64) -> Result<(), RegistryErro
 /// # Errors
 /// [`RegistryError::Io`] when a file cannot be read.
 pub fn model_files(folder: &Path) -> Result<BTreeMap<String, String>, RegistryError> {
-    let own = [
-        MLMODEL_FILE,
-        METADATA_FILE,
-        METRICS_FILE,
-        RETIRED_FILE,
-        LABELS_FILE,
-    ];
     let mut files = BTreeMap::new();
     for path in durable::read_folder(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !path.is_file() || own.contains(&name.as_ref()) || durable::is_unfinished(&path) {
+        if !path.is_file() || OWN_FILES.contains(&name.as_ref()) || durable::is_unfinished(&path) {
             continue;
         }
         let mut hasher = blake3::Hasher::new();
