@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
 use super::ingest::Ingest;
+use super::maintain::TableMaintain;
 use super::mode::{Mode, Refresh, has_intervals};
 use super::name::{Name, Named, PartNames, RuleNames, TagNames};
 use super::patience::PatienceSpec;
@@ -36,6 +37,8 @@ record! {
         "mode" mode: Option<Spanned<Mode>>,
         /// What happens when the rows that are there do not count any more: `auto` (the default) makes them anew, `strict` fails instead, `full` makes them anew whenever anything changed.
         "refresh" refresh: Option<Spanned<Refresh>>,
+        /// How its data files are looked after: written together, sorted, removed when they are old.
+        "maintain" maintain: Option<TableMaintain>,
         /// Rules that rows or the whole table must keep, by name.
         "expect" expect: Named<RuleNames, Expectation>,
         /// Writes the column `_split`, which says what each row is for.

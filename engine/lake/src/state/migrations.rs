@@ -14,7 +14,7 @@ use super::StateError;
 use crate::fail_points::{self, Moment};
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -51,6 +51,11 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         10,
         "intervals",
         include_str!("../../migrations/0010_intervals.sql"),
+    ),
+    (
+        11,
+        "maintenance",
+        include_str!("../../migrations/0011_maintenance.sql"),
     ),
 ];
 
