@@ -29,7 +29,6 @@ models:
       from: gold.split
       label: even
       estimator: {random_forest: {n_estimators: 1, seed: 1}}
-    register: {as: visited}
 "#;
 
 const SPLIT: &str = r#"  gold.split:
@@ -180,8 +179,8 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
     assert_eq!(
         told,
         [
-            r#"{"files_after":1,"files_before":3,"operation":"optimize","table_name":"bronze.visits"}"#,
-            r#"{"files_after":1,"files_before":3,"operation":"zorder","table_name":"silver.visits"}"#,
+            r#"{"table_name":"bronze.visits","operation":"optimize","files_before":3,"files_after":1}"#,
+            r#"{"table_name":"silver.visits","operation":"zorder","files_before":3,"files_after":1}"#,
         ]
     );
 }
@@ -197,7 +196,9 @@ fn a_lost_store_is_told_again_after_maintenance() {
     let before = rows(&sandbox);
     sandbox.lose_state();
     let events = sandbox.run();
-    assert_eq!(count(&events, "stage_started"), 0, "{events:?}");
+    // But that a model which is registered nowhere is found again by its training.
+    let made = |event: &Value| event["event"] == "stage_started" && event["kind"] != "train";
+    assert!(!events.iter().any(made), "{events:?}");
     assert_eq!(rows(&sandbox), before);
     let files = sandbox.value("SELECT count(*) AS n FROM system.files");
     assert_eq!(files, 3);

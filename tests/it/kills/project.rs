@@ -167,6 +167,9 @@ pub(super) const SCENES: &[Scene] = &[
                 runs: {retain: 1s}\n  \
                 artifacts: {retain: 1s}\n\n\
                 tables:\n";
+            // Two data files of one table.
+            sandbox.write("apples-3.csv", apples::csv(240..250));
+            sandbox.run();
             sandbox.edit("pipeline.yaml", "tables:\n", maintain);
             // Until all there is is old enough.
             let old = "SELECT max(end_time) < now() - INTERVAL '1100 milliseconds' AS old FROM system.runs";

@@ -173,14 +173,17 @@ impl Log {
             let path = file.get("path")?.as_str()?;
             Some((file, last_part(path).to_owned()))
         };
+        // Who asks what changed is not told of files that were only written anew.
+        let changes = |file: &Value| file.get("dataChange").and_then(Value::as_bool) != Some(false);
         if let Some((remove, name)) = file("remove") {
             let removed = remove.get("deletionTimestamp").and_then(Value::as_i64);
             self.removed_ms.insert(name.clone(), removed.unwrap_or(0));
-            if unread {
+            if unread && changes(remove) {
                 self.unread.insert(name);
             }
-        } else if let Some((_, name)) = file("add")
+        } else if let Some((add, name)) = file("add")
             && unread
+            && changes(add)
         {
             self.unread.insert(name);
         }
