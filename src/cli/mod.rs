@@ -5,6 +5,7 @@ mod error;
 mod event_time;
 mod init;
 mod lineage;
+mod maintain;
 mod models;
 mod pairs;
 mod plan;
@@ -84,6 +85,8 @@ enum Command {
     Retry(retry::Options),
     /// Makes a run again as it was, elsewhere, and tells what comes out otherwise
     Replay(replay::Options),
+    /// Looks after tables and the memory of runs, as `maintain:` says
+    Maintain(maintain::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
     /// Runs projects at the times of their `schedule:`, until it is stopped
@@ -125,6 +128,7 @@ impl Command {
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
             Self::Replay(options) => runtime.block_on(replay::replay_run(options, global)),
+            Self::Maintain(options) => runtime.block_on(maintain::maintain(options, global)),
             Self::Schedule(options) => runtime.block_on(schedule::schedule(options, global)),
             Self::Lineage(options) => runtime.block_on(lineage::lineage(options, global)),
             Self::Runs(options) => runtime.block_on(runs::runs(options, global)),

@@ -175,6 +175,30 @@ impl Inputs {
         }))
     }
 
+    /// The version whose files hold the rows of `version`: a later one, where its own files are
+    /// gone and nothing but files was written anew since.
+    async fn readable(&self, table: &TableName, version: u64) -> Result<u64, LakeError> {
+        let latest = self.from.latest_version(table).await?;
+        let later = latest.filter(|latest| *latest > version);
+        if let Some(latest) = later
+            && self.from.missing_data_file(table, version).await?.is_some()
+            && self.from.data_version(table, latest).await? <= version
+        {
+            return Ok(latest);
+        }
+        Ok(version)
+    }
+
+    /// Puts a table there that is read, with its rows of `version`.
+    pub(super) async fn place_to_read(
+        &mut self,
+        table: &TableName,
+        version: u64,
+    ) -> Result<(), LakeError> {
+        let version = self.readable(table, version).await?;
+        self.place(table, Some(version)).await
+    }
+
     /// Why a version of a table cannot be read any more, in words.
     pub(super) async fn why_version_gone(
         &self,
@@ -191,6 +215,7 @@ impl Inputs {
         }
         match self.from.missing_data_file(table, version).await {
             Ok(None) => Ok(None),
+            Ok(Some(_)) if self.readable(table, version).await? != version => Ok(None),
             Ok(Some(file)) => Ok(gone(&format!(
                 "its data file {file} is not there any more, as after a VACUUM"
             ))),

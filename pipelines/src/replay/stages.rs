@@ -222,7 +222,7 @@ impl<'a> Replayer<'a> {
     async fn bring_back(&mut self, asset: &Asset, key: &str) -> Result<(), ReplayError> {
         let made = &self.made[key];
         for (table, version) in read_by(&made.from) {
-            self.inputs.place(&table, Some(version)).await?;
+            self.inputs.place_to_read(&table, version).await?;
         }
         let own: Vec<TableName> = asset.makes().cloned().collect();
         for history in self.histories.values() {

@@ -94,7 +94,7 @@ pub(super) async fn place_all(
     {
         for (table, version) in read_by(&made.from) {
             if !again(&table) {
-                inputs.place(&table, Some(version)).await?;
+                inputs.place_to_read(&table, version).await?;
             }
         }
     }

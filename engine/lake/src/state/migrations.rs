@@ -58,6 +58,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../migrations/0010_intervals.sql"),
     ),
     (
+        11,
+        "maintenance",
+        include_str!("../../migrations/0011_maintenance.sql"),
+    ),
+    (
         12,
         "replay",
         include_str!("../../migrations/0012_replay.sql"),
