@@ -177,7 +177,7 @@ impl Inputs {
 
     /// The version whose files hold the rows of `version`: a later one, where its own files are
     /// gone and nothing but files was written anew since.
-    async fn readable(&self, table: &TableName, version: u64) -> Result<u64, LakeError> {
+    pub(super) async fn readable(&self, table: &TableName, version: u64) -> Result<u64, LakeError> {
         let latest = self.from.latest_version(table).await?;
         let later = latest.filter(|latest| *latest > version);
         if let Some(latest) = later

@@ -246,6 +246,7 @@ mod tests {
         PinnedTable {
             name: "gold.t".parse().unwrap(),
             version: 4,
+            data_version: 4,
             table_id: "id".to_owned(),
             schema,
             provider: Arc::new(rows),

@@ -428,10 +428,11 @@ impl<'a> Replayer<'a> {
                 .push(format!("it cannot be compared: {gone}"));
             return Ok(());
         }
+        let version = self.inputs.readable(&history.table, history.made).await?;
         let run = self
             .from
             .lakehouse
-            .load(&history.table, Some(history.made))
+            .load(&history.table, Some(version))
             .await?;
         let replay: PinnedTable = match self.to.lakehouse.load(&history.table, None).await {
             Err(LakeError::UnknownTable { .. }) => {
@@ -442,7 +443,8 @@ impl<'a> Replayer<'a> {
             }
             loaded => loaded?,
         };
-        let compared = rows::compare(&run, &replay, stamped).await?;
+        let mut compared = rows::compare(&run, &replay, stamped).await?;
+        compared.version = history.made;
         if !compared.is_equal() && replayed.verdict == ReplayVerdict::Equal {
             replayed.verdict = ReplayVerdict::Differs;
         }
