@@ -311,11 +311,7 @@ impl<'a> Replayer<'a> {
         let from = &self.made[key].from;
         let mut plan = self.plan.clone();
         plan.chosen = BTreeSet::from([position]);
-        let asked = self
-            .kept
-            .full_refresh
-            .iter()
-            .any(|name| *name == asset.name);
+        let asked = self.kept.full_refresh.contains(&asset.name);
         // A model that was trained before is taken over, as it was then.
         let whole =
             from.anew && !matches!(asset.body, AssetBody::Model(_) | AssetBody::Tokenizer(_));
