@@ -113,9 +113,7 @@ impl Decode for Value {
                 }
                 kind
             }
-            NodeKind::Sequence(items) => {
-                ValueKind::List(decode_all(items, cx, Value::decode)?)
-            }
+            NodeKind::Sequence(items) => ValueKind::List(decode_all(items, cx, Value::decode)?),
             NodeKind::Mapping(mapping) => {
                 let entry = |entry: &Entry, cx: &mut Context<'_>| {
                     let value = Value::decode(&entry.value, cx)?;

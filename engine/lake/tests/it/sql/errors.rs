@@ -341,7 +341,10 @@ async fn what_is_too_deep_is_an_error_and_not_a_crash() {
         ("SELECT 1 AS x", " UNION SELECT 1 UNION ALL SELECT 1"),
     ] {
         let error = mistake(&format!("{first}{}", link.repeat(50_000))).await;
-        assert!(error.contains("nested more than 200 deep"), "{link}: {error}");
+        assert!(
+            error.contains("nested more than 200 deep"),
+            "{link}: {error}"
+        );
     }
 
     // The longest that are allowed do run, on a thread of the usual size.
