@@ -125,12 +125,18 @@ pub enum EventKind {
         asset: String,
         /// The rule's name.
         name: String,
-        /// `fail`, `drop` or `warn`.
-        otherwise: &'static str,
+        /// `row` for a condition on single rows, else the kind of the rule on the whole table,
+        /// such as `unique`.
+        kind: String,
+        /// `fail`, `drop`, `quarantine` or `warn`.
+        otherwise: String,
         /// Rows that were checked.
         rows: u64,
         /// Rows that broke the rule.
         failed: u64,
+        /// What was found of a rule on the whole table that is broken, in words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        found: Option<String>,
     },
     /// A model or a tokenizer is not trained, since the same training was done before.
     TrainingReused {

@@ -7,9 +7,11 @@
 
 mod column_type;
 mod component;
+mod contract;
 pub mod decode;
 mod duration;
 mod evaluate;
+mod expectation;
 mod fixture;
 mod fixture_csv;
 mod hook;
@@ -42,8 +44,12 @@ mod when;
 
 pub use column_type::ColumnType;
 pub use component::Component;
+pub use contract::{ColumnSpec, Contract, ContractColumn};
 pub use duration::Length;
 pub use evaluate::{EvaluateOptions, EvaluatedPart};
+pub use expectation::{
+    Accepted, AcceptedValues, Expectation, Freshness, Otherwise, Relationship, RowCount, Rule,
+};
 pub use fixture::{Cell, CellValue, Expected, Fixture, FixtureRow};
 pub use hook::{HookSpec, WebhookSpec};
 pub use ingest::{
@@ -66,7 +72,7 @@ pub use scored::ScoredSpec;
 pub use secret::SecretText;
 pub use sound::{Broken, load_sound};
 pub use sql_text::{INTERVAL_END, INTERVAL_START, SqlText};
-pub use table::{Expectation, Otherwise, Queried, Rule, Split, SqlFile, TableBody, TableSpec};
+pub use table::{Queried, Split, SqlFile, TableBody, TableSpec};
 pub use test::{ExpectedError, Outcome, TestSpec};
 pub use test_names::TestNames;
 pub use tokenizer::{

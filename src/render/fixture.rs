@@ -77,9 +77,11 @@ fn rule(name: &str, otherwise: &'static str, failed: u64) -> EventKind {
     EventKind::Expectation {
         asset: "silver.wine".into(),
         name: name.into(),
-        otherwise,
+        kind: "row".into(),
+        otherwise: otherwise.into(),
         rows: 1599,
         failed,
+        found: None,
     }
 }
 

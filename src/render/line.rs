@@ -42,14 +42,19 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
             otherwise,
             rows,
             failed,
+            found,
+            ..
         } if *failed > 0 => (
-            if *otherwise == "fail" {
+            if otherwise == "fail" {
                 Tone::Bad
             } else {
                 Tone::Warning
             },
             "broken",
-            format!("{asset}: {}", broken_rule(name, otherwise, *rows, *failed)),
+            format!(
+                "{asset}: {}",
+                broken_rule(name, otherwise, *rows, *failed, found.as_deref())
+            ),
         ),
         EventKind::Registered { .. } => (Tone::Plain, "model", registration(event)?),
         EventKind::Warning { asset, message } => (
@@ -189,13 +194,24 @@ pub(crate) fn training(event: &EventKind, screen: Screen) -> Option<String> {
     ))
 }
 
-/// `has_alcohol broken by 3 of 1,599 rows (dropped)`.
-pub(crate) fn broken_rule(name: &str, otherwise: &str, rows: u64, failed: u64) -> String {
+/// `has_alcohol broken by 3 of 1,599 rows (dropped)`; of a rule on the whole table, what was
+/// found.
+pub(crate) fn broken_rule(
+    name: &str,
+    otherwise: &str,
+    rows: u64,
+    failed: u64,
+    found: Option<&str>,
+) -> String {
     let then = match otherwise {
         "drop" => "dropped",
+        "quarantine" => "in quarantine",
         "fail" => "the table was not written",
         _ => "kept",
     };
+    if let Some(found) = found {
+        return format!("{name} broken: {found} ({then})");
+    }
     format!(
         "{name} broken by {} of {} ({then})",
         figures::count(failed),

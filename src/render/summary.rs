@@ -93,9 +93,11 @@ impl Summary {
                 otherwise,
                 rows,
                 failed,
+                found,
+                ..
             } => {
                 if *failed > 0 {
-                    let rule = line::broken_rule(name, otherwise, *rows, *failed);
+                    let rule = line::broken_rule(name, otherwise, *rows, *failed, found.as_deref());
                     self.broken_rules.push(format!("{asset}: {rule}"));
                 }
             }

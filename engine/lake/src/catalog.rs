@@ -249,7 +249,11 @@ impl SchemaProvider for Layer {
     }
 
     fn table_exist(&self, name: &str) -> bool {
+        let instead = |name: &TableName| {
+            let instead = self.instead.as_ref();
+            instead.is_some_and(|(other, _)| other.matches(name))
+        };
         self.table_name(name)
-            .is_some_and(|name| self.shared.lakehouse.has_table(&name))
+            .is_some_and(|name| instead(&name) || self.shared.lakehouse.has_table(&name))
     }
 }

@@ -11,7 +11,7 @@ use sluice_learn::TextEmbedder;
 use sluice_udfs::models::{ModelAddress, encoder_addresses, model_addresses};
 use sluice_udfs::text;
 
-use super::{Checker, Declared, sql_errors, text_models, tokenizers};
+use super::{Checker, Declared, quarantine, rule_tables, sql_errors, text_models, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::plan::Applied;
 use crate::run::rejects::SUFFIX;
@@ -41,6 +41,8 @@ pub(crate) struct Found {
     pub(crate) statement: Option<Statement>,
     /// Stored tables that it reads.
     pub(crate) reads: BTreeSet<TableName>,
+    /// Stored tables that its rules look at.
+    pub(crate) rule_reads: BTreeSet<TableName>,
     /// Tables of `system` that it reads.
     pub(crate) system: Vec<String>,
     /// Models that it asks for predictions.
@@ -71,6 +73,8 @@ pub(crate) async fn find(checker: &mut Checker<'_>) -> Vec<Found> {
                     of_scored(checker, scored, &mut found).await;
                 }
                 tokenizers::of_rules(checker, table, &mut found).await;
+                let own = checker.assets[position].name;
+                rule_tables::of_rules(checker, own, table, &mut found);
                 after(checker, &table.after, &mut found);
             }
             Declared::Tokenizer(tokenizer) => {
@@ -164,7 +168,12 @@ pub(super) async fn of_query(checker: &mut Checker<'_>, sql: &SqlText, found: &m
     found.statement = Some(statement);
 }
 
-fn read_table(checker: &mut Checker<'_>, sql: &SqlText, table: &TableRef, found: &mut Found) {
+pub(super) fn read_table(
+    checker: &mut Checker<'_>,
+    sql: &SqlText,
+    table: &TableRef,
+    found: &mut Found,
+) {
     let at = sql.to_source(table.span.map_or(0..sql.text.len(), |span| span.range()));
     let parts: Vec<&str> = table.parts.iter().map(String::as_str).collect();
     let (layer, name) =
@@ -195,7 +204,12 @@ fn read_table(checker: &mut Checker<'_>, sql: &SqlText, table: &TableRef, found:
 }
 
 /// Finds a table among the project's, then among those of the lakehouse.
-fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: &mut Found) {
+pub(super) fn resolve_table(
+    checker: &mut Checker<'_>,
+    written: &str,
+    at: Location,
+    found: &mut Found,
+) {
     if let Some(to) = checker.find(written)
         && matches!(checker.assets[to].body, Declared::Table(_))
         && let Ok(name) = checker.assets[to].name.parse::<TableName>()
@@ -208,7 +222,7 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
         found.broken = true;
         return;
     }
-    if let Some((to, name)) = made_by_report(checker, written) {
+    if let Some((to, name)) = made_beside(checker, written) {
         found.reads.insert(name);
         found.edges.push(Edge { to, at });
         return;
@@ -238,17 +252,18 @@ fn resolve_table(checker: &mut Checker<'_>, written: &str, at: Location, found: 
     }
 }
 
-/// The report that makes a table beside its page, and the table.
-pub(super) fn made_by_report(checker: &Checker<'_>, written: &str) -> Option<(usize, TableName)> {
+/// The asset that makes a table beside what it is for, and the table: a report beside its page,
+/// a table beside its rows.
+pub(super) fn made_beside(checker: &Checker<'_>, written: &str) -> Option<(usize, TableName)> {
     let mut assets = checker.assets.iter().enumerate();
     assets.find_map(|(position, asset)| {
-        let Declared::Report(report) = asset.body else {
-            return None;
+        let made = match asset.body {
+            Declared::Report(report) => report.body.makes()?.value.parse::<TableName>().ok()?,
+            Declared::Table(table) => quarantine::of_table(asset.name, table)?,
+            Declared::Tokenizer(_) | Declared::Model(_) => return None,
         };
-        let made = report.body.makes()?;
-        let same = made.eq_ignore_ascii_case(written);
-        let name = made.parse::<TableName>().ok().filter(|_| same)?;
-        Some((position, name))
+        let same = made.to_string().eq_ignore_ascii_case(written);
+        same.then_some((position, made))
     })
 }
 

@@ -6,6 +6,7 @@
 //! [`edges`] finds what each asset depends on, [`graph`] orders them, [`tables`], [`models`],
 //! [`text_models`] and [`reports`] look inside.
 
+mod contract;
 mod edges;
 mod evaluate;
 mod finish;
@@ -15,10 +16,13 @@ mod keyed;
 mod lineage;
 mod models;
 pub(crate) mod modes;
+mod quarantine;
 mod reports;
+mod rule_tables;
 mod schedule;
 mod scored;
 mod sql_errors;
+mod table_rules;
 mod tables;
 mod test_cases;
 mod test_rows;

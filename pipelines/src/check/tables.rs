@@ -23,16 +23,18 @@ use sluice_udfs::models::{
 };
 use sluice_udfs::text::{self, bind_expression};
 
-use super::edges::{Found, made_by_report, registering};
+use super::contract::{Agreed, check_contract};
+use super::edges::{Found, made_beside, registering};
 use super::ingest::check_ingest;
 use super::lineage::{column_origins, predicted_columns};
+use super::quarantine::check_quarantine;
 use super::scored::check_scored;
+use super::table_rules::check_table_rules;
 use super::world::error_chain;
 use super::{Checker, Declaration, Stored, modes, sql_errors, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{
     Applied, AssetBody, IngestAsset, RowExpectation, RowPlan, ScoredAsset, SplitPlan, SqlAsset,
-    UniqueExpectation,
 };
 use crate::run::split::{SPLIT_COLUMN, Splitter};
 use crate::source::{Location, Span, Spanned};
@@ -83,6 +85,7 @@ impl Known {
         })
     }
 
+    /// Makes the columns of a table known, in place of those that were.
     pub(super) fn add(
         &mut self,
         name: &TableName,
@@ -97,6 +100,7 @@ impl Known {
                 layer
             }
         };
+        layer.deregister_table(name.table())?;
         layer.register_table(
             name.table().to_owned(),
             Arc::new(EmptyTable::new(Arc::clone(&schema))),
@@ -114,13 +118,11 @@ pub(crate) async fn check(
     table: &TableSpec,
     found: &Found,
 ) -> Option<AssetBody> {
-    let name: TableName = declaration.name.parse().ok()?;
-    let (body, schema) = look(checker, known, declaration, table, found).await?;
-    known.add(&name, schema).ok()?;
+    let (body, _) = look(checker, known, declaration, table, found).await?;
     Some(body)
 }
 
-/// The body of a table, and its columns. `None` if it, or something that it reads, is broken.
+/// The body of a table, and its columns, which become known. `None` if it, or something that it reads, is broken.
 pub(super) async fn look(
     checker: &mut Checker<'_>,
     known: &mut Known,
@@ -144,14 +146,34 @@ pub(super) async fn look(
     };
     let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
     let tokenizers = tokenizers.await;
-    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers)?;
-    let rows = RowPlan {
-        tokenizers: found.tokenizers.clone(),
-        ..rows
+    let rows = check_rows(checker, known, table, &name, &schema, &tokenizers);
+    let quarantine = check_quarantine(checker, known, table, &name, &schema);
+    let schema = match (&table.split, schema.field_with_name(SPLIT_COLUMN)) {
+        (Some(_), Err(_)) => Arc::new(Splitter::schema(&schema)),
+        _ => schema,
     };
-    let schema = match &rows.split {
-        Some(_) => Arc::new(Splitter::schema(&schema)),
-        None => schema,
+    let agreed = match table.columns.is_empty() {
+        true => Some(Agreed::default()),
+        false => check_contract(checker, table, &name, &schema),
+    };
+    let promised = agreed.as_ref().map(|agreed| &agreed.plan);
+    let schema = promised.map_or(schema.clone(), |plan| Arc::new(plan.applied_to(&schema)));
+    known.add(&name, Arc::clone(&schema)).ok()?;
+    let table_rules = check_table_rules(checker, known, table, &name, &schema).await;
+    // All of it is looked at, so that all that is wrong is told at once.
+    let (rows, agreed, mut table_rules) = (rows?, agreed?, table_rules?);
+    let quarantine = quarantine.ok()?;
+    table_rules.extend(agreed.key);
+    let mut row_rules = rows.rules;
+    row_rules.extend(agreed.rules);
+    let rows = RowPlan {
+        rules: row_rules,
+        contract: agreed.plan,
+        tokenizers: found.tokenizers.clone(),
+        table_rules,
+        rule_reads: found.rule_reads.clone(),
+        quarantine,
+        ..rows
     };
     let body = match body {
         AssetBody::Ingest(ingest) => AssetBody::Ingest(Box::new(IngestAsset { rows, ..*ingest })),
@@ -174,12 +196,12 @@ pub(crate) async fn load_stored(
     found: &Found,
     span: Span,
 ) -> bool {
-    for name in &found.reads {
+    for name in found.reads.iter().chain(&found.rule_reads) {
         if known.tables.contains_key(name) {
             continue;
         }
         let written = name.to_string();
-        if checker.find(&written).is_some() || made_by_report(checker, &written).is_some() {
+        if checker.find(&written).is_some() || made_beside(checker, &written).is_some() {
             return false;
         }
         let added = match checker.world.lakehouse.load(name, None).await {
@@ -456,23 +478,18 @@ fn check_rows(
     let before = checker.diagnostics.len();
     let mut rows = RowPlan::default();
     for (rule, expectation) in &table.expect {
-        match &expectation.rule {
-            Rule::That(text) => match row_rule(known, text, name, schema, tokenizers) {
-                Ok(that) => rows.rules.push(RowExpectation {
-                    name: rule.value.clone(),
-                    that,
-                    otherwise: expectation.otherwise(),
-                }),
-                Err(diagnostic) => checker.diagnostics.push(*diagnostic),
-            },
-            Rule::Unique(columns) => rows.unique.push(UniqueExpectation {
+        // Rules of the whole table: `table_rules` looks at them once its columns are known.
+        let Rule::That(text) = &expectation.rule else {
+            continue;
+        };
+        match row_rule(known, text, name, schema, tokenizers) {
+            Ok(that) => rows.rules.push(RowExpectation {
                 name: rule.value.clone(),
-                columns: columns
-                    .iter()
-                    .filter_map(|column| find_column(checker, schema, column, name))
-                    .collect(),
+                that,
                 otherwise: expectation.otherwise(),
+                of_contract: false,
             }),
+            Err(diagnostic) => checker.diagnostics.push(*diagnostic),
         }
     }
     if let Some(split) = &table.split {

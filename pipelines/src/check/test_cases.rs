@@ -8,7 +8,7 @@ use sluice_lake::TableName;
 
 use super::edges::{self, Found};
 use super::tables::{Known, look};
-use super::{Checker, Declaration, Declared, test_rows, tokenizers};
+use super::{Checker, Declaration, Declared, quarantine, rule_tables, test_rows, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{Asset, AssetBody, RowPlan, SqlAsset, TestCase, TestOutcome};
 use crate::run::split::SPLIT_COLUMN;
@@ -92,11 +92,24 @@ async fn varied(
     variant: &TableSpec,
 ) -> Option<(AssetBody, SchemaRef)> {
     let mut found = Found::default();
+    rule_tables::of_rules(checker, declaration.name, variant, &mut found);
     if let Some(sql) = variant.sql() {
         edges::of_query(checker, sql, &mut found).await;
     }
     tokenizers::of_rules(checker, variant, &mut found).await;
-    look(checker, known, declaration, variant, &found).await
+    let own: TableName = declaration.name.parse().ok()?;
+    let own = [Some(own), quarantine::of_table(declaration.name, variant)];
+    let as_it_is = |table: TableName| {
+        let schema = Arc::clone(known.tables.get(&table)?);
+        Some((table, schema))
+    };
+    let as_it_is: Vec<_> = own.into_iter().flatten().filter_map(as_it_is).collect();
+    let looked = look(checker, known, declaration, variant, &found).await;
+    // Other tests are about the table as it is.
+    for (table, schema) in as_it_is {
+        known.add(&table, schema).ok()?;
+    }
+    looked
 }
 
 /// The query of a table that can be computed in memory, from rows alone.

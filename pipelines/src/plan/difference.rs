@@ -22,7 +22,7 @@ pub(crate) fn of_table(
     let (new, old) = (now.get(&name), earlier.get(&name));
     let words = match (name.as_str(), new, old) {
         ("sql", Some(new), Some(old)) => of_query(new, old),
-        ("rows.rules" | "rows.unique", ..) => "its rules".to_owned(),
+        ("rows.rules" | "rows.unique" | "rows.table_rules", ..) => "its rules".to_owned(),
         ("rows.split" | "rows.split.0", ..) => "its split".to_owned(),
         ("csv", ..) => "how its files are read".to_owned(),
         (_, Some(new), Some(old)) => format!("`{name}` is {new} (was {old})"),

@@ -16,6 +16,9 @@ pub const METADATA_KEY: &str = "sluice.fingerprint";
 /// The key of an asset's outcome with the comment that its table was described by.
 pub(crate) const COMMENT_KEY: &str = "comment";
 
+/// The key of an asset's outcome with the comments that its table's columns have.
+pub(crate) const COLUMN_COMMENTS_KEY: &str = "column_comments";
+
 /// Everything that an asset is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {

@@ -12,13 +12,16 @@ use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
-use super::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
+use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::intervals::{EventTime, pending};
 use super::mode::Mode;
 use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
 use super::upkeep::Upkeeping;
-use super::{Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset, SqlAsset};
+use super::{
+    Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset, SqlAsset, TableExpectation,
+    TableRule,
+};
 use crate::run::error::{StageError, blocking};
 use crate::run::incremental::ledger_of;
 use crate::spec::Instant;
@@ -42,13 +45,28 @@ pub(crate) struct Freshness {
     pub(crate) ledger: BTreeMap<String, LedgerFile>,
     /// The comment that the table was described by, if any was.
     comment: Option<String>,
+    /// The comments that its columns have.
+    column_comments: BTreeMap<String, String>,
+}
+
+/// What a table that is up to date is described by from now on.
+pub(crate) struct NewDescription<'a> {
+    /// The table's description; empty for none.
+    pub(crate) table: &'a str,
+    /// The comments of all its columns, where they changed.
+    pub(crate) columns: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Freshness {
     /// The words that a table which is up to date is described by from now on, if they changed.
-    pub(crate) fn new_description<'a>(&self, asset: &'a Asset) -> Option<&'a str> {
-        let changed = asset.table().is_some() && asset.comment != self.comment;
-        changed.then(|| asset.comment.as_deref().unwrap_or_default())
+    pub(crate) fn new_description<'a>(&self, asset: &'a Asset) -> Option<NewDescription<'a>> {
+        let columns = &asset.rows()?.contract.comments;
+        let columns = (*columns != self.column_comments).then_some(columns);
+        let changed = asset.comment != self.comment || columns.is_some();
+        changed.then(|| NewDescription {
+            table: asset.comment.as_deref().unwrap_or_default(),
+            columns,
+        })
     }
 }
 
@@ -133,6 +151,11 @@ impl Lookup<'_> {
             .as_ref()
             .and_then(|stored| stored.outcome.get(COMMENT_KEY)?.as_str())
             .map(str::to_owned);
+        let column_comments = stored
+            .as_ref()
+            .and_then(|stored| stored.outcome.get(COLUMN_COMMENTS_KEY).cloned())
+            .and_then(|comments| serde_json::from_value(comments).ok())
+            .unwrap_or_default();
         let earlier = stored.as_ref().and_then(stored_fingerprint);
         let version = stored.as_ref();
         let version = version.and_then(|stored| stored.outcome.get("version")?.as_i64());
@@ -154,6 +177,7 @@ impl Lookup<'_> {
             files,
             ledger,
             comment,
+            column_comments,
         })
     }
 
@@ -296,6 +320,16 @@ impl Lookup<'_> {
         known: [Option<i64>; 2],
     ) -> Result<Option<String>, StageError> {
         let [version, _] = known;
+        if let Some(quarantine) = asset.rows().and_then(|rows| rows.quarantine.as_ref())
+            && self
+                .catalog
+                .lakehouse()
+                .latest_version(quarantine)
+                .await?
+                .is_none()
+        {
+            return Ok(Some(format!("{quarantine} is gone")));
+        }
         match &asset.body {
             AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, known).await,
             AssetBody::Sql(sql) => self.lost_table(&sql.table, known).await,
@@ -635,17 +669,31 @@ fn rows(rows: &RowPlan) -> Value {
             rule.otherwise.name()
         ])
     });
-    let unique = rows
-        .unique
-        .iter()
-        .map(|rule| json!([rule.name, rule.columns, rule.otherwise.name()]));
+    let mut unique = Vec::new();
+    let mut others = Vec::new();
+    for TableExpectation {
+        name,
+        rule,
+        otherwise,
+    } in &rows.table_rules
+    {
+        match rule {
+            TableRule::Unique(columns) => unique.push(json!([name, columns, otherwise.name()])),
+            other => others.push(json!([name, other.identity(), otherwise.name()])),
+        }
+    }
     let split = rows
         .split
         .as_ref()
         .map(|split| json!([split.parts, split.seed, split.by]));
-    json!({
+    let mut definition = json!({
         "rules": rules.collect::<Vec<_>>(),
-        "unique": unique.collect::<Vec<_>>(),
+        "unique": unique,
         "split": split,
-    })
+    });
+    // Only what is written, so that definitions of before these keys keep their identity.
+    if !others.is_empty() {
+        definition["table_rules"] = others.into();
+    }
+    definition
 }

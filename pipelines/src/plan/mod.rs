@@ -4,6 +4,7 @@
 //! [`crate::check`] makes it from a spec; [`crate::run`] carries it out; [`preview`] tells
 //! what a run would do.
 
+pub mod contract;
 pub mod details;
 pub(crate) mod difference;
 pub mod fingerprint;
@@ -16,6 +17,7 @@ pub mod origins;
 pub mod preview;
 pub mod ranges;
 pub mod report;
+pub mod rules;
 pub mod scored;
 pub mod test_case;
 pub mod tokenizer;
@@ -39,6 +41,7 @@ use sluice_learn::{DatasetSpec, EstimatorSpec, Finish, Task};
 pub(crate) use index::AssetIndex;
 pub use intervals::EventTime;
 pub use report::{ByPlan, EvaluatePlan, ProfilePlan, ReportAsset, ReportKind, WorstRows};
+pub use rules::{TableExpectation, TableRule};
 pub use scored::ScoredAsset;
 pub use test_case::{TestCase, TestOutcome};
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
@@ -202,6 +205,21 @@ impl Asset {
         }
     }
 
+    /// What happens to its rows before they are written, if it is a table.
+    pub fn rows(&self) -> Option<&RowPlan> {
+        match &self.body {
+            AssetBody::Ingest(ingest) => Some(&ingest.rows),
+            AssetBody::Sql(sql) => Some(&sql.rows),
+            AssetBody::Scored(scored) => Some(&scored.rows),
+            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
+        }
+    }
+
+    /// The stored tables that its rules look at.
+    pub fn rule_reads(&self) -> impl Iterator<Item = &TableName> {
+        self.rows().into_iter().flat_map(|rows| &rows.rule_reads)
+    }
+
     /// The tokenizers that its query and its rules name.
     pub fn tokenizers(&self) -> &[Applied] {
         match &self.body {
@@ -252,7 +270,7 @@ impl Asset {
     pub fn makes(&self) -> impl Iterator<Item = &TableName> {
         let beside = match &self.body {
             AssetBody::Report(report) => report.makes(),
-            _ => None,
+            _ => self.rows().and_then(|rows| rows.quarantine.as_ref()),
         };
         self.table().into_iter().chain(beside)
     }
@@ -329,7 +347,13 @@ pub struct RowPlan {
     /// Rules on single rows.
     pub rules: Vec<RowExpectation>,
     /// Rules on the whole table.
-    pub unique: Vec<UniqueExpectation>,
+    pub table_rules: Vec<TableExpectation>,
+    /// Stored tables that the rules look at.
+    pub rule_reads: BTreeSet<TableName>,
+    /// What is promised of the columns.
+    pub contract: contract::ContractPlan,
+    /// Where rows go that break a rule with `otherwise: quarantine`.
+    pub quarantine: Option<TableName>,
     /// How rows are dealt into parts.
     pub split: Option<SplitPlan>,
 }
@@ -339,7 +363,7 @@ impl RowPlan {
     pub(crate) fn consequences(&self) -> impl Iterator<Item = (&str, Otherwise)> {
         let rows = self.rules.iter();
         let rows = rows.map(|rule| (rule.name.as_str(), rule.otherwise));
-        let tables = self.unique.iter();
+        let tables = self.table_rules.iter();
         rows.chain(tables.map(|rule| (rule.name.as_str(), rule.otherwise)))
     }
 }
@@ -353,17 +377,9 @@ pub struct RowExpectation {
     pub that: Expression,
     /// What happens to a row that breaks it.
     pub otherwise: Otherwise,
-}
-
-/// Columns whose values together occur only once.
-#[derive(Debug, Clone)]
-pub struct UniqueExpectation {
-    /// Its name.
-    pub name: String,
-    /// The columns.
-    pub columns: Vec<String>,
-    /// What happens when it is broken.
-    pub otherwise: Otherwise,
+    /// Whether it is of the table's contract: then only rows count that no other rule keeps
+    /// out of the table.
+    pub of_contract: bool,
 }
 
 /// How rows are dealt into parts.

@@ -16,7 +16,7 @@ use super::context::{RunContext, now_ms};
 use super::error::StageError;
 use crate::events::EventKind;
 use crate::plan::Asset;
-use crate::plan::fingerprint::{COMMENT_KEY, Fingerprint, METADATA_KEY};
+use crate::plan::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY};
 
 /// How often a writing stage says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -78,6 +78,10 @@ pub(crate) async fn commit(
 
 /// What a commit says about an asset that is made from `fingerprint`.
 pub(crate) fn record(run: &RunContext, asset: &Asset, fingerprint: &Fingerprint) -> CommitRecord {
+    let comments = asset.rows().map(|rows| &rows.contract.comments);
+    let comments = comments.filter(|comments| !comments.is_empty());
+    let comments = comments.and_then(|comments| serde_json::to_value(comments).ok());
+    let comments = comments.map(|comments| (COLUMN_COMMENTS_KEY.to_owned(), comments));
     CommitRecord {
         project: run.project.clone(),
         run_id: run.run_id.clone(),
@@ -87,13 +91,16 @@ pub(crate) fn record(run: &RunContext, asset: &Asset, fingerprint: &Fingerprint)
         overwrite: false,
         files: Vec::new(),
         models: applied(asset, fingerprint),
-        outcome: serde_json::Map::from_iter([
+        outcome: [
             (
                 METADATA_KEY.to_owned(),
                 serde_json::to_value(fingerprint).unwrap_or_default(),
             ),
             (COMMENT_KEY.to_owned(), asset.comment.clone().into()),
-        ]),
+        ]
+        .into_iter()
+        .chain(comments)
+        .collect(),
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct RunContext {
     /// The project's UUID.
     pub(crate) project: String,
     pub(crate) run_id: RunId,
+    /// When the run began, in milliseconds since 1970 UTC: what its rules call now.
+    pub(crate) started_ms: i64,
     /// The tables, at the versions that this run sees.
     pub(crate) catalog: LakeCatalog,
     pub(crate) models: Arc<ModelSet>,

@@ -42,7 +42,9 @@ pub(crate) async fn describe(
         description: None,
         rows: Arc::new(AtomicU64::new(0)),
     };
-    match lakehouse.change_description(table, description, info).await {
+    let (words, columns) = (description.table, description.columns);
+    let changed = lakehouse.change_description(table, words, columns, info);
+    match changed.await {
         Ok(Some(latest)) => {
             let latest = i64::try_from(latest).unwrap_or(i64::MAX);
             run.state.confirm_txn(&app_id, txn, latest, None).await?;

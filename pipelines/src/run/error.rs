@@ -85,16 +85,10 @@ pub(crate) enum StageError {
         rows: u64,
         hint: String,
     },
-    #[error(
-        "expectation `{name}` failed: {failed} of {rows} rows repeat what another has in ({columns}), such as {example}, so nothing was written"
-    )]
-    Duplicates {
-        name: String,
-        failed: u64,
-        rows: u64,
-        columns: String,
-        example: String,
-    },
+    #[error("expectation `{name}` failed: {what}, so nothing was written")]
+    TableRule { name: String, what: String },
+    #[error("expectation `{name}` failed: {what}; the table is as it was")]
+    Aged { name: String, what: String },
     #[error("{model} cannot score the rows of {table}")]
     Unfit {
         model: String,
@@ -143,7 +137,9 @@ impl StageError {
     /// The rule that was broken, if that is why.
     pub(crate) fn rule(&self) -> Option<&str> {
         match self {
-            Self::Expectation { name, .. } | Self::Duplicates { name, .. } => Some(name),
+            Self::Expectation { name, .. }
+            | Self::TableRule { name, .. }
+            | Self::Aged { name, .. } => Some(name),
             _ => None,
         }
     }

@@ -24,7 +24,8 @@ impl StageError {
         match self {
             Self::Sql(_) | Self::Unfit { .. } | Self::NoKeys(_) => Fault::User,
             Self::Expectation { .. }
-            | Self::Duplicates { .. }
+            | Self::TableRule { .. }
+            | Self::Aged { .. }
             | Self::FileChanged(_)
             | Self::Refused { .. } => Fault::Data,
             Self::Lake(error) => of_lake(error),

@@ -22,7 +22,8 @@ use sluice_lake::state::{FileRecord, LedgerFile};
 
 use super::context::RunContext;
 use super::error::StageError;
-use super::rejects::{Offer, Replaces};
+use super::rejects::Offer;
+use super::side::Replaces;
 use super::split::SPLIT_COLUMN;
 use super::table::{Output, write};
 use crate::plan::freshness::Freshness;
@@ -70,7 +71,6 @@ pub(crate) async fn from_files(
         table: &ingest.table,
         mode: arrivals.mode,
         files: arrivals.records,
-        staying: arrivals.staying,
         in_parts: true,
         rejects: Some((arrivals.replaces, offer)),
         outcome: serde_json::Map::new(),
@@ -94,8 +94,6 @@ struct Arrivals {
     mode: WriteMode,
     /// The files that the rows are of.
     records: Vec<FileRecord>,
-    /// The rows of the table that stay where they are.
-    staying: Option<DataFrame>,
     /// Files that are gone, and whose rows are gone too.
     lost: Vec<String>,
     /// The rejected records that make way for new ones.
@@ -124,7 +122,6 @@ impl Arrivals {
             replaces: Replaces::Files(files.iter().map(|file| file.path.clone()).collect()),
             records: files.iter().map(record).collect(),
             rows: rows_of(ctx, &files, &columns, &ingest.options, offer)?,
-            staying: Some(stored.rows.filter(of_files(&changed, true))?),
             mode: WriteMode::ReplaceFiles(changed),
             lost: Vec::new(),
         })
@@ -172,7 +169,6 @@ impl Arrivals {
             rows,
             mode: WriteMode::Overwrite,
             records,
-            staying: None,
             lost,
             replaces,
         })
@@ -326,10 +322,10 @@ fn keep_order(ctx: &SessionContext) {
     options.optimizer.enable_round_robin_repartition = false;
 }
 
-/// That a row is, or is not, of one of these files.
-fn of_files(paths: &[String], negated: bool) -> Expr {
+/// That a row is of one of these files.
+fn of_files(paths: &[String]) -> Expr {
     let paths = paths.iter().map(|path| lit(path.as_str())).collect();
-    Expr::Column(Column::from_name(FILE_COLUMN)).in_list(paths, negated)
+    Expr::Column(Column::from_name(FILE_COLUMN)).in_list(paths, false)
 }
 
 /// The rows of some files as the table has them, in other columns.
@@ -342,10 +338,7 @@ fn kept(stored: Stored, paths: &[String], schema: &Schema) -> Result<DataFrame, 
         cast(value, field.data_type().clone()).alias(field.name())
     });
     let columns: Vec<Expr> = columns.collect();
-    Ok(stored
-        .rows
-        .filter(of_files(paths, false))?
-        .select(columns)?)
+    Ok(stored.rows.filter(of_files(paths))?.select(columns)?)
 }
 
 /// The rows of a part of the files, for DataFusion.

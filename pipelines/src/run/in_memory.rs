@@ -1,20 +1,26 @@
 //! The rows of a table without a lakehouse: what its query, its rules and its split make of
 //! the tables of a session. [`super::table`] does the same on the way to a Delta table.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use sluice_lake::sql;
 
+use super::audit::{Finding, find};
+use super::context::now_ms;
 use super::error::StageError;
-use super::rules::{count_duplicates, first_duplicate, forbidden, values_of};
-use super::table::{washer, with_flags};
+use super::rules::forbidden;
+use super::table::{refused_by_table, washer, with_flags};
 use crate::check::modes::bounded;
 use crate::plan::mode::Mode;
-use crate::plan::{Asset, RowPlan, SqlAsset};
-use crate::spec::{Instant, Otherwise};
+use crate::plan::{Asset, RowPlan, SqlAsset, TableExpectation};
+use crate::spec::Instant;
 
 /// From the year 1 to the end of the year 9999: what a query of intervals is asked for when no
 /// interval is meant.
@@ -25,7 +31,8 @@ const ALL_TIME: (Instant, Instant) = (Instant(-62_135_596_800_000), Instant(253_
 /// for.
 ///
 /// # Errors
-/// As making the table: a query that fails, a rule with `otherwise: fail` that is broken.
+/// As making the table: a query that fails, a rule with `otherwise: fail` that is broken, if the rows
+/// alone can tell.
 pub(crate) async fn rows(
     ctx: &SessionContext,
     asset: &Asset,
@@ -39,31 +46,32 @@ pub(crate) async fn rows(
     let rows = DataFrame::new(ctx.state(), plan);
     let rules = &sql.rows;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
-    forbid_duplicates(rules, &flagged).await?;
-    let washer = washer(rules, &flagged);
+    let washer = Arc::new(washer(rules, flagged.schema().as_arrow()));
     let rows: SendableRecordBatchStream = flagged.execute_stream().await?;
-    let rows = washer.wash(0, rows).try_collect().await?;
-    match forbidden(asset, rules, &washer) {
+    let rows: Vec<RecordBatch> = washer.wash(0, rows).try_collect().await?;
+    let findings = judged(ctx, rules, washer.schema(), &rows).await?;
+    let refused = forbidden(asset, rules, &washer).or_else(|| refused_by_table(&findings));
+    match refused {
         Some(error) => Err(error),
         None => Ok(rows),
     }
 }
 
-/// An error of the first `unique` rule with `otherwise: fail` that is broken.
-async fn forbid_duplicates(rules: &RowPlan, flagged: &DataFrame) -> Result<(), StageError> {
-    let failing = |otherwise| otherwise == Otherwise::Fail;
-    for rule in rules.unique.iter().filter(|rule| failing(rule.otherwise)) {
-        let values = values_of(rule, rules, flagged, None)?;
-        let (rows, failed) = count_duplicates(rule, values.clone()).await?;
-        if failed > 0 {
-            return Err(StageError::Duplicates {
-                name: rule.name.clone(),
-                failed,
-                rows,
-                columns: rule.columns.join(", "),
-                example: first_duplicate(rule, values).await?,
-            });
-        }
+/// What rules on the whole table find in these rows: those that judge any rows. How many rows
+/// there are, how old they are, and what other tables have, is not what a test gives.
+async fn judged(
+    ctx: &SessionContext,
+    rules: &RowPlan,
+    schema: SchemaRef,
+    rows: &[RecordBatch],
+) -> Result<Vec<Finding>, StageError> {
+    let judging = rules.table_rules.iter();
+    let judging = judging.filter(|expectation| expectation.rule.judges_any_rows());
+    let judging: Vec<TableExpectation> = judging.cloned().collect();
+    if judging.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let table = MemTable::try_new(schema, vec![rows.to_vec()])?;
+    let rows = ctx.read_table(Arc::new(table))?;
+    find(ctx, rows, &judging, now_ms()).await
 }

@@ -6,6 +6,8 @@
 
 mod after;
 mod attempts;
+mod audit;
+mod beside;
 mod commit;
 mod content_hash;
 mod context;
@@ -29,6 +31,7 @@ mod page;
 mod pool;
 mod profile;
 mod promote;
+pub(crate) mod quarantine;
 pub(crate) mod rejects;
 mod report;
 pub(crate) mod resume;
@@ -38,6 +41,7 @@ mod rows;
 mod rules;
 pub(crate) mod scored;
 mod search;
+mod side;
 pub mod split;
 mod stage;
 mod table;
@@ -71,7 +75,7 @@ use crate::events::store::EventStore;
 use crate::events::{self, EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
 use after::After;
-use context::RunContext;
+use context::{RunContext, now_ms};
 use tally::{Ended, Tally};
 use turns::Turns;
 
@@ -206,6 +210,7 @@ async fn run_leased(
         },
         state,
         project,
+        started_ms: now_ms(),
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
         turns: Arc::new(Turns::default()),
@@ -253,7 +258,13 @@ async fn recover(
 ) -> Result<Vec<(String, String)>, RunError> {
     leftovers::remove(plan, lakehouse, state, project).await?;
     state.recover_runs(project).await?;
-    let tables = plan.assets.iter().flat_map(|asset| asset.makes());
+    // A side table is told from its own log, and by its own stage.
+    let aside = |asset: &Asset| asset.rows().and_then(|rows| rows.quarantine.clone());
+    let tables = plan.assets.iter().flat_map(|asset| {
+        let aside = aside(asset);
+        let makes = asset.makes();
+        makes.filter(move |table| Some(*table) != aside.as_ref())
+    });
     let tables: Vec<TableName> = tables.cloned().collect();
     let rebuilt = state.reconcile(lakehouse, project, &tables).await?;
     let reconciled = registry.reconcile().await?;
@@ -285,7 +296,7 @@ async fn recover(
 async fn pin_external(run: &RunContext) -> Result<(), RunError> {
     for position in &run.plan.chosen {
         let asset = &run.plan.assets[*position];
-        for table in asset.reads() {
+        for table in asset.reads().into_iter().chain(asset.rule_reads()) {
             let maker = run.plan.maker_of(table);
             if !maker.is_some_and(|maker| run.plan.chosen.contains(&maker)) {
                 run.catalog.table(table).await?;
@@ -299,7 +310,7 @@ async fn pin_external(run: &RunContext) -> Result<(), RunError> {
 async fn require_inputs(plan: &Plan, lakehouse: &Lakehouse) -> Result<(), RunError> {
     for position in &plan.chosen {
         let asset = &plan.assets[*position];
-        for table in asset.reads() {
+        for table in asset.reads().into_iter().chain(asset.rule_reads()) {
             let maker = plan.maker_of(table);
             let made_elsewhere = maker.is_some_and(|maker| !plan.chosen.contains(&maker));
             if made_elsewhere && lakehouse.latest_version(table).await?.is_none() {

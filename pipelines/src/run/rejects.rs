@@ -1,29 +1,14 @@
-//! Bad records of an ingest into a table of their own.
-//!
-//! The records come while the good rows stream into the ingest's table. Theirs is
-//! committed when the good rows are all there and before those are: a run that ends in
-//! between reads the same files again, and replaces what they gave here. Nothing is
-//! committed here when the good rows fail.
+//! Bad records of an ingest into a table of their own: see [`super::side`].
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::record_batch::RecordBatch;
-use datafusion::common::Column;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, lit};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::prelude::SessionContext;
-use futures::{StreamExt, stream};
-use sluice_lake::delta::{CommitInfo, WriteMode, Written};
-use sluice_lake::ingest::{FILE_COLUMN, Rejects, RejectsSeen, rejects_schema};
-use sluice_lake::state::SideRecord;
-use sluice_lake::{LakeError, Lakehouse, TableName};
-use tokio::sync::mpsc::Receiver;
-use tokio_util::task::AbortOnDropHandle;
+use sluice_lake::ingest::{Rejects, RejectsSeen, rejects_schema};
+use sluice_lake::{LakeError, TableName};
 
 use super::context::RunContext;
 use super::error::StageError;
+use super::side::{self, Replaces, Side, Writing};
 use crate::plan::Asset;
 
 /// What follows a table's name in the name of its rejected records.
@@ -37,18 +22,11 @@ pub(crate) fn table_of(ingest: &TableName) -> Result<TableName, StageError> {
 
 /// The bad records of one ingest, on their way.
 pub(crate) struct Collecting {
-    pub(crate) table: TableName,
     /// Where the readers find the way for them.
     offered: Arc<Offer>,
     rejects: Rejects,
-    /// Set when all rows are there.
-    complete: Arc<AtomicBool>,
-    writer: AbortOnDropHandle<Result<Option<Written>, LakeError>>,
-    written: Committed,
+    writing: Writing,
 }
-
-/// What was committed, if anything was.
-type Committed = Arc<Mutex<Option<Written>>>;
 
 /// The way for bad records, once there is one.
 #[derive(Debug, Default)]
@@ -72,14 +50,6 @@ impl Offer {
     }
 }
 
-/// What of the table goes when new records come.
-pub(crate) enum Replaces {
-    /// All of it.
-    Everything,
-    /// What these files gave before.
-    Files(Vec<String>),
-}
-
 impl Collecting {
     /// Begins to collect: readers that ask `offered` send their bad records.
     pub(crate) async fn begin(
@@ -89,93 +59,53 @@ impl Collecting {
         replaces: Replaces,
         offered: Arc<Offer>,
     ) -> Result<Self, StageError> {
-        let table = table_of(ingest)?;
-        let app_id = format!("{}/{table}", run.project);
-        let lakehouse = run.world.lakehouse.clone();
-        let last = lakehouse.last_txn(&table, &app_id).await?;
-        let commit = CommitInfo {
-            app_id,
-            // Writing the same again replaces the same: no intent has to be kept.
-            txn_version: last.unwrap_or(0) + 1,
-            metadata: SideRecord {
-                project: run.project.clone(),
-                run_id: run.run_id.clone(),
-                rejected_of: asset.name.clone(),
-                key: key.to_owned(),
-            }
-            .to_metadata(),
-            description: Some(format!(
+        let side = Side {
+            table: table_of(ingest)?,
+            schema: rejects_schema(),
+            description: format!(
                 "Records of the files of {} that could not be taken, with the reason.",
                 asset.name
-            )),
-            rows: Arc::new(AtomicU64::new(0)),
+            ),
+            replaces,
+            always: false,
         };
         let (rejects, receiver) = Rejects::channel();
+        let writing = Writing::begin(run, asset, key, side, receiver).await?;
         offered.put(rejects.clone());
-        let complete = Arc::new(AtomicBool::new(false));
-        let write = write(
-            lakehouse,
-            table.clone(),
-            replaces,
-            receiver,
-            Arc::clone(&complete),
-            commit,
-        );
         Ok(Self {
-            table,
             offered,
             rejects,
-            complete,
-            writer: AbortOnDropHandle::new(tokio::spawn(write)),
-            written: Arc::default(),
+            writing,
         })
     }
 
     /// The records that came, to be asked when the rows are committed.
     pub(crate) fn outcome(&self) -> Outcome {
         Outcome {
-            table: self.table.clone(),
             rejects: self.rejects.seen(),
-            written: Arc::clone(&self.written),
+            side: self.writing.outcome(),
         }
     }
 
     /// Commits the bad records; the good rows are all there.
     pub(crate) async fn finish(self) -> Result<(), DataFusionError> {
-        self.complete.store(true, Ordering::Release);
+        self.writing.complete();
         self.offered.close();
         drop(self.rejects);
-        let written = match self.writer.await {
-            Ok(written) => written,
-            Err(cut_off) => return Err(DataFusionError::External(Box::new(cut_off))),
-        };
-        let written = written.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = written;
-        Ok(())
+        self.writing.finish().await
     }
 }
 
 /// What came of an ingest's bad records.
 pub(crate) struct Outcome {
-    table: TableName,
     rejects: Arc<RejectsSeen>,
-    written: Committed,
+    side: side::Outcome,
 }
 
 impl Outcome {
     /// Tells it, and lets the rest of the run see it.
     pub(crate) async fn tell(&self, run: &RunContext, asset: &Asset) -> Result<(), StageError> {
-        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(written) = written {
-            run.catalog.pins().set(&self.table, written.version);
-            let state = &run.state;
-            state
-                .reconcile_side_table(&run.world.lakehouse, &self.table)
-                .await?;
-            state
-                .count_side_table(&self.table, written.version, written.rows)
-                .await?;
-        }
+        self.side.record(run).await?;
         let rows = self.rejects.rows();
         if rows == 0 {
             return Ok(());
@@ -189,70 +119,9 @@ impl Outcome {
             &asset.name,
             format!(
                 "{counted} rejected: see {}; the first is {first}",
-                self.table
+                self.side.table
             ),
         );
         Ok(())
     }
-}
-
-/// Writes the records that come; gives what this made, if anything was needed.
-async fn write(
-    lakehouse: Lakehouse,
-    table: TableName,
-    replaces: Replaces,
-    mut records: Receiver<RecordBatch>,
-    complete: Arc<AtomicBool>,
-    commit: CommitInfo,
-) -> Result<Option<Written>, LakeError> {
-    let first = records.recv().await;
-    if first.is_none()
-        && (!complete.load(Ordering::Acquire) || !holds_any(&lakehouse, &table, &replaces).await?)
-    {
-        return Ok(None);
-    }
-    let rest = stream::unfold((records, complete), |(mut records, complete)| async move {
-        match records.recv().await {
-            Some(batch) => Some((Ok(batch), (records, complete))),
-            None if complete.load(Ordering::Acquire) => None,
-            // Whoever read the files gave up: these records are not all.
-            None => {
-                let given_up = DataFusionError::Execution("the ingest was given up".to_owned());
-                Some((Err(given_up), (records, complete)))
-            }
-        }
-    });
-    let rows = stream::iter(first.map(Ok)).chain(rest);
-    let rows = Box::pin(RecordBatchStreamAdapter::new(rejects_schema(), rows));
-    let mode = match replaces {
-        Replaces::Everything => WriteMode::Overwrite,
-        Replaces::Files(files) => WriteMode::ReplaceFiles(files),
-    };
-    lakehouse.write(&table, mode, rows, commit).await.map(Some)
-}
-
-/// Whether the table holds a record that has to go.
-async fn holds_any(
-    lakehouse: &Lakehouse,
-    table: &TableName,
-    replaces: &Replaces,
-) -> Result<bool, LakeError> {
-    if lakehouse.latest_version(table).await?.is_none() {
-        return Ok(false);
-    }
-    let rows_error = |source| LakeError::Rows {
-        table: table.clone(),
-        source: Box::new(source),
-    };
-    let stored = lakehouse.load(table, None).await?;
-    let found = async {
-        let mut rows = SessionContext::new().read_table(stored.provider)?;
-        if let Replaces::Files(files) = replaces {
-            let files = files.iter().map(|file| lit(file.as_str())).collect();
-            let of_files = Expr::Column(Column::from_name(FILE_COLUMN)).in_list(files, false);
-            rows = rows.filter(of_files)?;
-        }
-        rows.limit(0, Some(1))?.count().await
-    };
-    Ok(found.await.map_err(rows_error)? > 0)
 }

@@ -76,7 +76,6 @@ pub(crate) async fn from_model(
             table: &scored.table,
             mode: WriteMode::Overwrite,
             files: Vec::new(),
-            staying: None,
             in_parts: false,
             rejects: None,
             outcome: serde_json::Map::new(),

@@ -16,14 +16,15 @@ use super::incremental::{self, Intervals, Outcome};
 use super::pool::StageEnd;
 use super::tally::{Ended, Tally};
 use super::{
-    attempts, describe, file_rows, files, keyed, model, rejects, report, scored, table, tokenizer,
+    attempts, audit, describe, file_rows, files, keyed, model, rejects, report, scored, table,
+    tokenizer,
 };
 use crate::check::error_chain;
 use crate::events::EventKind;
 use crate::plan::fingerprint::METADATA_KEY;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
 use crate::plan::mode::Mode;
-use crate::plan::{Asset, AssetBody, IngestAsset};
+use crate::plan::{Asset, AssetBody};
 
 /// What a stage came to.
 struct Made {
@@ -72,9 +73,7 @@ async fn attempt(
         project: Some(&run.project),
         event_time: run.plan.event_time,
     };
-    if let AssetBody::Ingest(ingest) = &asset.body {
-        settle(run, ingest).await?;
-    }
+    settle(run, asset).await?;
     let mut freshness = lookup.freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
         freshness.refresh(asset);
@@ -147,6 +146,7 @@ async fn skip(
     reason: String,
 ) -> Result<(), StageError> {
     pin(run, asset, version);
+    audit::look_again(run, asset).await?;
     let stage = new_stage(asset, Some(key));
     let end = StoredEnd {
         reason: Some(reason.clone()),
@@ -184,13 +184,19 @@ async fn rekey(run: &RunContext, asset: &Asset, freshness: &Freshness) -> Result
         .await?)
 }
 
-/// Tells the store what it does not know of an ingest, besides what its commits say: it was
+/// Tells the store what it does not know of a table, besides what its commits say: it was
 /// lost, or a process ended before it could tell.
-async fn settle(run: &RunContext, ingest: &IngestAsset) -> Result<(), StageError> {
+async fn settle(run: &RunContext, asset: &Asset) -> Result<(), StageError> {
     let (lakehouse, state) = (&run.world.lakehouse, &run.state);
-    file_rows::recount(lakehouse, state, &run.project, &ingest.table).await?;
-    let rejected = rejects::table_of(&ingest.table)?;
-    Ok(state.reconcile_side_table(lakehouse, &rejected).await?)
+    if let AssetBody::Ingest(ingest) = &asset.body {
+        file_rows::recount(lakehouse, state, &run.project, &ingest.table).await?;
+        let rejected = rejects::table_of(&ingest.table)?;
+        state.reconcile_side_table(lakehouse, &rejected).await?;
+    }
+    if let Some(quarantine) = asset.rows().and_then(|rows| rows.quarantine.as_ref()) {
+        state.reconcile_side_table(lakehouse, quarantine).await?;
+    }
+    Ok(())
 }
 
 /// Remembers the files that had to be read, so that they need not be the next time.

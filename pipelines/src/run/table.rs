@@ -1,6 +1,6 @@
 //! Makes tables: from queries, and from whatever rows there are, by the table's rules.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, TableReference};
@@ -14,12 +14,16 @@ use sluice_lake::sql;
 use sluice_lake::state::FileRecord;
 use sluice_udfs::text::Tokenizers;
 
+use super::audit::{Audit, Finding, refusal};
+use super::beside::Beside;
 use super::commit::commit;
 use super::context::RunContext;
 use super::error::StageError;
 use super::file_rows::FileRows;
-use super::rejects::{Collecting, Offer, Replaces};
-use super::rules::{check_unique, flag_column, forbidden, report_rules};
+use super::quarantine::Ward;
+use super::rejects::Offer;
+use super::rules::{flag_column, forbidden, report};
+use super::side::Replaces;
 use super::split::Splitter;
 use super::wash::{RowRule, Washer};
 use crate::plan::fingerprint::Fingerprint;
@@ -47,7 +51,6 @@ pub(crate) async fn from_query(
             table: &sql.table,
             mode: WriteMode::Overwrite,
             files: Vec::new(),
-            staying: None,
             in_parts: false,
             rejects: None,
             outcome: serde_json::Map::new(),
@@ -62,8 +65,6 @@ pub(crate) struct Output<'a> {
     pub(crate) mode: WriteMode,
     /// The files that the rows are of.
     pub(crate) files: Vec<FileRecord>,
-    /// The rows of the table that stay where they are; `None` when all are replaced.
-    pub(crate) staying: Option<DataFrame>,
     /// Whether the rows come in parts, in order, that may be written side by side.
     pub(crate) in_parts: bool,
     /// What the bad records of files replace, and where their reader is offered a way.
@@ -84,81 +85,114 @@ pub(crate) async fn write(
 ) -> Result<Written, StageError> {
     let rules = &settled(run, rules, fingerprint).await?;
     let flagged = with_flags(ctx, &asset.name, rules, rows)?;
-    check_unique(run, asset, rules, &flagged, output.staying.as_ref()).await?;
-    let washer = washer(rules, &flagged);
-    let collecting = match output.rejects {
-        Some((replaces, offer)) => {
-            let key = fingerprint.key();
-            Some(Collecting::begin(run, asset, (output.table, &key), replaces, offer).await?)
+    let input = flagged.schema().as_arrow();
+    let (ward, aside) = match &rules.quarantine {
+        Some(_) => {
+            let (ward, aside) = Ward::new(run, &own_columns(input, rules));
+            (Some(ward), Some(aside))
         }
-        None => None,
+        None => (None, None),
     };
-    let rejected = collecting.as_ref().map(Collecting::outcome);
+    let washer = Arc::new(washer(rules, input).with_ward(ward));
+    let place = (output.table, fingerprint.key());
+    let (replaces, offer) = match output.rejects {
+        Some((replaces, offer)) => (replaces, Some(offer)),
+        None => (Replaces::like(&output.mode), None),
+    };
+    let replaces = (replaces, offer);
+    let (beside, outcome) = Beside::begin(run, asset, place, replaces, &washer, aside).await?;
     let file_rows = FileRows::default();
     let files: Vec<String> = output.files.iter().map(|file| file.path.clone()).collect();
     let parts = streams(flagged, output.in_parts).await?.into_iter();
     let parts = parts.enumerate();
     let judge = Arc::clone(&washer);
+    let audit = Audit::new(run, output.table, &rules.table_rules);
+    let findings = audit.findings();
     let rows = RowParts {
-        schema: washer.schema(),
+        schema: Arc::new(rules.contract.applied_to(&washer.schema())),
+        required: rules.contract.required.clone(),
         parts: parts
             .map(|(part, rows)| match files.is_empty() {
                 true => washer.wash(part, rows),
                 false => file_rows.watch(washer.wash(part, rows)),
             })
             .collect(),
-        at_end: Box::pin(async move {
-            judge.verdict()?;
-            match collecting {
-                Some(collecting) => collecting.finish().await,
-                None => Ok(()),
-            }
+        at_end: Box::new(move |draft| {
+            Box::pin(async move {
+                // All rules are looked at, so that all that is broken is told at once.
+                let looked = match audit.is_empty() {
+                    true => Ok(()),
+                    false => audit.look(draft.rows().await?).await,
+                };
+                judge.verdict()?;
+                looked?;
+                beside.finish().await
+            })
         }),
     };
+    let mode = output.mode;
     let written = commit(
         run,
         asset,
         output.table,
-        output.mode,
+        mode,
         rows,
         fingerprint,
         (output.files, output.outcome),
     )
     .await;
-    let outcome = report_rules(run, asset, rules, &washer).await;
+    let findings = std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner));
+    let reported = report(run, asset, rules, &washer, &findings).await;
     match written {
         Ok(written) => {
-            outcome?;
+            reported?;
             if !files.is_empty() {
                 let counted = file_rows.of(files.iter().map(String::as_str));
                 run.state
                     .count_rows(&run.project, &asset.name, &counted)
                     .await?;
             }
-            if let Some(rejected) = rejected {
-                rejected.tell(run, asset).await?;
-            }
+            outcome.tell(run, asset).await?;
             Ok(written)
         }
         Err(StageError::Cancelled) => Err(StageError::Cancelled),
-        Err(error) => Err(forbidden(asset, rules, &washer).unwrap_or(error)),
+        Err(error) => Err(refused(asset, rules, &washer, &findings).unwrap_or(error)),
     }
 }
 
-/// What applies rules and split to rows that have their flags.
-pub(crate) fn washer(rules: &RowPlan, flagged: &DataFrame) -> Arc<Washer> {
-    let input = flagged.schema().as_arrow().clone();
-    let own = Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec());
+/// The columns before the flags of the rules.
+fn own_columns(input: &Schema, rules: &RowPlan) -> Schema {
+    Schema::new(input.fields()[..input.fields().len() - rules.rules.len()].to_vec())
+}
+
+/// What applies rules and split to rows with these columns, of which the last are their flags.
+pub(crate) fn washer(rules: &RowPlan, input: &Schema) -> Washer {
+    let own = own_columns(input, rules);
     let split = rules
         .split
         .as_ref()
         .map(|split| Splitter::new(&own, &split.parts, split.seed, &split.by));
-    let row_rules = rules
-        .rules
-        .iter()
-        .map(|rule| RowRule::new(rule.name.clone(), rule.otherwise))
-        .collect();
-    Arc::new(Washer::new(&input, row_rules, split))
+    let row_rules = rules.rules.iter().map(RowRule::of).collect();
+    Washer::new(input, row_rules, split)
+}
+
+/// The error that a broken rule is, if one forbids the table.
+fn refused(
+    asset: &Asset,
+    rules: &RowPlan,
+    washer: &Washer,
+    findings: &[Finding],
+) -> Option<StageError> {
+    forbidden(asset, rules, washer).or_else(|| refused_by_table(findings))
+}
+
+/// The error that a broken rule on the whole table is, if one forbids it.
+pub(crate) fn refused_by_table(findings: &[Finding]) -> Option<StageError> {
+    let (name, what) = refusal(findings)?;
+    Some(StageError::TableRule {
+        name: name.to_owned(),
+        what: what.to_owned(),
+    })
 }
 
 /// The rows of a query in their order.

@@ -1,5 +1,6 @@
 //! What happens to the rows of a table between its query and its Delta commit: row rules
-//! are counted, dropped rows fall out, `_split` is added. One pass, batch by batch.
+//! are counted, dropped rows fall out, others go into quarantine, `_split` is added. One pass,
+//! batch by batch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,9 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use sluice_lake::ingest::{FILE_COLUMN, ROW_COLUMN};
 
+use super::quarantine::Ward;
 use super::split::Splitter;
+use crate::plan::RowExpectation;
 use crate::spec::Otherwise;
 
 /// A row rule at work. Its flag is a boolean column behind the table's own columns; a
@@ -22,6 +25,8 @@ use crate::spec::Otherwise;
 pub(crate) struct RowRule {
     pub(crate) name: String,
     pub(crate) otherwise: Otherwise,
+    /// Whether only rows count that no other rule keeps out of the table.
+    of_kept: bool,
     failed: AtomicU64,
     /// Where the first row that broke it stands in its file, and which part that is of.
     first: Mutex<Option<(usize, String)>>,
@@ -32,8 +37,28 @@ impl RowRule {
         Self {
             name: name.into(),
             otherwise,
+            of_kept: false,
             failed: AtomicU64::new(0),
             first: Mutex::new(None),
+        }
+    }
+
+    /// A rule of a plan.
+    pub(crate) fn of(rule: &RowExpectation) -> Self {
+        Self {
+            of_kept: rule.of_contract,
+            ..Self::new(rule.name.clone(), rule.otherwise)
+        }
+    }
+
+    /// Counts the rows that break the rule.
+    fn count(&self, part: usize, batch: &RecordBatch, flags: &BooleanArray) {
+        let failed = flags.len() - flags.true_count();
+        self.failed.fetch_add(failed as u64, Ordering::Relaxed);
+        if failed > 0 {
+            let kept = |row: &usize| flags.is_valid(*row) && flags.value(*row);
+            let broken = || (0..flags.len()).find(|row| !kept(row));
+            self.note_first(part, || place(batch, broken()?));
         }
     }
 
@@ -55,6 +80,22 @@ impl RowRule {
             *first = place().map(|place| (part, place)).or(first.take());
         }
     }
+}
+
+/// Takes rows that do not keep a rule out of those that are kept; nothing where all keep it.
+fn narrow(keep: &mut Option<BooleanArray>, flags: &BooleanArray) -> Result<(), DataFusionError> {
+    if flags.true_count() == flags.len() {
+        return Ok(());
+    }
+    let flags = match flags.null_count() {
+        0 => flags.clone(),
+        _ => arrow::compute::prep_null_mask_filter(flags),
+    };
+    *keep = Some(match keep.take() {
+        Some(keep) => arrow::compute::and(&keep, &flags)?,
+        None => flags,
+    });
+    Ok(())
 }
 
 /// Where a row of an ingested batch stands.
@@ -82,6 +123,7 @@ pub(crate) struct Washer {
     own_columns: usize,
     rules: Vec<RowRule>,
     split: Option<Splitter>,
+    ward: Option<Ward>,
     rows: AtomicU64,
 }
 
@@ -102,8 +144,20 @@ impl Washer {
             own_columns,
             rules,
             split,
+            ward: None,
             rows: AtomicU64::new(0),
         }
+    }
+
+    /// The same, with a way into quarantine. Without one the rows that belong there are left
+    /// out.
+    pub(crate) fn with_ward(self, ward: Option<Ward>) -> Self {
+        Self { ward, ..self }
+    }
+
+    /// The way into quarantine.
+    pub(crate) fn ward(&self) -> Option<&Ward> {
+        self.ward.as_ref()
     }
 
     /// The schema of what is written.
@@ -133,32 +187,62 @@ impl Washer {
         input: SendableRecordBatchStream,
     ) -> SendableRecordBatchStream {
         let washer = Arc::clone(self);
-        let washed = input.map(move |batch| washer.wash_batch(part, &batch?));
+        let washed = input.then(move |batch| {
+            let washer = Arc::clone(&washer);
+            async move {
+                let (kept, aside) = washer.wash_batch(part, &batch?)?;
+                if let (Some(aside), Some(ward)) = (aside, &washer.ward) {
+                    ward.send(aside).await;
+                }
+                Ok(kept)
+            }
+        });
         Box::pin(RecordBatchStreamAdapter::new(self.schema(), washed))
     }
 
-    fn wash_batch(&self, part: usize, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+    /// The rows that stay, and those that go into quarantine.
+    fn wash_batch(
+        &self,
+        part: usize,
+        batch: &RecordBatch,
+    ) -> Result<(RecordBatch, Option<RecordBatch>), DataFusionError> {
         self.rows
             .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        let mut keep: Option<BooleanArray> = None;
-        for (index, rule) in self.rules.iter().enumerate() {
-            let flags = batch.column(self.own_columns + index).as_boolean();
-            let failed = flags.len() - flags.true_count();
-            rule.failed.fetch_add(failed as u64, Ordering::Relaxed);
-            if failed > 0 {
-                let kept = |row: &usize| flags.is_valid(*row) && flags.value(*row);
-                let broken = || (0..flags.len()).find(|row| !kept(row));
-                rule.note_first(part, || place(batch, broken()?));
+        let flags = |index: usize| batch.column(self.own_columns + index).as_boolean();
+        let rules = || self.rules.iter().enumerate();
+        let (mut keep, mut healthy) = (None, None);
+        for (index, rule) in rules().filter(|(_, rule)| !rule.of_kept) {
+            let flags = flags(index);
+            rule.count(part, batch, flags);
+            if matches!(rule.otherwise, Otherwise::Drop | Otherwise::Quarantine) {
+                narrow(&mut keep, flags)?;
             }
-            if rule.otherwise == Otherwise::Drop && failed > 0 {
-                keep = Some(match keep {
-                    Some(keep) => arrow::compute::and(&keep, flags)?,
-                    None => flags.clone(),
-                });
+            if rule.otherwise == Otherwise::Quarantine {
+                narrow(&mut healthy, flags)?;
             }
         }
         let own: Vec<usize> = (0..self.own_columns).collect();
         let mut own = batch.project(&own)?;
+        let aside = match (healthy, &self.ward) {
+            (Some(healthy), Some(ward)) => {
+                let names = rules().filter(|(_, rule)| !rule.of_kept);
+                let names = names.map(|(index, rule)| (rule.name.as_str(), flags(index)));
+                let names: Vec<_> = names.collect();
+                Some(ward.admitted(&own, &arrow::compute::not(&healthy)?, &names)?)
+            }
+            _ => None,
+        };
+        let before = keep.clone();
+        for (index, rule) in rules().filter(|(_, rule)| rule.of_kept) {
+            let flags = match &before {
+                // A row that is left out anyway breaks nothing.
+                Some(keep) => arrow::compute::or_kleene(flags(index), &arrow::compute::not(keep)?)?,
+                None => flags(index).clone(),
+            };
+            rule.count(part, batch, &flags);
+            // The table could not hold it; that it is there fails the whole in the end.
+            narrow(&mut keep, &flags)?;
+        }
         if let Some(keep) = keep {
             own = filter_record_batch(&own, &keep)?;
         }
@@ -166,7 +250,7 @@ impl Washer {
         if let Some(split) = &self.split {
             columns.push(split.assign(&own)?);
         }
-        Ok(RecordBatch::try_new(self.schema(), columns)?)
+        Ok((RecordBatch::try_new(self.schema(), columns)?, aside))
     }
 
     /// An error, so that no commit follows, if a rule with `otherwise: fail` was broken: to

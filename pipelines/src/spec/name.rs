@@ -391,6 +391,20 @@ impl NameRule for ColumnNames {
     }
 }
 
+/// Names of columns that a contract lists: also those that Sluice adds.
+#[derive(Debug, Clone, Copy)]
+pub struct ContractNames;
+
+impl NameRule for ContractNames {
+    const WHAT: &'static str = "a column";
+    const FORM: &'static str = "a name without spaces, line breaks and ` ,;{}()=`";
+    const PATTERN: &'static str = "^[^ ,;{}()\\n\\t=]+$";
+
+    fn has_form(name: &str) -> bool {
+        !name.is_empty() && !name.contains([' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='])
+    }
+}
+
 /// The parts that a split can have.
 #[derive(Debug, Clone, Copy)]
 pub struct PartNames;

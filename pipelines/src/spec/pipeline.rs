@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::expectation::Expectation;
 use super::fixture::{ExpectedBody, FixtureBody};
 use super::hook::{HookSpec, WebhookSpec};
 use super::ingest::{Csv, Ingest, JsonFiles};
@@ -20,7 +21,7 @@ use super::schedule::{OrWhen, ScheduleSpec};
 use super::schema::Definitions;
 use super::scored::ScoredSpec;
 use super::sound::Broken;
-use super::table::{Expectation, Split, TableSpec};
+use super::table::{Split, TableSpec};
 use super::test::{ExpectedError, TestBody, TestSpec};
 use super::test_names::TestNames;
 use super::tokenizer::{Bpe, TokenizerSpec, Unigram, WordPiece};

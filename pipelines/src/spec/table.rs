@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::contract::{Contract, ContractColumn};
 use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
+use super::expectation::Expectation;
 use super::ingest::Ingest;
 use super::mode::{Mode, Refresh, has_intervals};
-use super::name::{Name, Named, PartNames, RuleNames, TagNames};
+use super::name::{ContractNames, Name, Named, PartNames, RuleNames, TagNames};
 use super::patience::PatienceSpec;
-use super::scalar::{AtLeastOne, Required, word};
+use super::scalar::Required;
 use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
@@ -36,6 +38,11 @@ record! {
         "mode" mode: Option<Spanned<Mode>>,
         /// What happens when the rows that are there do not count any more: `auto` (the default) makes them anew, `strict` fails instead, `full` makes them anew whenever anything changed.
         "refresh" refresh: Option<Spanned<Refresh>>,
+        /// What columns it has, by name: a type such as `bigint`, or more.
+        "columns" columns: Named<ContractNames, ContractColumn>,
+        /// Whether it may have columns that `columns:` does not list: `strict` (the default) or
+        /// `open`. Those whose names begin with `_` need not be listed.
+        "contract" contract: Option<Spanned<Contract>>,
         /// Rules that rows or the whole table must keep, by name.
         "expect" expect: Named<RuleNames, Expectation>,
         /// Writes the column `_split`, which says what each row is for.
@@ -71,6 +78,12 @@ impl TableSpec {
 
 impl Check for TableSpec {
     fn check(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
+        self.is_queried_where_it_says_how(fields, cx) & self.has_columns_for_its_contract(cx)
+    }
+}
+
+impl TableSpec {
+    fn is_queried_where_it_says_how(&self, fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
         if self.sql().is_some() {
             return true;
         }
@@ -95,6 +108,17 @@ impl Check for TableSpec {
             }
         }
         fits
+    }
+
+    fn has_columns_for_its_contract(&self, cx: &mut Context<'_>) -> bool {
+        let (Some(contract), true) = (self.contract, self.columns.is_empty()) else {
+            return true;
+        };
+        let message = "`contract` says nothing without `columns`";
+        let diagnostic = Diagnostic::error("missing_key", message)
+            .help("list the columns: `columns: {id: bigint, name: string}`");
+        cx.report(diagnostic, contract.span);
+        false
     }
 }
 
@@ -124,94 +148,6 @@ impl Part for Queried {
 
     fn schema_part(object: &mut ObjectSchema, defs: &mut Definitions) {
         TableBody::schema_part(object, defs);
-    }
-}
-
-record! {
-    /// A rule that rows, or the whole table, must keep.
-    pub struct Expectation as "an expectation" {
-        /// What must hold: exactly one of these keys.
-        .. rule: Rule,
-        /// What happens when it is broken: `fail` the table, `drop` the row, or `warn` (the default).
-        "otherwise" otherwise: Option<Spanned<Otherwise>>,
-    }
-}
-
-choice! {
-    /// What must hold.
-    pub enum Rule {
-        /// A condition in SQL on a row; a row for which it is not TRUE (NULL included) breaks it.
-        "that" That(SqlText),
-        /// Columns whose values together occur only once in the table; NULL equals nothing.
-        "unique" Unique(AtLeastOne<Spanned<String>>),
-    }
-}
-
-impl Expectation {
-    /// What happens when the rule is broken.
-    #[must_use]
-    pub fn otherwise(&self) -> Otherwise {
-        self.otherwise
-            .map_or(Otherwise::Warn, |otherwise| otherwise.value)
-    }
-}
-
-impl Check for Expectation {
-    fn check(&self, _fields: &Fields<'_>, cx: &mut Context<'_>) -> bool {
-        let (Rule::Unique(_), Some(otherwise)) = (&self.rule, self.otherwise) else {
-            return true;
-        };
-        if otherwise.value != Otherwise::Drop {
-            return true;
-        }
-        cx.report(
-            Diagnostic::error(
-                "conflicting_keys",
-                "a rule of the whole table cannot drop rows",
-            )
-            .help("write `fail` or `warn`; to keep one row of equals, say which in the SQL"),
-            otherwise.span,
-        );
-        false
-    }
-}
-
-/// What happens when a rule is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// The table is not made.
-    Fail,
-    /// The row is left out.
-    Drop,
-    /// It is counted and reported.
-    Warn,
-}
-
-const OTHERWISE: &[(&str, Otherwise)] = &[
-    ("fail", Otherwise::Fail),
-    ("drop", Otherwise::Drop),
-    ("warn", Otherwise::Warn),
-];
-
-impl Otherwise {
-    /// The word in the language.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fail => "fail",
-            Self::Drop => "drop",
-            Self::Warn => "warn",
-        }
-    }
-}
-
-impl Decode for Otherwise {
-    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        word("consequence", OTHERWISE, node, cx)
-    }
-
-    fn schema(_defs: &mut Definitions) -> Json {
-        json!({"enum": OTHERWISE.iter().map(|(word, _)| word).collect::<Vec<_>>()})
     }
 }
 

@@ -369,7 +369,12 @@ fn told(event: &EventKind) -> Option<String> {
             otherwise,
             rows,
             failed,
-        } => format!("{asset}: {name} ({otherwise}): {failed} of {rows} rows break it"),
+            found,
+            ..
+        } => match found {
+            Some(found) => format!("{asset}: {name} ({otherwise}): {found}"),
+            None => format!("{asset}: {name} ({otherwise}): {failed} of {rows} rows break it"),
+        },
         EventKind::Registered {
             asset,
             model,

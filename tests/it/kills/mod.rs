@@ -152,6 +152,7 @@ fn every_point_is_passed() {
         "bronze.apples",
         "gold.apples",
         "gold.scored",
+        "silver.apples__quarantine",
     ];
     assert!(made.iter().all(|name| names.contains(name)), "{names:?}");
 }

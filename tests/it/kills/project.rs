@@ -19,6 +19,8 @@ tables:
       FROM bronze.apples
     expect:
       weight_is_positive: {that: weight > 0, otherwise: drop}
+      heavy_ones_are_looked_at: {that: weight < 170, otherwise: quarantine}
+      not_all_are_bad: {row_count: {min: 100}, otherwise: fail}
 
   gold.apples:
     sql: |

@@ -67,7 +67,9 @@ impl Remains {
                 rows.insert(format!("({name})"), answer(&session, query).await);
             }
             for table in lakehouse.list_tables().unwrap() {
+                let quarantine = table.table().ends_with("__quarantine");
                 let except = match table.layer() {
+                    _ if quarantine => " EXCEPT (_run_id, _quarantined_at)",
                     "bronze" => " EXCEPT (_ingested_at)",
                     _ => "",
                 };

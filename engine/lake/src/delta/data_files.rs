@@ -7,13 +7,13 @@
 
 use std::{
     num::NonZeroU64,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::SchemaRef,
+};
 use datafusion::{
     error::DataFusionError,
     parquet::{
@@ -29,9 +29,14 @@ use deltalake::{
     operations::write::WriterStatsConfig,
     table::config::{DEFAULT_TARGET_FILE_SIZE, TablePropertiesExt},
 };
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::{runtime::Handle, task::JoinHandle};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+use url::Url;
 
+use super::{
+    AtEnd,
+    draft::{Draft, Staying},
+};
 use crate::ingest::ROW_COLUMN;
 
 /// How many rows are handed to the encoder at a time.
@@ -44,10 +49,6 @@ pub(super) const WRITER_KEY: &str = "sluice.writer";
 
 /// Rows on their way into data files.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
-
-/// What has to be done when all rows are there, before they are committed; where it fails,
-/// they are not.
-pub(super) type AtEnd = BoxFuture<'static, Result<(), DataFusionError>>;
 
 /// How data files are written: as Delta's other writers do, but that a row group is bounded
 /// in bytes, too, and that numbers of rows, which all differ and mostly follow each other,
@@ -70,6 +71,8 @@ pub(super) fn writer_properties(app_id: &str) -> WriterProperties {
 /// Where the data files of a table go, and what they hold.
 pub(super) struct DataFiles {
     store: Arc<dyn ObjectStore>,
+    /// The table's folder.
+    root: Url,
     schema: SchemaRef,
     config: WriterConfig,
 }
@@ -113,6 +116,7 @@ impl DataFiles {
         );
         Self {
             store: table.object_store(),
+            root: table.table_url().clone(),
             schema,
             config,
         }
@@ -122,7 +126,7 @@ impl DataFiles {
     /// Of several errors the first stream's is told, whichever came first, and what was
     /// written is taken back, as far as that is possible.
     async fn write(&self, streams: Vec<Rows>) -> Result<Vec<Add>, DeltaTableError> {
-        let until = Until(Arc::new(AtomicUsize::new(usize::MAX)));
+        let until = Until(watch::Sender::new(usize::MAX));
         let writing = streams.into_iter().enumerate().map(|(place, rows)| {
             let lane = Lane {
                 // 0 is before all of them.
@@ -130,7 +134,7 @@ impl DataFiles {
                 rows,
                 schema: Arc::clone(&self.schema),
                 writer: DeltaWriter::new(Arc::clone(&self.store), self.config.clone()),
-                until: Arc::clone(&until.0),
+                until: until.0.clone(),
             };
             lane.start()
         });
@@ -158,15 +162,22 @@ impl DataFiles {
         }
     }
 
-    /// Writes as [`Self::write`], and waits for what has to be done when all rows are there.
+    /// Writes as [`Self::write`], and waits for what has to be done when all rows are there,
+    /// which sees them beside those that stay.
     pub(super) async fn write_to_the_end(
         &self,
         streams: Vec<Rows>,
+        staying: Staying,
         at_end: AtEnd,
-    ) -> Result<Vec<Add>, DeltaTableError> {
+    ) -> Result<NewFiles, DeltaTableError> {
         let adds = self.write(streams).await?;
-        match at_end.await {
-            Ok(()) => Ok(adds),
+        let draft = Draft::new(&self.root, &self.schema, &adds, staying);
+        let judged = draft.judged();
+        match at_end(draft).await {
+            Ok(()) => Ok(NewFiles {
+                adds,
+                judged: judged.load(Ordering::Relaxed),
+            }),
             Err(error) => {
                 self.take_back(&adds).await;
                 Err(error.into())
@@ -189,12 +200,19 @@ impl DataFiles {
     }
 }
 
+/// Data files that nothing names yet.
+pub(super) struct NewFiles {
+    pub(super) adds: Vec<Add>,
+    /// Whether somebody looked at the rows of the table as these files would make it.
+    pub(super) judged: bool,
+}
+
 /// The first stream that failed: those behind it need not go on. Dropped, none needs to.
-struct Until(Arc<AtomicUsize>);
+struct Until(watch::Sender<usize>);
 
 impl Drop for Until {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.send_replace(0);
     }
 }
 
@@ -204,7 +222,7 @@ struct Lane {
     rows: Rows,
     schema: SchemaRef,
     writer: DeltaWriter,
-    until: Arc<AtomicUsize>,
+    until: watch::Sender<usize>,
 }
 
 impl Lane {
@@ -222,7 +240,8 @@ impl Lane {
                 Err(DeltaTableError::generic("the write was given up"))
             }
             Err(error) => {
-                self.until.fetch_min(self.place, Ordering::Relaxed);
+                let place = self.place;
+                self.until.send_modify(|until| *until = place.min(*until));
                 self.abort().await;
                 Err(error)
             }
@@ -231,15 +250,28 @@ impl Lane {
 
     /// `false` when nobody wants the rows any more.
     async fn write_all(&mut self) -> Result<bool, DeltaTableError> {
-        while let Some(batch) = self.rows.try_next().await? {
-            if self.until.load(Ordering::Relaxed) < self.place {
-                return Ok(false);
-            }
+        let place = self.place;
+        let mut until = self.until.subscribe();
+        loop {
+            // The rows may be long in coming: a write that was given up does not wait for them.
+            let batch = tokio::select! {
+                biased;
+                given_up = until.wait_for(|until| *until < place) => {
+                    drop(given_up);
+                    return Ok(false);
+                }
+                batch = self.rows.try_next() => batch?,
+            };
+            let Some(batch) = batch else {
+                return Ok(true);
+            };
             // Same columns and types; only the metadata of the fields may differ.
-            let batch = batch.with_schema(Arc::clone(&self.schema))?;
+            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            let schema = Arc::clone(&self.schema);
+            let batch = RecordBatch::try_new_with_options(schema, columns, &rows)?;
             self.writer.write(&batch).await?;
         }
-        Ok(true)
     }
 
     async fn abort(self) {

@@ -14,12 +14,14 @@ mod changes;
 mod conflict;
 mod data_files;
 mod describe;
+mod draft;
 mod failure;
 mod fenced;
 mod keys;
 mod leftovers;
 mod read;
 mod replace;
+mod schema_change;
 mod side_by_side;
 mod size;
 pub mod types;
@@ -35,7 +37,10 @@ pub use conflict::ConflictClass;
 pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
 pub use size::TableSize;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -44,6 +49,7 @@ use datafusion::{
 };
 use futures::{FutureExt, future::BoxFuture};
 
+pub use self::draft::Draft;
 use crate::name::TableName;
 
 /// A table at one version: what is read does not change when somebody commits.
@@ -124,21 +130,33 @@ impl std::fmt::Debug for KeyRows {
 
 /// Rows in several streams.
 pub struct RowParts {
-    /// Their columns.
+    /// Their columns. What their metadata calls `comment` becomes the columns' comments.
     pub schema: SchemaRef,
+    /// The columns that a table which is made, or whose columns change, has as NOT NULL.
+    pub required: BTreeSet<String>,
     /// The streams, at least one: each holds the rows that follow those of the one before.
     pub parts: Vec<SendableRecordBatchStream>,
     /// What has to be done when all rows are there, before they are committed; where it
-    /// fails, they are not.
-    pub at_end: BoxFuture<'static, Result<(), DataFusionError>>,
+    /// fails, they are not, and their data files are deleted.
+    pub at_end: AtEnd,
+}
+
+/// What is done with a table as it would be, before it is: rules look at it, and what
+/// belongs to it is written.
+pub type AtEnd = Box<dyn FnOnce(Draft) -> BoxFuture<'static, Result<(), DataFusionError>> + Send>;
+
+/// Nothing has to be done when all rows are there.
+pub fn nothing_at_end() -> AtEnd {
+    Box::new(|_| async { Ok(()) }.boxed())
 }
 
 impl From<SendableRecordBatchStream> for RowParts {
     fn from(stream: SendableRecordBatchStream) -> Self {
         Self {
             schema: stream.schema(),
+            required: BTreeSet::new(),
             parts: vec![stream],
-            at_end: async { Ok(()) }.boxed(),
+            at_end: nothing_at_end(),
         }
     }
 }

@@ -25,9 +25,10 @@ use deltalake::{
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
-    KeyRows,
-    data_files::{AtEnd, DataFiles, Rows},
-    keys,
+    AtEnd, KeyRows,
+    data_files::{DataFiles, Rows},
+    draft::Staying,
+    keys, schema_change,
     write::{Incoming, MarkedCommit},
 };
 use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
@@ -50,6 +51,10 @@ impl Lakehouse {
         let touched = scan.touched_data_files().await?;
         tracing::debug!(table = %name, data_files = touched.len(), "rewriting");
 
+        let changed = match incoming.first() {
+            None => Vec::new(),
+            Some(first) => schema_change::actions(&table, first.schema())?,
+        };
         let adds = match incoming.first() {
             None => Vec::new(),
             Some(first) => {
@@ -63,7 +68,9 @@ impl Lakehouse {
                     let kept = scan.kept_rows(&touched).await?;
                     streams.push(last.chain(kept).boxed());
                 }
-                data_files.write_to_the_end(streams, at_end).await?
+                let staying = Staying::of(&table, |path| touched.contains(file_name(path)))?;
+                let files = data_files.write_to_the_end(streams, staying, at_end);
+                files.await?.adds
             }
         };
         let snapshot = table.snapshot()?;
@@ -72,13 +79,15 @@ impl Lakehouse {
             .iter()
             .filter(|view| touched.contains(file_name(&view.path())))
             .map(|view| Action::Remove(view.remove_action(true)));
-        let mut actions: Vec<Action> = removes.collect();
-        if actions.len() != touched.len() {
+        let removes: Vec<Action> = removes.collect();
+        if removes.len() != touched.len() {
             // Two data files of one name in different folders: never ours.
             return Err(DeltaTableError::generic(
                 "the table's data files cannot be told apart by their names",
             ));
         }
+        let mut actions = changed;
+        actions.extend(removes);
         actions.extend(adds.into_iter().map(Action::Add));
         let committed = CommitBuilder::from(commit.properties())
             .with_actions(actions)

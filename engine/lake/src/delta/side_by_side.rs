@@ -1,5 +1,6 @@
-//! Writes of several streams of rows, which deltalake's own writer would encode on one
-//! thread, mixing their rows.
+//! Writes of one or several streams of rows: data files first, each stream's on a thread of
+//! its own; then whatever has to look at them; then the commit. (deltalake's own writer would
+//! encode on one thread, mix the rows, and commit before anybody has looked.)
 
 use arrow::datatypes::SchemaRef;
 use deltalake::{
@@ -13,9 +14,11 @@ use deltalake::{
 use futures::StreamExt;
 
 use super::{
-    WriteMode,
-    data_files::{AtEnd, DataFiles, Rows},
+    AtEnd, WriteMode,
+    data_files::{DataFiles, Rows},
+    draft::Staying,
     failure::is_conflict,
+    schema_change,
     write::{Incoming, MarkedCommit},
 };
 use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
@@ -23,23 +26,8 @@ use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
 /// How often rows that are added go on top of what others have committed meanwhile.
 const RACES: usize = 50;
 
-/// Whether a write can be done so: rows are added, or there are several streams and the columns
-/// of the table stay as they are, if it is there.
-pub(super) fn can(existing: &Option<DeltaTable>, mode: &WriteMode, rows: &[Incoming]) -> bool {
-    match (existing, rows) {
-        (Some(_), [_, ..]) if mode.keeps_columns() => true,
-        (None, [_, _, ..]) => true,
-        (Some(table), [first, _, ..]) => table.snapshot().is_ok_and(|snapshot| {
-            // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
-            snapshot.snapshot().arrow_schema() == *first.schema()
-        }),
-        _ => false,
-    }
-}
-
 impl Lakehouse {
-    /// Writes several streams of rows: to a new table, to those that are there, or in
-    /// their place.
+    /// Writes streams of rows: to a new table, to those that are there, or in their place.
     pub(super) async fn write_side_by_side(
         &self,
         name: &TableName,
@@ -60,37 +48,50 @@ impl Lakehouse {
         let Some(table) = existing else {
             return self.make_of(name, schema, streams, at_end, commit).await;
         };
+        let staying = match mode.keeps_columns() {
+            true => Staying::of(&table, |_| false)?,
+            false => Staying::nothing(),
+        };
+        let mut actions = schema_change::actions(&table, &schema)?;
+        let columns_stay = actions.is_empty();
         let data_files = DataFiles::of(&table, schema, &commit.info.app_id)?;
-        let adds = data_files.write_to_the_end(streams, at_end).await?;
-        let mut actions: Vec<Action> = adds.into_iter().map(Action::Add).collect();
-        if !mode.replaces_all() {
-            return self.add_files(name, table, &actions, commit).await;
+        let files = data_files
+            .write_to_the_end(streams, staying, at_end)
+            .await?;
+        actions.extend(files.adds.into_iter().map(Action::Add));
+        if mode.replaces_all() {
+            let gone = table.snapshot()?.log_data();
+            actions.extend(
+                gone.iter()
+                    .map(|view| Action::Remove(view.remove_action(true))),
+            );
+            return commit_files(&table, actions, SaveMode::Overwrite, commit).await;
         }
-        let gone = table.snapshot()?.log_data();
-        actions.extend(
-            gone.iter()
-                .map(|view| Action::Remove(view.remove_action(true))),
-        );
-        commit_files(&table, actions, SaveMode::Overwrite, commit).await
+        // A table that somebody has judged may only become that table.
+        let races = match columns_stay && !files.judged {
+            true => RACES,
+            false => 0,
+        };
+        self.add_files(name, table, &actions, races, commit).await
     }
 
     /// Adds data files. A race that is lost to others who add rows, too, or who write files
-    /// together, is run again with the same files on top of theirs.
+    /// together, is run again, so often, with the same files on top of theirs.
     async fn add_files(
         &self,
         name: &TableName,
         mut table: DeltaTable,
         actions: &[Action],
+        mut races: usize,
         commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
-        let mut races = 0;
         loop {
             let added = commit_files(&table, actions.to_vec(), SaveMode::Append, commit).await;
             let lost = match added {
-                Err(error) if is_conflict(&error) && races < RACES => error,
+                Err(error) if is_conflict(&error) && races > 0 => error,
                 other => return other,
             };
-            races += 1;
+            races -= 1;
             let other = |error: LakeError| DeltaTableError::GenericError {
                 source: Box::new(error),
             };
@@ -124,12 +125,14 @@ impl Lakehouse {
         let table = builder.build()?;
         let columns: StructType = schema.as_ref().try_into_kernel()?;
         let data_files = DataFiles::of_new(&table, schema, &commit.info.app_id);
-        let adds = data_files.write_to_the_end(streams, at_end).await?;
+        let files = data_files
+            .write_to_the_end(streams, Staying::nothing(), at_end)
+            .await?;
         let mut create = CreateBuilder::new()
             .with_log_store(table.log_store())
             .with_table_name(name.to_string())
             .with_columns(columns.fields().cloned())
-            .with_actions(adds.into_iter().map(Action::Add))
+            .with_actions(files.adds.into_iter().map(Action::Add))
             .with_commit_properties(commit.properties());
         if let Some(description) = &commit.info.description {
             create = create.with_comment(description);

@@ -4,7 +4,7 @@
 //! only. What has a wider or equal home goes there; what has none is an error
 //! that names the column.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
@@ -41,6 +41,36 @@ pub fn delta_schema(table: &TableName, schema: &Schema) -> Result<SchemaRef, Lak
             help: unfit.help,
         })?;
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The schema with some columns as NOT NULL.
+pub(super) fn with_required(schema: SchemaRef, required: &BTreeSet<String>) -> SchemaRef {
+    if required.is_empty() {
+        return schema;
+    }
+    let fields = schema.fields().iter().map(|field| {
+        let nullable = field.is_nullable() && !required.contains(field.name());
+        field.as_ref().clone().with_nullable(nullable)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The key of a column's metadata with what it holds, for people.
+pub const COMMENT_KEY: &str = "comment";
+
+/// A column of a table with the comment that rows come with, or without one.
+fn commented(field: &FieldRef, incoming: &Field) -> FieldRef {
+    let (was, is) = (
+        field.metadata().get(COMMENT_KEY),
+        incoming.metadata().get(COMMENT_KEY),
+    );
+    if was == is {
+        return Arc::clone(field);
+    }
+    let mut metadata = field.metadata().clone();
+    metadata.remove(COMMENT_KEY);
+    metadata.extend(is.map(|comment| (COMMENT_KEY.to_owned(), comment.clone())));
+    Arc::new(field.as_ref().clone().with_metadata(metadata))
 }
 
 /// The type that Delta holds values of `data_type` as; itself where there is none.
@@ -167,12 +197,13 @@ impl Conversion {
 
     /// Rows whose Delta schema is `incoming` become rows of an existing table: the
     /// same columns in any order, whole numbers and floats widening where the
-    /// table's column is wider.
+    /// table's column is wider. Comments are those of the rows.
     ///
     /// # Errors
     /// The first difference, in words.
     pub(super) fn onto(incoming: &Schema, existing: SchemaRef) -> Result<Self, String> {
         let mut sources = Vec::with_capacity(existing.fields().len());
+        let mut target = Vec::with_capacity(existing.fields().len());
         for field in existing.fields() {
             let Some((index, found)) = incoming.column_with_name(field.name()) else {
                 return Err(format!("the column `{}` is missing", field.name()));
@@ -186,6 +217,7 @@ impl Conversion {
                 ));
             }
             sources.push(index);
+            target.push(commented(field, found));
         }
         let extra = incoming
             .fields()
@@ -194,7 +226,7 @@ impl Conversion {
         match extra {
             Some(extra) => Err(format!("the table has no column `{}`", extra.name())),
             None => Ok(Self {
-                target: existing,
+                target: Arc::new(Schema::new(target)),
                 sources,
             }),
         }

@@ -1,42 +1,27 @@
 //! Writing: a stream of batches becomes one commit, or nothing.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
 };
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{Schema, SchemaRef},
-};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
-    catalog::streaming::StreamingTable,
-    datasource::provider_as_source,
-    error::DataFusionError,
-    execution::{SendableRecordBatchStream, SessionState, TaskContext},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
-    physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
+    error::DataFusionError, execution::SendableRecordBatchStream,
+    physical_plan::stream::RecordBatchStreamAdapter,
 };
 use deltalake::{
     DeltaTable, DeltaTableError,
-    delta_datafusion::DeltaSessionContext,
     kernel::{Transaction, transaction::CommitProperties},
-    operations::write::SchemaMode,
-    protocol::SaveMode,
 };
 use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::{
-    CommitInfo, ConflictClass, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
-    data_files::{AtEnd, ENCODED_ROWS, writer_properties},
+    AtEnd, CommitInfo, ConflictClass, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     failure::{delta_error, rows_error},
     replace::Going,
-    side_by_side,
-    types::{Conversion, delta_schema},
+    types::{Conversion, delta_schema, with_required},
     within::Within,
 };
 use crate::{
@@ -84,7 +69,7 @@ impl Lakehouse {
         rows: RowParts,
         commit: CommitInfo,
     ) -> Result<Written, LakeError> {
-        let schema = delta_schema(name, &rows.schema)?;
+        let schema = with_required(delta_schema(name, &rows.schema)?, &rows.required);
         let existing = self.open_delta(name, None).await?;
         if let Some(table) = &existing {
             self.check_txn(name, table, &commit).await?;
@@ -142,14 +127,8 @@ impl Lakehouse {
                 self.replace(name, table, going, incoming, at_end, &marked)
                     .await
             }
-            (existing, mode) if side_by_side::can(&existing, &mode, &incoming) => {
-                self.write_side_by_side(name, existing, mode, incoming, at_end, &marked)
-                    .await
-            }
             (existing, mode) => {
-                let overwrite = existing.is_some() && !mode.keeps_columns();
-                let rows = Incoming::chained(incoming, at_end);
-                self.write_plan(name, existing, overwrite, rows, &marked)
+                self.write_side_by_side(name, existing, mode, incoming, at_end, &marked)
                     .await
             }
         };
@@ -188,46 +167,6 @@ impl Lakehouse {
             }
             other => other,
         }
-    }
-
-    /// Full overwrite, append, and the first write of a table.
-    async fn write_plan(
-        &self,
-        name: &TableName,
-        existing: Option<DeltaTable>,
-        overwrite: bool,
-        incoming: Incoming,
-        commit: &MarkedCommit,
-    ) -> Result<u64, DeltaTableError> {
-        let table = match existing {
-            Some(table) => table,
-            None => self
-                .table_builder(name)
-                .map_err(|error| DeltaTableError::GenericError {
-                    source: Box::new(error),
-                })?
-                .build()?,
-        };
-        let mut builder = table
-            .write(Vec::new())
-            .with_input_plan(incoming.into_plan()?)
-            .with_session_state(Arc::new(write_session()?))
-            .with_commit_properties(commit.properties())
-            .with_writer_properties(writer_properties(&commit.info.app_id))
-            .with_write_batch_size(ENCODED_ROWS)
-            .with_table_name(name.to_string());
-        if let Some(description) = &commit.info.description {
-            builder = builder.with_description(description);
-        }
-        if overwrite {
-            builder = builder
-                .with_save_mode(SaveMode::Overwrite)
-                .with_schema_mode(SchemaMode::Overwrite);
-        }
-        builder
-            .await?
-            .version()
-            .ok_or(DeltaTableError::NotInitialized)
     }
 
     /// How the incoming rows fit the table that is there; `by_file`: rows are to be
@@ -338,15 +277,6 @@ impl MarkedCommit {
     }
 }
 
-/// One partition in, one file after the other out: rows keep their order.
-fn write_session() -> Result<SessionState, DeltaTableError> {
-    let overrides = HashMap::from([(
-        "datafusion.execution.target_partitions".to_owned(),
-        "1".to_owned(),
-    )]);
-    Ok(DeltaSessionContext::new_with_session_overrides(&overrides)?.state())
-}
-
 /// What came through so far, and what went wrong in each part.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -380,12 +310,16 @@ impl RowParts {
     /// The streams, and the end, whose failure is kept.
     fn noted(self, seen: &Arc<Seen>) -> (Vec<SendableRecordBatchStream>, AtEnd) {
         let (seen, part, end) = (Arc::clone(seen), self.parts.len(), self.at_end);
-        let at_end = async move {
-            end.await.map_err(|error| seen.note(part, error))?;
-            fail_points::pass(Moment::Before, "commit rows");
-            Ok(())
+        let at_end = move |draft| {
+            let end = end(draft);
+            async move {
+                end.await.map_err(|error| seen.note(part, error))?;
+                fail_points::pass(Moment::Before, "commit rows");
+                Ok(())
+            }
+            .boxed()
         };
-        (self.parts, at_end.boxed())
+        (self.parts, Box::new(at_end))
     }
 }
 
@@ -439,20 +373,6 @@ impl Incoming {
         }
     }
 
-    /// All rows in one stream, which ends when the end is done.
-    fn chained(parts: Vec<Self>, at_end: AtEnd) -> Self {
-        let schema = parts.first().map(|part| Arc::clone(&part.schema));
-        let schema = schema.unwrap_or_else(|| Arc::new(Schema::empty()));
-        let streams = parts.into_iter().map(|part| part.stream);
-        let rows = futures::stream::iter(streams).flatten();
-        let end = futures::stream::once(at_end);
-        let rows = rows.chain(end.filter_map(|end| async move { end.err().map(Err) }));
-        Self {
-            stream: Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), rows)),
-            schema,
-        }
-    }
-
     /// The table's schema.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.schema
@@ -461,50 +381,5 @@ impl Incoming {
     /// The rows, in the table's schema.
     pub(super) fn into_stream(self) -> SendableRecordBatchStream {
         self.stream
-    }
-
-    /// A plan that scans the stream, once.
-    fn into_plan(self) -> Result<LogicalPlan, DataFusionError> {
-        let partition = OneShot {
-            schema: Arc::clone(&self.schema),
-            stream: Mutex::new(Some(self.stream)),
-        };
-        let table = StreamingTable::try_new(self.schema, vec![Arc::new(partition)])?;
-        LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)?.build()
-    }
-}
-
-/// A stream that can be taken once.
-struct OneShot {
-    schema: SchemaRef,
-    stream: Mutex<Option<SendableRecordBatchStream>>,
-}
-
-impl std::fmt::Debug for OneShot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OneShot")
-            .field("schema", &self.schema)
-            .finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for OneShot {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let taken = self
-            .stream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        taken.unwrap_or_else(|| {
-            let again = DataFusionError::Internal("the rows were read twice".to_owned());
-            Box::pin(RecordBatchStreamAdapter::new(
-                Arc::clone(&self.schema),
-                futures::stream::iter([Err(again)]),
-            ))
-        })
     }
 }

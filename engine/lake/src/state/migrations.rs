@@ -14,7 +14,7 @@ use super::StateError;
 use crate::fail_points::{self, Moment};
 
 /// Version, description, text.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "state", include_str!("../../migrations/0001_state.sql")),
     (
         2,
@@ -36,6 +36,11 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         6,
         "leases",
         include_str!("../../migrations/0006_leases.sql"),
+    ),
+    (
+        7,
+        "rule kinds",
+        include_str!("../../migrations/0007_rule_kinds.sql"),
     ),
     (
         8,

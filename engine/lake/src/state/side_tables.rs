@@ -1,5 +1,6 @@
-//! The versions of tables that a stage makes beside its own: rejected records. Their commits
-//! are told from their logs, since no transaction of the store guards them.
+//! The versions of tables that a stage makes beside its own: rejected records, rows in
+//! quarantine. Their commits are told from their logs, since no transaction of the store guards
+//! them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,8 +16,9 @@ pub struct SideRecord {
     pub project: String,
     /// The run that commits.
     pub run_id: RunId,
-    /// The table whose records these are, `layer.table`.
-    pub rejected_of: String,
+    /// The table that it is made beside, `layer.table`.
+    #[serde(alias = "rejected_of")]
+    pub side_of: String,
     /// The key of that table as it is made in this run.
     pub key: String,
 }
@@ -29,10 +31,16 @@ impl SideRecord {
             other => unreachable!("a struct with named fields is a JSON object, not {other:?}"),
         }
     }
+
+    /// The record in the metadata of a [`Commit`](crate::delta::Commit); `None` when it is not
+    /// of such a table.
+    pub fn from_metadata(metadata: &Map<String, Value>) -> Option<Self> {
+        Self::deserialize(metadata).ok()
+    }
 }
 
 impl State {
-    /// Tells the store the versions of a table of rejected records that it does not know, and
+    /// Tells the store the versions of a side table that it does not know, and
     /// forgets those of a table that was removed or went back. A table that is as the store
     /// remembers it costs one look at a folder.
     ///
@@ -65,7 +73,7 @@ impl State {
             self.forget_table_versions(tx.connection(), &name).await?;
         }
         for commit in &commits {
-            let Ok(record) = SideRecord::deserialize(&commit.metadata) else {
+            let Some(record) = SideRecord::from_metadata(&commit.metadata) else {
                 continue;
             };
             sqlx::query(
@@ -83,6 +91,19 @@ impl State {
             .map_err(self.failed(action))?;
         }
         self.commit(tx, action).await
+    }
+
+    /// Whether a run has made a version of a table.
+    pub async fn made_version(&self, table: &str, run: &RunId) -> Result<bool, StateError> {
+        let made: Option<i64> = sqlx::query_scalar(
+            "SELECT 1 FROM table_versions WHERE table_name = $1 AND run_id = $2 LIMIT 1",
+        )
+        .bind(table)
+        .bind(run.as_str())
+        .fetch_optional(self.pool())
+        .await
+        .map_err(self.failed("look for a version of a table"))?;
+        Ok(made.is_some())
     }
 
     /// Records how many rows a version of such a table was given.

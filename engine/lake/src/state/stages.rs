@@ -129,14 +129,22 @@ pub struct ExpectationResult {
     pub asset: String,
     /// The expectation's name.
     pub name: String,
+    /// `row` for a condition on single rows, else the kind of the rule on the whole table, such
+    /// as `unique`.
+    pub kind: String,
     /// Its rule, as written.
     pub rule: String,
-    /// What happens to rows that break it: `fail`, `drop` or `warn`.
+    /// What happens when it is broken: `fail`, `drop`, `quarantine` or `warn`.
     pub otherwise: String,
     /// Rows looked at.
     pub rows: i64,
     /// Rows that break the rule.
     pub failed: i64,
+    /// What was found of a rule on the whole table that is broken, in words.
+    pub found: Option<String>,
+    /// Whether `rows` and `failed` come on top of those that the stage counted before: it makes
+    /// its table in several commits.
+    pub on_top: bool,
 }
 
 impl State {
@@ -163,6 +171,13 @@ impl State {
         .execute(tx.connection())
         .await
         .map_err(self.failed_of_run(action, run))?;
+        // What an attempt before this one counted is not on top of.
+        sqlx::query("DELETE FROM expectations WHERE run_id = $1 AND asset = $2")
+            .bind(run.as_str())
+            .bind(&stage.asset)
+            .execute(tx.connection())
+            .await
+            .map_err(self.failed_of_run(action, run))?;
         self.commit(tx, action).await
     }
 
@@ -299,18 +314,25 @@ impl State {
         let mut tx = self.begin(action).await?;
         for result in results {
             sqlx::query(
-                "INSERT INTO expectations (run_id, asset, name, rule, otherwise, rows, failed) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) \
-                 ON CONFLICT (run_id, asset, name) DO UPDATE SET rule = excluded.rule, \
-                 otherwise = excluded.otherwise, rows = excluded.rows, failed = excluded.failed",
+                "INSERT INTO expectations \
+                 (run_id, asset, name, kind, rule, otherwise, rows, failed, found) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                 ON CONFLICT (run_id, asset, name) DO UPDATE SET kind = excluded.kind, \
+                 rule = excluded.rule, otherwise = excluded.otherwise, \
+                 rows = excluded.rows + CASE WHEN $10 THEN expectations.rows ELSE 0 END, \
+                 failed = excluded.failed + CASE WHEN $10 THEN expectations.failed ELSE 0 END, \
+                 found = excluded.found",
             )
             .bind(run.as_str())
             .bind(&result.asset)
             .bind(&result.name)
+            .bind(&result.kind)
             .bind(&result.rule)
             .bind(&result.otherwise)
             .bind(result.rows)
             .bind(result.failed)
+            .bind(&result.found)
+            .bind(result.on_top)
             .execute(tx.connection())
             .await
             .map_err(self.failed_of_run(action, run))?;

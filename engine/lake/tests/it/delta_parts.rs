@@ -13,7 +13,7 @@ use datafusion::{
 use futures::FutureExt;
 use sluice_lake::{
     LakeError,
-    delta::{RowParts, WriteMode, Written},
+    delta::{RowParts, WriteMode, Written, nothing_at_end},
 };
 
 use crate::fixture::{TestLake, commit, name};
@@ -49,7 +49,8 @@ fn parts(file: &str, errors: [Option<&str>; 3]) -> RowParts {
     RowParts {
         parts: parts.collect(),
         schema,
-        at_end: async { Ok(()) }.boxed(),
+        required: Default::default(),
+        at_end: nothing_at_end(),
     }
 }
 
@@ -110,7 +111,8 @@ async fn a_table_is_made_added_to_replaced_and_rewritten() {
             .map(|_| stream(&schema, vec![Ok(batch.clone())]))
             .collect(),
         schema,
-        at_end: async { Ok(()) }.boxed(),
+        required: Default::default(),
+        at_end: nothing_at_end(),
     };
     let other = write(&test, WriteMode::Overwrite, other, 5).await.unwrap();
     assert_eq!((other.version, other.rows), (4, 2));
@@ -186,7 +188,7 @@ async fn an_error_of_any_part_leaves_nothing_and_the_first_parts_is_told() {
     ] {
         let end = DataFusionError::Execution("not now".to_owned());
         let rows = RowParts {
-            at_end: async { Err(end) }.boxed(),
+            at_end: Box::new(|_| async { Err(end) }.boxed()),
             ..parts("b", [None; 3])
         };
         let error = write(&test, mode, rows, 2).await.unwrap_err();

@@ -8,6 +8,7 @@ mod csv_faults;
 mod csv_rows;
 mod delta;
 mod delta_commits;
+mod delta_draft;
 mod delta_keys;
 mod delta_parts;
 mod delta_replace;

@@ -445,10 +445,13 @@ async fn datasets_artifacts_and_expectations_may_be_recorded_again() {
     let expectation = ExpectationResult {
         asset: "silver.wine".to_owned(),
         name: "in_range".to_owned(),
+        kind: "row".to_owned(),
         rule: "quality BETWEEN 0 AND 10".to_owned(),
         otherwise: "fail".to_owned(),
         rows: 1599,
         failed: 0,
+        found: None,
+        on_top: false,
     };
     for _ in 0..2 {
         state

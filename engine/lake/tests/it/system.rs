@@ -93,10 +93,13 @@ async fn fill(folder: &Path, state: &State) -> RunId {
     let expectation = ExpectationResult {
         asset: "silver.wine".to_owned(),
         name: "in_range".to_owned(),
+        kind: "row".to_owned(),
         rule: "quality > 0".to_owned(),
         otherwise: "warn".to_owned(),
         rows: 10,
         failed: 1,
+        found: None,
+        on_top: false,
     };
     state
         .record_expectations(&run, &[expectation])
@@ -292,4 +295,43 @@ async fn the_newest_events_are_kept() {
     let context = session(Some(state));
     let oldest = number(&context, "SELECT min(seq) FROM system.events").await;
     assert_eq!(oldest, 2, "of three the two newest");
+}
+
+#[tokio::test]
+async fn expectations_of_a_stage_add_up_and_begin_anew_with_it() {
+    let folder = TempDir::new().unwrap();
+    let state = open(folder.path()).await;
+    let context = session(Some(state.clone()));
+    let run = state.start_run(new_run(RunKind::Run, None)).await.unwrap();
+    let stage = NewStage {
+        asset: "silver.wine".to_owned(),
+        kind: "sql".to_owned(),
+        key: None,
+    };
+    let counted = ExpectationResult {
+        asset: "silver.wine".to_owned(),
+        name: "in_range".to_owned(),
+        kind: "row".to_owned(),
+        rule: "quality BETWEEN 0 AND 10".to_owned(),
+        otherwise: "drop".to_owned(),
+        rows: 100,
+        failed: 2,
+        found: None,
+        on_top: true,
+    };
+    for _ in 0..2 {
+        state.start_stage(&run, &stage).await.unwrap();
+        for _ in 0..2 {
+            let counted = std::slice::from_ref(&counted);
+            state.record_expectations(&run, counted).await.unwrap();
+        }
+        let sums = query(&context, "SELECT rows, failed FROM system.expectations").await;
+        let expected = "\
++------+--------+
+| rows | failed |
++------+--------+
+| 200  | 4      |
++------+--------+";
+        assert_eq!(sums, expected);
+    }
 }

@@ -5,7 +5,7 @@ use sluice_lake::TableName;
 use sluice_lake::delta::WriteMode;
 use sluice_report::number;
 
-use super::{MEMORY_BYTES, NewRows, Outcome, changes_between, columns_read, stored, untold};
+use super::{MEMORY_BYTES, NewRows, Outcome, changes_between, columns_read, untold};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::upkeep::{how_to_go_on, rows_word};
 use crate::plan::{Asset, SqlAsset};
@@ -47,7 +47,6 @@ pub(crate) async fn append(
         let nothing = format!("no row of it is new in {}", sql.table);
         return Ok(Outcome::Nothing(nothing));
     }
-    let staying = stored(run, &asked.session, &sql.table).await?;
     let written = write(
         run,
         asset,
@@ -59,7 +58,6 @@ pub(crate) async fn append(
             table: &sql.table,
             mode: WriteMode::Append,
             files: Vec::new(),
-            staying: Some(staying),
             in_parts: false,
             rejects: None,
             outcome: serde_json::Map::new(),

@@ -17,7 +17,7 @@ use sluice_lake::state::INTERVALS_KEY;
 use sluice_udfs::session::LakeSession;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{MEMORY_BYTES, stored};
+use super::MEMORY_BYTES;
 use crate::check::modes::bounded;
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::intervals::{Batch, pending};
@@ -133,13 +133,9 @@ impl Intervals<'_> {
     ) -> Result<Written, StageError> {
         let there = self.run.catalog.lakehouse().has_table(&self.sql.table);
         let replaced = self.of(batch);
-        let (mode, staying) = match there && !(self.anew && first) {
-            true => {
-                let staying = stored(self.run, session, &self.sql.table).await?;
-                let staying = staying.filter(replaced.clone().is_not_true())?;
-                (WriteMode::ReplaceWhere(Box::new(replaced)), Some(staying))
-            }
-            false => (WriteMode::OverwriteWhere(Box::new(replaced)), None),
+        let mode = match there && !(self.anew && first) {
+            true => WriteMode::ReplaceWhere(Box::new(replaced)),
+            false => WriteMode::OverwriteWhere(Box::new(replaced)),
         };
         let ledger = serde_json::to_value(done).unwrap_or_default();
         write(
@@ -153,7 +149,6 @@ impl Intervals<'_> {
                 table: &self.sql.table,
                 mode,
                 files: Vec::new(),
-                staying,
                 in_parts: false,
                 rejects: None,
                 outcome: Map::from_iter([(INTERVALS_KEY.to_owned(), ledger)]),

@@ -10,7 +10,6 @@ mod interval;
 pub(crate) use interval::{Intervals, ledger_of};
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
@@ -150,15 +149,4 @@ impl NewRows {
         let batches = first.collect().await?;
         Ok(batches.iter().all(|batch| batch.num_rows() == 0))
     }
-}
-
-/// The rows that a table has, in the session in which more are made.
-pub(crate) async fn stored(
-    run: &RunContext,
-    session: &LakeSession,
-    table: &TableName,
-) -> Result<DataFrame, StageError> {
-    let stored = run.catalog.table(table).await?;
-    let stored = stored.ok_or_else(|| StageError::TableGone(table.to_string()))?;
-    Ok(session.context().read_table(Arc::clone(&stored.provider))?)
 }

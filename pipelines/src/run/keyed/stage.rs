@@ -8,9 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use sluice_lake::TableName;
 use sluice_lake::delta::types::delta_schema;
-use sluice_lake::delta::{
-    ChangesError, KeyRows, PinnedTable, Untold, WriteMode, Written, without_keys,
-};
+use sluice_lake::delta::{ChangesError, KeyRows, PinnedTable, Untold, WriteMode, Written};
 use sluice_lake::spool::{SPOOL_MEMORY_BYTES, Spool};
 use sluice_lake::sql;
 use sluice_udfs::session::LakeSession;
@@ -150,7 +148,7 @@ impl<'a> Stage<'a> {
 
     async fn whole(&self) -> Result<Written, StageError> {
         let rows = self.keys.whole(self.query(), None)?;
-        self.commit(rows, WriteMode::Overwrite, None).await
+        self.commit(rows, WriteMode::Overwrite).await
     }
 
     /// What the table is to be changed to, from what changed in its source.
@@ -221,8 +219,6 @@ impl<'a> Stage<'a> {
         let ctx = self.keys.context();
         let keys = outcome.keys.table()?;
         let columns = self.keys.keyed.keys.clone();
-        let rows = ctx.read_table(Arc::clone(&stored.provider))?;
-        let staying = without_keys(ctx, &columns, Arc::clone(&keys), rows)?;
         let mode = WriteMode::ReplaceKeys(KeyRows {
             columns,
             keys,
@@ -230,20 +226,14 @@ impl<'a> Stage<'a> {
             read_at: stored.version,
         });
         let rows = ctx.read_table(outcome.rows.table()?)?;
-        self.commit(rows, mode, Some(staying)).await
+        self.commit(rows, mode).await
     }
 
-    async fn commit(
-        &self,
-        rows: DataFrame,
-        mode: WriteMode,
-        staying: Option<DataFrame>,
-    ) -> Result<Written, StageError> {
+    async fn commit(&self, rows: DataFrame, mode: WriteMode) -> Result<Written, StageError> {
         let output = Output {
             table: &self.sql.table,
             mode,
             files: Vec::new(),
-            staying,
             in_parts: false,
             rejects: None,
             outcome: serde_json::Map::new(),

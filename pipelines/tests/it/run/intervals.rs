@@ -173,3 +173,21 @@ async fn rows_of_another_time_are_refused_and_definitions_start_anew() {
     run(&sandbox, until("2026-01-03")).await;
     assert_eq!(days(&sandbox).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_counts_the_rows_of_all_batches() {
+    let rule = "    expect: {busy: {that: events > 1}, days_once: {unique: [day]}}\n";
+    let sandbox = Sandbox::new(&format!("{TABLES}{rule}"));
+    sandbox.write("data/a.csv", EVENTS);
+    run(&sandbox, until("2026-01-06T08:00:00Z")).await;
+    let counts = "SELECT name, rows, failed FROM system.expectations ORDER BY name";
+    // Three batches of two days each.
+    insta::assert_snapshot!(sandbox.query(counts).await, @r"
+    +-----------+------+--------+
+    | name      | rows | failed |
+    +-----------+------+--------+
+    | busy      | 4    | 3      |
+    | days_once | 4    | 0      |
+    +-----------+------+--------+
+    ");
+}

@@ -2,11 +2,13 @@
 
 mod append;
 mod broken_off;
+mod contracts;
 mod evaluations;
 mod ingest;
 mod intervals;
 mod keyed;
 mod models;
+mod quarantine;
 mod rebuilt;
 mod recorded;
 mod rejected;
@@ -15,6 +17,7 @@ mod reports;
 mod rules;
 mod same_rows;
 mod scored;
+mod table_rules;
 mod text_functions;
 mod text_models;
 mod tokenizers;

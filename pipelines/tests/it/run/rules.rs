@@ -88,7 +88,8 @@ async fn unique_looks_at_the_table_that_would_be() {
     let ran = sandbox.run().await;
     insta::assert_snapshot!(ran.told(), @r"
     a.b: failed: expectation `pairs` failed: 1 of 5 rows repeat what another has in (x, s), such as x = 1, s = a, so nothing was written
-    a.b: pairs (fail): 1 of 5 rows break it
+    a.b: pairs (fail): 1 of 5 rows repeat what another has in (x, s), such as x = 1, s = a
+    a.b: xs (warn): 2 of 5 rows repeat what another has in (x), such as x = 1
     Failed: 0 made, 0 skipped, 1 failed
     ");
     assert_eq!(sandbox.version("a.b").await, None);
@@ -101,7 +102,7 @@ async fn unique_looks_at_the_table_that_would_be() {
     a.b: early (drop): 3 of 5 rows break it
     a.b: made: 2 rows, version 0
     a.b: pairs (fail): 0 of 2 rows break it
-    a.b: xs (warn): 1 of 2 rows break it
+    a.b: xs (warn): 1 of 2 rows repeat what another has in (x), such as x = 1
     Finished: 1 made, 0 skipped, 0 failed
     ");
 }
@@ -118,7 +119,7 @@ async fn unique_looks_across_the_files_of_a_table() {
     let ran = sandbox.run().await;
     insta::assert_snapshot!(ran.told(), @r"
     bronze.a: failed: expectation `ids` failed: 1 of 4 rows repeat what another has in (id), such as id = 2, so nothing was written
-    bronze.a: ids (fail): 1 of 4 rows break it
+    bronze.a: ids (fail): 1 of 4 rows repeat what another has in (id), such as id = 2
     Failed: 0 made, 0 skipped, 1 failed
     ");
     assert_eq!(sandbox.version("bronze.a").await, Some(0));
