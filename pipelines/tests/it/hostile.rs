@@ -213,7 +213,7 @@ fn selectors_that_cannot_be_are_told_in_short() {
     let wide = "{a,b}".repeat(MANY);
     let names = "a,".repeat(MANY);
     let steps = format!("{}+a", "9".repeat(MANY));
-    for text in [&deep, &names, &steps, &"@".repeat(MANY)] {
+    for text in [&deep, &names, &steps] {
         assert!(Selector::parse(text).is_err(), "{}", &text[..20]);
     }
     let _either = Selector::parse(&wide);
