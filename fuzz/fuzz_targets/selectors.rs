@@ -28,11 +28,17 @@ static ASKED: LazyLock<Asked> = LazyLock::new(|| {
     let project = Project::from_file(PROJECT);
     let (spec, _) = spec::load(&project, &Overrides::default()).expect("the project is sound");
     let (world, plan) = runtime.block_on(async {
-        let world = World::open(&spec.lakehouse.path).await.expect("there is no lakehouse yet");
+        let world = World::open(&spec.lakehouse.path)
+            .await
+            .expect("there is no lakehouse yet");
         let (plan, _) = check(&spec, &world).await.expect("the project is sound");
         (world, plan)
     });
-    Asked { runtime, world, plan }
+    Asked {
+        runtime,
+        world,
+        plan,
+    }
 });
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
@@ -55,9 +61,15 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         }
     }
     let asked = &*ASKED;
-    let answer = asked.runtime.block_on(select(&asked.plan, &asked.world, &selection));
+    let answer = asked
+        .runtime
+        .block_on(select(&asked.plan, &asked.world, &selection));
     match answer {
-        Ok(chosen) => assert!(chosen.iter().all(|position| *position < asked.plan.assets.len())),
+        Ok(chosen) => assert!(
+            chosen
+                .iter()
+                .all(|position| *position < asked.plan.assets.len())
+        ),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     Corpus::Keep

@@ -24,7 +24,11 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         assert_eq!(canonical, normalise(statement));
         assert!(text.get(statement.span().range()).is_some());
         for table in table_refs(statement) {
-            assert!(table.span.is_none_or(|span| text.get(span.range()).is_some()));
+            assert!(
+                table
+                    .span
+                    .is_none_or(|span| text.get(span.range()).is_some())
+            );
         }
     }
     Corpus::Keep

@@ -17,7 +17,12 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     let mut lines = text.lines();
     let pattern = lines.next().unwrap_or_default();
     if let Ok(length) = pattern.parse::<Length>() {
-        assert!(length.to_string().parse::<Length>().is_ok_and(|again| again == length));
+        assert!(
+            length
+                .to_string()
+                .parse::<Length>()
+                .is_ok_and(|again| again == length)
+        );
         look_at(&Beat::every(length.0));
     }
     match Beat::cron(pattern, lines.next()) {
