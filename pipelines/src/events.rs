@@ -253,6 +253,27 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// A table, or the memory of runs, was looked after, as `maintain:` says.
+    Maintained {
+        /// The table; the pipeline for what is of no table.
+        asset: String,
+        /// `optimize`, `zorder`, `vacuum`, `checkpoint`, `runs` or `artifacts`.
+        operation: &'static str,
+        /// Why it was due.
+        reason: String,
+        /// The version that it made, or that a checkpoint was written of.
+        version: Option<i64>,
+        /// Data files of the table before.
+        files_before: Option<u64>,
+        /// Data files after.
+        files_after: Option<u64>,
+        /// The size of the data files before, in bytes.
+        bytes_before: Option<u64>,
+        /// Their size after, in bytes.
+        bytes_after: Option<u64>,
+        /// Wall-clock time, in seconds.
+        seconds: f64,
+    },
     /// Something the user should know but that stops nothing.
     Warning {
         /// The asset it is about.

@@ -5,6 +5,7 @@
 //! of `sql` and `ingest`, parts that sum to 1, the grammar of `when:`); what needs the rest
 //! of the project, the lakehouse or an estimator is checked when a `Spec` becomes a plan.
 
+mod byte_size;
 mod column_type;
 mod component;
 mod contract;
@@ -18,6 +19,7 @@ mod hook;
 mod ingest;
 mod interval;
 mod load;
+mod maintain;
 mod metric;
 mod mode;
 mod model;
@@ -42,6 +44,7 @@ mod value;
 mod variables;
 mod when;
 
+pub use byte_size::ByteSize;
 pub use column_type::ColumnType;
 pub use component::Component;
 pub use contract::{ColumnSpec, Contract, ContractColumn};
@@ -57,6 +60,10 @@ pub use ingest::{
 };
 pub use interval::{Every, Instant, Interval};
 pub use load::{Environment, Overrides, load, load_source};
+pub use maintain::{
+    Checkpoint, Keep, LayerNames, Maintain, Optimize, PipelineMaintain, TableMaintain, Upkeep,
+    Vacuum,
+};
 pub use metric::{Metric, SplitPart};
 pub use mode::{Append, Merge, Mode, ModeKind, ModeMapping, Refresh, Scd2};
 pub use model::{Goal, ModelBody, ModelSpec, Register, Sweep, Train, TrainingData};

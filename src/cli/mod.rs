@@ -5,6 +5,7 @@ mod error;
 mod event_time;
 mod init;
 mod lineage;
+mod maintain;
 mod models;
 mod pairs;
 mod plan;
@@ -80,6 +81,8 @@ enum Command {
     Test(test::Options),
     /// Makes what an earlier run did not get done
     Retry(retry::Options),
+    /// Looks after tables and the memory of runs, as `maintain:` says
+    Maintain(maintain::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
     Sql(sql::Options),
     /// Runs projects at the times of their `schedule:`, until it is stopped
@@ -120,6 +123,7 @@ impl Command {
             Self::Test(options) => runtime.block_on(test::test(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
+            Self::Maintain(options) => runtime.block_on(maintain::maintain(options, global)),
             Self::Schedule(options) => runtime.block_on(schedule::schedule(options, global)),
             Self::Lineage(options) => runtime.block_on(lineage::lineage(options, global)),
             Self::Runs(options) => runtime.block_on(runs::runs(options, global)),

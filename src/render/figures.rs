@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-pub(crate) use sluice_report::number::{count, duration};
+pub(crate) use sluice_report::number::{bytes, count, duration};
 
 /// `1 row`, `1,599 rows`: `unit` is the singular or the plural as events write it.
 pub(crate) fn counted(number: u64, unit: &str) -> String {

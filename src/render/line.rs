@@ -18,6 +18,14 @@ pub(crate) fn line(event: &EventKind, screen: Screen) -> Option<String> {
     Some(format!("{verb} {rest}"))
 }
 
+/// How many data files there were and are, in words that follow others.
+fn files(counts: Option<(u64, u64)>) -> String {
+    counts.map_or_else(String::new, |(before, after)| {
+        let after = figures::count(after);
+        format!(", {} -> {after}", figures::counted(before, "data files"))
+    })
+}
+
 fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
     Some(match event {
         EventKind::RunStarted {
@@ -57,6 +65,20 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
             ),
         ),
         EventKind::Registered { .. } => (Tone::Plain, "model", registration(event)?),
+        EventKind::Maintained {
+            asset,
+            operation,
+            files_before,
+            files_after,
+            ..
+        } => (
+            Tone::Plain,
+            "upkeep",
+            format!(
+                "{asset}: {operation}{}",
+                files(files_before.zip(*files_after))
+            ),
+        ),
         EventKind::Warning { asset, message } => (
             Tone::Warning,
             "warning",

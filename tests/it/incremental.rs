@@ -41,6 +41,12 @@ fn each_day_arrives_in_append_merge_and_scd2_tables() {
         sandbox.value("SELECT count(*) AS n FROM silver.events"),
         3 * 208
     );
+    // Three files of one table were written together, those of another sorted.
+    let done = "SELECT count(*) AS n FROM system.maintenance WHERE table_name = 'bronze.events' AND operation = 'optimize'
+        AND files_before = 3 AND files_after = 1";
+    assert_eq!(sandbox.value(done), 1);
+    let done = "SELECT count(*) AS n FROM system.maintenance WHERE table_name = 'silver.events' AND operation = 'zorder'";
+    assert_eq!(sandbox.value(done), 1);
     // What the merge says of each account is its last event.
     let wrong = "SELECT count(*) AS n FROM (
         SELECT account_id, max(happened_at) AS happened_at FROM silver.events WHERE kind IN ('change', 'close')

@@ -22,6 +22,7 @@ mod kills;
 mod layering;
 mod leases;
 mod lineage;
+mod maintenance;
 mod many_projects;
 mod outcome;
 mod registry;

@@ -145,6 +145,79 @@ impl Lakehouse {
         Ok(replaced)
     }
 
+    /// Removes artifacts of a run: those of `paths`, or without them all that it left, models and
+    /// checkpoints included. Those that are gone already are no error. Returns how many files are
+    /// gone, and their size in bytes.
+    ///
+    /// Blocks: call it where that is fine.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`] when a file cannot be removed.
+    pub fn remove_artifacts(
+        &self,
+        run_id: &str,
+        paths: Option<&[String]>,
+    ) -> Result<(u64, u64), LakeError> {
+        let folder = self.artifacts_path(run_id);
+        let mut removed = (0, 0);
+        let mut all = || -> io::Result<()> {
+            fail_points::pass(Moment::Before, "remove old artifacts");
+            match paths {
+                None => self.remove_all_in(&folder, &mut removed)?,
+                Some(paths) => {
+                    for path in paths {
+                        self.remove_one(&folder.join(path), &mut removed)?;
+                    }
+                    remove_empty(&folder)?;
+                }
+            }
+            fail_points::pass(Moment::After, "remove old artifacts");
+            Ok(())
+        };
+        match all() {
+            Ok(()) => Ok(removed),
+            Err(source) => Err(LakeError::Unwritable {
+                path: folder,
+                source,
+            }),
+        }
+    }
+
+    fn remove_all_in(&self, folder: &Path, removed: &mut (u64, u64)) -> io::Result<()> {
+        for entry in folder::entries(folder)? {
+            match entry.is_dir() {
+                true => self.remove_all_in(&entry, removed)?,
+                false => self.remove_one(&entry, removed)?,
+            }
+        }
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a file, and its content if nothing else has it.
+    fn remove_one(&self, file: &Path, removed: &mut (u64, u64)) -> io::Result<()> {
+        let metadata = match fs::metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            metadata => metadata?,
+        };
+        // Only what has a second name has one among the contents.
+        let object = match is_linked(&metadata) {
+            true => {
+                let hash = blake3::hash(&fs::read(file)?).to_hex().to_string();
+                Some(self.object_path(&hash))
+            }
+            false => None,
+        };
+        fs::remove_file(file)?;
+        *removed = (removed.0 + 1, removed.1 + metadata.len());
+        match object {
+            Some(object) => remove_unnamed(&object),
+            None => Ok(()),
+        }
+    }
+
     fn remove_unrecorded_in(
         &self,
         folder: &Path,
@@ -197,6 +270,35 @@ fn link(object: &Path, named: &Path) -> io::Result<bool> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(true),
     }
+}
+
+/// Removes a folder, and those in it, as far as there is nothing in them.
+fn remove_empty(folder: &Path) -> io::Result<()> {
+    let mut stay = false;
+    for entry in folder::entries(folder)? {
+        if entry.is_dir() {
+            remove_empty(&entry)?;
+        }
+        stay |= entry.exists();
+    }
+    match stay || !folder.is_dir() {
+        true => Ok(()),
+        false => fs::remove_dir(folder),
+    }
+}
+
+/// Whether a file has another name.
+#[cfg(unix)]
+fn is_linked(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    metadata.nlink() > 1
+}
+
+/// Nobody tells.
+#[cfg(not(unix))]
+fn is_linked(_metadata: &fs::Metadata) -> bool {
+    true
 }
 
 /// Removes a content that no run's folder names.

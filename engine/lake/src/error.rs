@@ -167,6 +167,15 @@ pub enum LakeError {
         source: Box<DeltaTableError>,
     },
 
+    /// The data files of a table cannot be written together.
+    #[error("{table} cannot be optimized: {reason}")]
+    NotOptimizable {
+        /// The table.
+        table: TableName,
+        /// Why not.
+        reason: String,
+    },
+
     /// The same transaction, or a later one, has been committed already.
     #[error(
         "{table}: the transaction {txn_version} of {app_id} is not after {last}, which is committed: run again"

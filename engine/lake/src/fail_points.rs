@@ -24,6 +24,7 @@ const STATE_WRITES: &[&str] = &[
     "finish a run",
     "finish a stage",
     "forget old events",
+    "forget old runs",
     "give back the lease of a project",
     "keep a decision",
     "label a model",
@@ -36,6 +37,7 @@ const STATE_WRITES: &[&str] = &[
     "record an asset's key",
     "record events",
     "record expectations",
+    "record maintenance",
     "record runs",
     "record stages",
     "record the rows of a table",
@@ -55,15 +57,19 @@ const STATE_WRITES: &[&str] = &[
 
 /// All other writes: to Delta tables, models, artifacts and pages.
 const FILE_WRITES: &[&str] = &[
+    "checkpoint a table",
     "commit rows",
     "describe a table",
     "link an artifact",
     "name a folder",
     "name a page or artifact",
     "name a registry file",
+    "optimize a table",
     "prepare the state store",
     "remove a deleted version",
     "remove leftovers",
+    "remove old artifacts",
+    "remove old data files",
     "stage a model",
     "write rows",
 ];

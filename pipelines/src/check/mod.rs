@@ -14,6 +14,7 @@ mod graph;
 mod ingest;
 mod keyed;
 mod lineage;
+mod maintain;
 mod models;
 pub(crate) mod modes;
 mod quarantine;
@@ -43,6 +44,7 @@ pub use world::{OUTDATED_STATE, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;
+use crate::plan::maintenance::Retention;
 use crate::plan::{Asset, AssetIndex, DEFAULT_RETRIES, EventTime, Patience, Plan, TestCase};
 use crate::project::Project;
 use crate::schedule::Schedule;
@@ -175,10 +177,12 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
     let order = graph::order(&mut checker, &found);
     let (typed, (schemas, tests)) = type_in_order(&mut checker, &found, &order.positions).await;
     let schedule = schedule::check(&mut checker);
+    let retention = maintain::check_pipeline(&mut checker);
     checker.diagnostics.sort();
     let plan = order.runs.then_some(order.positions);
     let plan = plan.and_then(|order| assemble(spec, &found, &order, typed, schedule));
     let plan = plan.map(|plan| Plan {
+        retention,
         schemas,
         tests,
         ..plan
@@ -249,6 +253,10 @@ async fn type_in_order(
                 reports::check(checker, &mut known, declaration, report, &found[*position]).await
             }
         };
+        let columns = declaration.name.parse::<TableName>().ok();
+        let columns = columns.and_then(|name| known.tables.get(&name));
+        let columns = columns.filter(|_| body.is_some());
+        let maintenance = maintain::check(checker, declaration, columns.map(AsRef::as_ref));
         typed[*position] = body.map(|body| Asset {
             name: declaration.name.to_owned(),
             comment: comment(checker, declaration.body),
@@ -258,6 +266,7 @@ async fn type_in_order(
                 Declared::Table(table) => table.variables(),
                 _ => BTreeMap::new(),
             },
+            maintenance,
             body,
         });
     }
@@ -334,6 +343,7 @@ fn assemble(
         lakehouse: spec.lakehouse.path.clone(),
         schedule,
         hooks: Hooks::of(spec),
+        retention: Retention::default(),
         chosen: (0..assets.len()).collect(),
         refreshed: BTreeSet::new(),
         openlineage: spec.openlineage.clone(),

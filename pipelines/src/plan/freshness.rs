@@ -408,11 +408,42 @@ impl Lookup<'_> {
         Ok(match (latest, version) {
             (None, _) => Some("the table is gone".to_owned()),
             (latest, _) if known.contains(&latest) => None,
+            (Some(latest), Some(version)) if self.same_rows(table, version, latest).await? => None,
             (Some(latest), _) => {
                 let made = version.map_or_else(String::new, |made| format!(" (made: {made})"));
                 Some(format!("something else wrote version {latest}{made}"))
             }
         })
+    }
+
+    /// Whether nothing changed in a table after the version `made`, up to `latest`.
+    async fn same_rows(
+        &self,
+        table: &TableName,
+        made: i64,
+        latest: i64,
+    ) -> Result<bool, StageError> {
+        let (Ok(made), Ok(latest)) = (u64::try_from(made), u64::try_from(latest)) else {
+            return Ok(false);
+        };
+        let lakehouse = self.catalog.lakehouse();
+        Ok(made < latest && lakehouse.data_version(table, latest).await? <= made)
+    }
+
+    /// The version at which a table that is left as it is is read: the latest, where what came
+    /// after the version `made` are the same rows in other files; those of `made` may be gone.
+    pub(crate) async fn version_to_read(
+        &self,
+        table: &TableName,
+        made: i64,
+    ) -> Result<u64, StageError> {
+        let latest = self.catalog.lakehouse().latest_version(table).await?;
+        let latest = latest.and_then(|latest| i64::try_from(latest).ok());
+        let read = match latest {
+            Some(latest) if self.same_rows(table, made, latest).await? => latest,
+            _ => made,
+        };
+        Ok(u64::try_from(read).unwrap_or_default())
     }
 
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
@@ -467,7 +498,8 @@ impl Lookup<'_> {
     ) -> Result<(), StageError> {
         let table = self.catalog.table(name).await?;
         let table = table.ok_or_else(|| self.catalog.lakehouse().unknown_table(name))?;
-        let identity = format!("{}@{}", table.table_id, table.version);
+        // Data files that were written together are no other rows.
+        let identity = format!("{}@{}", table.table_id, table.data_version);
         fingerprint.tables.insert(name.to_string(), identity);
         Ok(())
     }

@@ -12,6 +12,7 @@ pub(crate) mod forecast;
 pub(crate) mod freshness;
 mod index;
 pub(crate) mod intervals;
+pub mod maintenance;
 pub mod mode;
 pub mod origins;
 pub mod preview;
@@ -63,6 +64,8 @@ pub struct Plan {
     pub schedule: Option<crate::schedule::Schedule>,
     /// Who is told of the end of a run.
     pub hooks: crate::hooks::Hooks,
+    /// How long the memory of runs is kept.
+    pub retention: maintenance::Retention,
     /// The assets that a run is about; the others are taken as they are.
     pub chosen: BTreeSet<usize>,
     /// The assets that a run makes anew even where they are up to date.
@@ -134,6 +137,8 @@ pub struct Asset {
     pub patience: Patience,
     /// The variables in its SQL, and their values, for people.
     pub variables: BTreeMap<String, String>,
+    /// How its table is looked after.
+    pub maintenance: maintenance::Maintenance,
     /// How it is made.
     pub body: AssetBody,
 }

@@ -102,11 +102,11 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     match freshness {
         Ok(freshness) => match &freshness.verdict {
             Verdict::Fresh { reason, version } => {
-                pin(lookup, asset, *version);
+                pin(lookup, asset, *version).await;
                 (Action::Skip, skipped(&freshness, asset, reason))
             }
             Verdict::Rekey { reason, version } => {
-                pin(lookup, asset, *version);
+                pin(lookup, asset, *version).await;
                 (Action::Skip, reason.clone())
             }
             Verdict::Refused { reason, help } => (Action::Refuse, format!("{reason}; {help}")),
@@ -123,11 +123,12 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     }
 }
 
-/// What is made from a table that is not made reads the version that was: a later version may
-/// be there that only changed the description.
-fn pin(lookup: &Lookup<'_>, asset: &Asset, version: Option<i64>) {
-    let version = version.and_then(|version| u64::try_from(version).ok());
-    if let (Some(table), Some(version)) = (asset.table(), version) {
+/// What is made from a table that is not made reads the rows that were.
+async fn pin(lookup: &Lookup<'_>, asset: &Asset, version: Option<i64>) {
+    // What cannot be read now is told when it is read.
+    if let (Some(table), Some(version)) = (asset.table(), version)
+        && let Ok(version) = lookup.version_to_read(table, version).await
+    {
         lookup.catalog.pins().set(table, version);
     }
 }

@@ -40,6 +40,9 @@ pub enum RunError {
     /// The SQL session cannot be made.
     #[error("{}", error_chain(.0))]
     Session(#[from] datafusion::error::DataFusionError),
+    /// What belongs to no asset could not be done.
+    #[error("{}", error_chain(.0.as_ref()))]
+    Work(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<LakeError> for RunError {
@@ -47,6 +50,18 @@ impl From<LakeError> for RunError {
         match error {
             locked @ LakeError::Locked { .. } => Self::Locked(locked),
             other => Self::Lake(other),
+        }
+    }
+}
+
+impl From<StageError> for RunError {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Lake(error) => error.into(),
+            StageError::State(error) => Self::State(error),
+            StageError::Registry(error) => Self::Registry(error),
+            StageError::Cancelled => Self::Stopped,
+            other => Self::Work(Box::new(other)),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) mod incremental;
 pub(crate) mod keyed;
 mod lease;
 mod leftovers;
+mod maintain;
 mod model;
 mod page;
 mod pool;
@@ -59,6 +60,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 pub use error::RunError;
+pub use maintain::{MaintainOptions, Work, WorkOutcome, due, maintain};
 use sluice_lake::catalog::{LakeCatalog, Pins};
 use sluice_lake::registry::Registry;
 use sluice_lake::state::{
@@ -243,6 +245,9 @@ async fn run_leased(
     let summary = walk(&run, options).await;
     stopping.abort();
     let summary = summary?;
+    if summary.status == RunStatus::Finished {
+        maintain::after_run(&run).await;
+    }
     finish(&run, &summary, started).await?;
     Ok(summary)
 }

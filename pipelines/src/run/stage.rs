@@ -66,15 +66,8 @@ async fn attempt(
     number: u32,
 ) -> Result<(), StageError> {
     let started = Instant::now();
-    let lookup = Lookup {
-        catalog: &run.catalog,
-        registry: &run.world.registry,
-        state: Some(&run.state),
-        project: Some(&run.project),
-        event_time: run.plan.event_time,
-    };
     settle(run, asset).await?;
-    let mut freshness = lookup.freshness(asset).await?;
+    let mut freshness = lookup(run).freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
         freshness.refresh(asset);
     }
@@ -145,7 +138,7 @@ async fn skip(
     version: Option<i64>,
     reason: String,
 ) -> Result<(), StageError> {
-    pin(run, asset, version);
+    pin(run, asset, version).await?;
     audit::look_again(run, asset).await?;
     let stage = new_stage(asset, Some(key));
     let end = StoredEnd {
@@ -230,11 +223,22 @@ fn new_stage(asset: &Asset, key: Option<String>) -> NewStage {
     }
 }
 
-/// What reads a table in this run shall read the version that was found up to date.
-fn pin(run: &RunContext, asset: &Asset, version: Option<i64>) {
-    let Some(table) = asset.table() else { return };
-    if let Some(version) = version.and_then(|version| u64::try_from(version).ok()) {
+/// What reads a table in this run shall read the rows that were found up to date.
+async fn pin(run: &RunContext, asset: &Asset, version: Option<i64>) -> Result<(), StageError> {
+    if let (Some(table), Some(version)) = (asset.table(), version) {
+        let version = lookup(run).version_to_read(table, version).await?;
         run.catalog.pins().set(table, version);
+    }
+    Ok(())
+}
+
+fn lookup(run: &RunContext) -> Lookup<'_> {
+    Lookup {
+        catalog: &run.catalog,
+        registry: &run.world.registry,
+        state: Some(&run.state),
+        project: Some(&run.project),
+        event_time: run.plan.event_time,
     }
 }
 

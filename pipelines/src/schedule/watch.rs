@@ -99,9 +99,13 @@ async fn new_version(world: &World, table: &TableName) -> Look {
     match world.lakehouse.load(table, Some(latest)).await {
         Ok(loaded) => Look::News(News {
             cause: "table",
-            // A table that was made anew counts from 0 again.
-            name: format!("{table} version {latest} of {}", loaded.table_id),
-            why: format!("{table} has version {latest}"),
+            // A table that was made anew counts from 0 again; one whose data files were written
+            // together has nothing new.
+            name: format!(
+                "{table} version {} of {}",
+                loaded.data_version, loaded.table_id
+            ),
+            why: format!("{table} has version {}", loaded.data_version),
         }),
         Err(error) => Look::Unclear(error_chain(&error)),
     }

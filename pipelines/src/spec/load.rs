@@ -98,6 +98,7 @@ pub fn load_source(
         tokenizers: file.tokenizers,
         models: file.models,
         defaults: file.defaults,
+        maintain: file.maintain,
         reports: file.reports,
         openlineage: file.openlineage.map(|to| told_to(project, &to)),
         tests: file.tests,

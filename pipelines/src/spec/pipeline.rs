@@ -10,6 +10,9 @@ use super::expectation::Expectation;
 use super::fixture::{ExpectedBody, FixtureBody};
 use super::hook::{HookSpec, WebhookSpec};
 use super::ingest::{Csv, Ingest, JsonFiles};
+use super::maintain::{
+    Checkpoint, Keep, Maintain, Optimize, PipelineMaintain, TableMaintain, Vacuum,
+};
 use super::mode::{Merge, ModeMapping, Scd2};
 use super::model::{ModelSpec, Register, Sweep, Train};
 use super::name::{
@@ -43,6 +46,8 @@ record! {
         "vars" vars: Vars,
         /// What holds for every asset that does not say otherwise: `retries` and `timeout`.
         "defaults" defaults: Defaults,
+        /// How tables, and the memory of runs, are looked after.
+        "maintain" maintain: PipelineMaintain,
         /// Tables by name, as `layer.table`.
         "tables" tables: Named<TableNames, TableSpec>,
         /// Tokenizers by name, which they are registered under. No tokenizer has the name of a model.
@@ -134,6 +139,13 @@ pub(super) fn records_with(key: &str) -> Vec<&'static str> {
     let records = [
         record::<PipelineFile>(),
         record::<Defaults>(),
+        record::<PipelineMaintain>(),
+        record::<TableMaintain>(),
+        record::<Maintain>(),
+        record::<Optimize>(),
+        record::<Vacuum>(),
+        record::<Checkpoint>(),
+        record::<Keep>(),
         record::<TableSpec>(),
         record::<ScoredSpec>(),
         record::<Ingest>(),
@@ -183,6 +195,8 @@ pub struct Spec {
     pub vars: Vec<(Spanned<String>, Value)>,
     /// `defaults:`
     pub defaults: Defaults,
+    /// `maintain:`
+    pub maintain: PipelineMaintain,
     /// `tables:`
     pub tables: Named<TableNames, TableSpec>,
     /// `tokenizers:`

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::decode::{Context, Decode};
 use super::load::{Overrides, context, decode_vars};
+use super::maintain::PipelineMaintain;
 use super::model::ModelSpec;
 use super::name::{
     ModelNames, Name, NameRule, Named, PipelineNames, ReportNames, TableNames, TokenizerNames,
@@ -80,6 +81,7 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
         reports,
         // What is wrong with one is told when all else is right.
         tests: Named::default(),
+        maintain: PipelineMaintain::default(),
         openlineage: None,
         schedule: None,
         on_failure: None,

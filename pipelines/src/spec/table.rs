@@ -11,6 +11,7 @@ use super::contract::{Contract, ContractColumn};
 use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
 use super::expectation::{Expectation, Rule};
 use super::ingest::Ingest;
+use super::maintain::TableMaintain;
 use super::mode::{Mode, Refresh, has_intervals};
 use super::name::{ContractNames, Name, Named, PartNames, RuleNames, TagNames};
 use super::patience::PatienceSpec;
@@ -39,6 +40,8 @@ record! {
         "mode" mode: Option<Spanned<Mode>>,
         /// What happens when the rows that are there do not count any more: `auto` (the default) makes them anew, `strict` fails instead, `full` makes them anew whenever anything changed.
         "refresh" refresh: Option<Spanned<Refresh>>,
+        /// How its data files are looked after: written together, sorted, removed when they are old.
+        "maintain" maintain: Option<TableMaintain>,
         /// What columns it has, by name: a type such as `bigint`, or more.
         "columns" columns: Named<ContractNames, ContractColumn>,
         /// Whether it may have columns that `columns:` does not list: `strict` (the default) or

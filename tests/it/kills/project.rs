@@ -161,6 +161,27 @@ pub(super) const SCENES: &[Scene] = &[
         again: &[0],
     },
     Scene {
+        name: "tables are looked after",
+        after: Some(("a run with changes", None)),
+        edit: |sandbox| {
+            let maintain = "maintain:\n  \
+                tables: {optimize: {small_files: 2}, vacuum: {retain: 1s, force: true}, checkpoint: {every: 1}}\n  \
+                runs: {retain: 1s}\n  \
+                artifacts: {retain: 1s}\n\n\
+                tables:\n";
+            // Two data files of one table.
+            sandbox.write("apples-3.csv", apples::csv(240..250));
+            sandbox.run();
+            sandbox.edit("pipeline.yaml", "tables:\n", maintain);
+            // Until all there is is old enough.
+            let old = "SELECT max(end_time) < now() - INTERVAL '1100 milliseconds' AS old FROM system.runs";
+            while sandbox.value(old) != true {}
+        },
+        command: |_| words("maintain --now"),
+        code: 0,
+        again: &[0],
+    },
+    Scene {
         name: "only a comment changes",
         after: Some(("the first run", None)),
         edit: |sandbox| sandbox.edit("pipeline.yaml", "comment: Apples.", "comment: Pears."),

@@ -180,13 +180,16 @@ pub(super) fn assert_tidy(project: &Path, context: &str) {
     assert_state(&lakehouse, context);
 }
 
-/// Each data file is named in the log, and what it names is there.
+/// Each data file is named in the log, and what it names is there, unless a commit removed it.
 fn assert_data_files(lakehouse: &Lakehouse, table: &TableName, context: &str) {
     let folder = lakehouse.table_path(table);
     let name_of = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let (mut named, mut there) = (BTreeSet::new(), BTreeSet::new());
+    let mut removed = BTreeSet::new();
     for path in files(&folder) {
+        let is_checkpoint = path.parent().unwrap().ends_with("_delta_log");
         match path.extension().and_then(|extension| extension.to_str()) {
+            Some("parquet") if is_checkpoint => {}
             Some("parquet") => {
                 there.insert(name_of(&path));
             }
@@ -196,12 +199,21 @@ fn assert_data_files(lakehouse: &Lakehouse, table: &TableName, context: &str) {
                     if let Some(path) = action["add"]["path"].as_str() {
                         named.insert(name_of(Path::new(path)));
                     }
+                    if let Some(path) = action["remove"]["path"].as_str() {
+                        removed.insert(name_of(Path::new(path)));
+                    }
                 }
             }
             _ => {}
         }
     }
-    assert_eq!(there, named, "{context}: data files of {table}");
+    let unnamed: Vec<&String> = there.difference(&named).collect();
+    assert!(unnamed.is_empty(), "{context}: {unnamed:?} of {table}");
+    let gone = named
+        .difference(&there)
+        .filter(|name| !removed.contains(*name));
+    let gone: Vec<&String> = gone.collect();
+    assert!(gone.is_empty(), "{context}: {gone:?} of {table} are gone");
 }
 
 /// No transaction is open, no run under way, and each artifact is recorded.

@@ -84,10 +84,21 @@ impl DataFiles {
         schema: SchemaRef,
         app_id: &str,
     ) -> Result<Self, DeltaTableError> {
+        let properties = table.snapshot()?.snapshot().table_properties();
+        let target = properties.target_file_size();
+        Self::of_size(table, schema, app_id, target)
+    }
+
+    /// Of a table that is there, in files of `target` bytes or less.
+    pub(super) fn of_size(
+        table: &DeltaTable,
+        schema: SchemaRef,
+        app_id: &str,
+        target: NonZeroU64,
+    ) -> Result<Self, DeltaTableError> {
         let snapshot = table.snapshot()?.snapshot();
         let stats = WriterStatsConfig::from_config(snapshot.table_configuration());
         let partitions = snapshot.metadata().partition_columns().to_vec();
-        let target = snapshot.table_properties().target_file_size();
         let layout = (partitions, target, stats);
         Ok(Self::new(table, schema, layout, app_id))
     }
@@ -125,7 +136,7 @@ impl DataFiles {
     /// Writes streams of rows side by side; the files come in the order of the streams.
     /// Of several errors the first stream's is told, whichever came first, and what was
     /// written is taken back, as far as that is possible.
-    async fn write(&self, streams: Vec<Rows>) -> Result<Vec<Add>, DeltaTableError> {
+    pub(super) async fn write(&self, streams: Vec<Rows>) -> Result<Vec<Add>, DeltaTableError> {
         let until = Until(watch::Sender::new(usize::MAX));
         let writing = streams.into_iter().enumerate().map(|(place, rows)| {
             let lane = Lane {
@@ -186,7 +197,7 @@ impl DataFiles {
     }
 
     /// Deletes files that will not be committed.
-    async fn take_back(&self, adds: &[Add]) {
+    pub(super) async fn take_back(&self, adds: &[Add]) {
         let paths: Vec<_> = adds
             .iter()
             .map(|add| Ok(Path::from(add.path.as_str())))

@@ -13,12 +13,14 @@ mod change_log;
 mod changes;
 mod conflict;
 mod data_files;
+mod data_version;
 mod describe;
 mod draft;
 mod failure;
 mod fenced;
 mod keys;
 mod leftovers;
+mod maintain;
 mod read;
 mod replace;
 mod schema_change;
@@ -35,6 +37,9 @@ pub use changes::{
 };
 pub use conflict::ConflictClass;
 pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
+pub use maintain::{
+    LEAST_RETENTION, Layout, OptimizeOptions, Optimized, VacuumOptions, Vacuumed, is_small,
+};
 pub use size::TableSize;
 
 use std::{
@@ -59,6 +64,9 @@ pub struct PinnedTable {
     pub name: TableName,
     /// The version of the Delta log.
     pub version: u64,
+    /// The version that changed rows or columns last: those before it that only wrote data files
+    /// together have the same rows.
+    pub data_version: u64,
     /// Delta's identity of the table: another one after the folder was made anew.
     pub table_id: String,
     /// The columns, with their metadata.

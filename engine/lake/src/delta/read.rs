@@ -76,6 +76,7 @@ impl Lakehouse {
         Ok(PinnedTable {
             name: name.clone(),
             version: state.version(),
+            data_version: self.data_version(name, state.version()).await?,
             table_id: state.metadata().id().to_owned(),
             schema: provider.schema(),
             provider,
@@ -285,6 +286,16 @@ fn log_files(log: &Path) -> Result<Vec<String>, LakeError> {
         .iter()
         .filter_map(|entry| folder::name(entry))
         .collect())
+}
+
+/// One entry of a log; none where it is gone.
+pub(super) fn read_entry(log: &Path, version: u64) -> Result<Option<LogEntry>, LakeError> {
+    match read_commit(&log.join(format!("{version:020}.json")), version) {
+        Err(LakeError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 fn read_commit(path: &Path, version: u64) -> Result<LogEntry, LakeError> {

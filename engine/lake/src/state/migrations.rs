@@ -57,6 +57,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "intervals",
         include_str!("../../migrations/0010_intervals.sql"),
     ),
+    (
+        11,
+        "maintenance",
+        include_str!("../../migrations/0011_maintenance.sql"),
+    ),
 ];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {

@@ -214,6 +214,23 @@ pub(super) static TABLES: &[Table] = &[
         key: &["project"],
     },
     Table {
+        name: "maintenance",
+        stored: "maintenance",
+        columns: &[
+            text("table_name"),
+            text("operation"),
+            time("timestamp"),
+            maybe(int("version")),
+            maybe(int("files_before")),
+            maybe(int("files_after")),
+            maybe(int("bytes_before")),
+            maybe(int("bytes_after")),
+            text("details"),
+            text("project"),
+        ],
+        key: &["project", "table_name", "operation", "timestamp"],
+    },
+    Table {
         name: "metrics",
         stored: "metrics",
         columns: &[

@@ -17,6 +17,7 @@ mod labels;
 mod lakehouse;
 mod leases;
 mod leftovers;
+mod maintenance;
 mod many_files;
 mod many_writers;
 mod opening;
