@@ -81,6 +81,9 @@ impl SqlText {
         };
         let mut complete = true;
         for piece in pieces(raw) {
+            if diagnostics.is_full() {
+                return None;
+            }
             let (Piece::Text(range)
             | Piece::Dollar(range)
             | Piece::Placeholder(range, _)

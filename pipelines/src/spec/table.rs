@@ -20,7 +20,7 @@ use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::source::{SourceFile, Spanned};
+use crate::source::{self, SourceFile, Spanned};
 use crate::yaml::{Node, TextMap};
 
 record! {
@@ -299,7 +299,7 @@ pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Bo
         let message = format!("`{path}` is a folder");
         return Err(Diagnostic::error("unreadable_file", message).into());
     }
-    let bytes = std::fs::read(&real).map_err(|error| unreadable(&error))?;
+    let bytes = source::read_definition(&real).map_err(|error| unreadable(&error))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at]
