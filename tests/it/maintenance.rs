@@ -21,6 +21,10 @@ tables:
     mode: append
     sql: SELECT id, page FROM bronze.visits
     maintain: {zorder_by: [page, id]}
+  gold.latest:
+    mode: {merge: {keys: [id]}}
+    sql: SELECT id, page FROM silver.visits
+    maintain: {partition_by: page}
   gold.pages:
     sql: SELECT page, count(*) AS visits FROM silver.visits GROUP BY page
 models:
@@ -159,6 +163,10 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
     assert_eq!(count(&events, "stage_started"), 0, "{events:?}");
     assert_eq!(count(&events, "warning"), 0, "{events:?}");
 
+    // Each page's files are written together.
+    let done = maintain(&sandbox, &["--now", "--select", "gold.latest"]);
+    assert_eq!(words(&done)[0], "optimize gold.latest: 9 -> 3");
+
     // What arrives now is all that is read.
     arrive(&sandbox, 3);
     let events = sandbox.run();
@@ -170,6 +178,9 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
     };
     assert_eq!(made("bronze.visits"), Some(5.into()));
     assert_eq!(made("silver.visits"), Some(5.into()));
+    assert_eq!(made("gold.latest"), Some(5.into()));
+    let ids = "SELECT count(DISTINCT id) = 20 AND count(*) = 20 AS whole FROM gold.latest";
+    assert_eq!(sandbox.value(ids), true);
 
     let all = sandbox.rows(
         "SELECT table_name, operation, files_before, files_after FROM system.maintenance \
