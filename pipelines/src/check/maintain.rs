@@ -116,9 +116,9 @@ fn no_partition(data_type: &DataType) -> Option<&'static str> {
         DataType::Timestamp(..) => Some(
             "nearly every row would lie in a folder of its own: make a DATE of it in the query",
         ),
-        DataType::Boolean | DataType::Date32 | DataType::Utf8 | DataType::Utf8View => None,
+        DataType::Boolean | DataType::Date32 => None,
         other if other.is_integer() => None,
-        _ => Some("name a column with few values: a DATE, a text, a whole number or a BOOLEAN"),
+        _ => Some("name a column with few values that is a DATE, a whole number or a BOOLEAN"),
     }
 }
 

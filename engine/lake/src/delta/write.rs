@@ -5,10 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::SchemaRef,
-};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     error::DataFusionError, execution::SendableRecordBatchStream,
     physical_plan::stream::RecordBatchStreamAdapter,
@@ -104,8 +101,6 @@ impl Lakehouse {
         let marked = MarkedCommit::new(commit);
         let seen = Arc::new(Seen::of(rows.parts.len()));
         let partition_by = rows.partition_by.clone();
-        let partitioned = self.partition_columns(&existing, &mode, partition_by.as_deref());
-        let partitioned: Arc<[String]> = partitioned.into();
         let (parts, at_end) = rows.noted(&seen);
         let parts = parts.into_iter().enumerate();
         let incoming: Vec<Incoming> = parts
@@ -113,7 +108,6 @@ impl Lakehouse {
                 let fit = Fit {
                     conversion: conversion.clone(),
                     within: within.clone(),
-                    partitioned: Arc::clone(&partitioned),
                 };
                 Incoming::new(stream, part, fit, &seen, &marked)
             })
@@ -154,21 +148,6 @@ impl Lakehouse {
         match self.version_of_write(name, &marked.write_id).await {
             Ok(Some(version)) => self.written(name, version, &seen).await,
             _ => Err(self.write_failed(name, read, failed).await),
-        }
-    }
-
-    /// The columns that a table is going to be partitioned by.
-    fn partition_columns(
-        &self,
-        existing: &Option<DeltaTable>,
-        mode: &WriteMode,
-        partition_by: Option<&[String]>,
-    ) -> Vec<String> {
-        let stored = existing.as_ref().and_then(|table| table.snapshot().ok());
-        match (stored, partition_by) {
-            (None, by) => by.unwrap_or_default().to_vec(),
-            (Some(_), Some(by)) if mode.replaces_all() => by.to_vec(),
-            (Some(stored), _) => stored.metadata().partition_columns().to_vec(),
         }
     }
 
@@ -350,8 +329,6 @@ impl RowParts {
 struct Fit {
     conversion: Conversion,
     within: Option<Within>,
-    /// The columns that the table is partitioned by.
-    partitioned: Arc<[String]>,
 }
 
 impl Fit {
@@ -360,24 +337,7 @@ impl Fit {
         if let Some(within) = &self.within {
             within.check(&batch)?;
         }
-        for column in self.partitioned.iter() {
-            refuse_empty(column, &batch)?;
-        }
         Ok(batch)
-    }
-}
-
-/// Refuses empty texts in a column that a table is partitioned by: Delta reads them as NULL.
-fn refuse_empty(column: &str, batch: &RecordBatch) -> Result<(), DataFusionError> {
-    let values = batch.column_by_name(column);
-    let Some(texts) = values.and_then(|values| values.as_string_opt::<i32>()) else {
-        return Ok(());
-    };
-    match texts.iter().flatten().any(str::is_empty) {
-        false => Ok(()),
-        true => Err(DataFusionError::Execution(format!(
-            "the table is partitioned by `{column}`, and a row has an empty text there, which Delta would read as NULL: write `nullif({column}, '')` in the query, or partition by another column"
-        ))),
     }
 }
 
