@@ -191,6 +191,7 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
         told,
         [
             r#"{"table_name":"bronze.visits","operation":"optimize","files_before":3,"files_after":1}"#,
+            r#"{"table_name":"gold.latest","operation":"optimize","files_before":9,"files_after":3}"#,
             r#"{"table_name":"silver.visits","operation":"zorder","files_before":3,"files_after":1}"#,
         ]
     );
@@ -278,7 +279,7 @@ fn a_run_ends_with_what_is_due() {
             .map(|event| event["asset"].as_str().unwrap());
         assets.collect::<Vec<_>>()
     };
-    assert_eq!(done("optimize"), ["bronze.visits"]);
+    assert_eq!(done("optimize"), ["bronze.visits", "gold.latest"]);
     assert_eq!(done("zorder"), ["silver.visits"]);
     let last = events.last().unwrap();
     assert_eq!(last["event"], "run_finished");
