@@ -27,6 +27,11 @@ ci:
 soak:
     SLUICE_SOAK=1 cargo test -p sluice --test it kills
 
+# Fuzzes a target for so many seconds (cargo install cargo-fuzz): spec, values, selectors, times, sql.
+fuzz TARGET="spec" SECONDS="600":
+    fuzz/seed
+    cargo fuzz run -s none {{TARGET}} -- -max_total_time={{SECONDS}} -dict=fuzz/seeds/yaml.dict -timeout=10 -malloc_limit_mb=512 -rss_limit_mb=3000 -max_len=4096
+
 fmt:
     cargo fmt --all
 

@@ -15,6 +15,13 @@ pub use nearest::{did_you_mean, nearest};
 
 use crate::source::{Location, SourceFile, Span};
 
+/// So many are told; who wrote more wrong puts these right first.
+const MOST_TOLD: usize = 100;
+
+/// So many bytes of a message, a label or a help are told: enough for all that is written here,
+/// not for a name of a megabyte that is quoted in it.
+const MOST_BYTES: usize = 4000;
+
 /// Whether a project with this diagnostic can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
@@ -58,7 +65,7 @@ impl Diagnostic {
         Self {
             code,
             severity: Severity::Error,
-            message: message.into(),
+            message: cut(message.into()),
             location: None,
             label: String::new(),
             help: None,
@@ -93,21 +100,21 @@ impl Diagnostic {
     /// Writes something beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = cut(label.into());
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(cut(help.into()));
         self
     }
 
     /// Says what to do, if anything is known.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+        self.help = help.map(cut).or(self.help);
         self
     }
 
@@ -131,6 +138,15 @@ impl Diagnostic {
         });
         (path, start, len, self.code, &self.message)
     }
+}
+
+/// A text of [`MOST_BYTES`] at most.
+fn cut(mut text: String) -> String {
+    if text.len() > MOST_BYTES {
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        text.push_str("...");
+    }
+    text
 }
 
 impl fmt::Display for Diagnostic {
@@ -174,6 +190,11 @@ impl Diagnostics {
     /// Adds those of another list.
     pub fn extend(&mut self, others: impl IntoIterator<Item = Diagnostic>) {
         self.list.extend(others);
+    }
+
+    /// True when there are more than are told, so that there is no sense in looking for others.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() > MOST_TOLD
     }
 
     /// True when there is neither an error nor a warning.
@@ -225,21 +246,26 @@ impl Diagnostics {
         }
     }
 
-    /// All of them without colour, one below the other: stable, for pipes and snapshots.
+    /// The first hundred without colour, one below the other, and how many more there are:
+    /// stable, for pipes and snapshots.
     #[must_use]
     pub fn plain(&self) -> String {
-        let parts: Vec<String> = self.list.iter().map(plain::render).collect();
-        parts.join("\n")
+        self.rendered(plain::render)
     }
 
-    /// All of them for a terminal of `width` columns, with or without colour.
+    /// The first hundred for a terminal of `width` columns, with or without colour, and how many
+    /// more there are.
     #[must_use]
     pub fn graphical(&self, width: usize, colour: bool) -> String {
-        let parts: Vec<String> = self
-            .list
-            .iter()
-            .map(|diagnostic| miette_report::render(diagnostic, width, colour))
-            .collect();
+        self.rendered(|diagnostic| miette_report::render(diagnostic, width, colour))
+    }
+
+    fn rendered(&self, render: impl Fn(&Diagnostic) -> String) -> String {
+        let mut parts: Vec<String> = self.list.iter().take(MOST_TOLD).map(render).collect();
+        let more = self.list.len() - parts.len();
+        if more > 0 {
+            parts.push(format!("and {more} more at least: put these right first\n"));
+        }
         parts.join("\n")
     }
 }

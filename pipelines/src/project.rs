@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::source::{SourceFile, Span};
+use crate::source::{SourceFile, Span, read_definition};
 
 /// The name of a pipeline file.
 pub const PIPELINE_FILE: &str = "pipeline.yaml";
@@ -52,7 +52,7 @@ impl Project {
     /// One diagnostic when it cannot be read or is not UTF-8.
     pub fn read(&self) -> Result<SourceFile, Diagnostics> {
         let shown = self.file.display().to_string();
-        let bytes = std::fs::read(&self.file).map_err(|error| {
+        let bytes = read_definition(&self.file).map_err(|error| {
             Diagnostic::error("unreadable_file", format!("cannot read {shown}: {error}"))
         })?;
         String::from_utf8(bytes)

@@ -4,7 +4,9 @@
 //! columns are told from the offset only when something is shown.
 
 use std::fmt;
+use std::io::{self, Read as _};
 use std::ops::{Deref, Range};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// A range of bytes in a source file.
@@ -67,6 +69,21 @@ pub struct Position {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
+}
+
+/// No definition has more bytes; one that has is something else by accident.
+const MOST_FILE_BYTES: u64 = 64 << 20;
+
+/// The bytes of a definition: of the pipeline, or of a file that belongs to it.
+pub(crate) fn read_definition(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_FILE_BYTES {
+        let words = format!("it has more than {} MiB", MOST_FILE_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
+    }
+    Ok(bytes)
 }
 
 /// A text that diagnostics can point into.

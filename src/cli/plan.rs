@@ -155,6 +155,7 @@ mod tests {
                 rows: Some(7),
                 bytes: None,
                 reads: Vec::new(),
+                files: None,
             })
             .collect();
         for (line, step) in json(&detailed).unwrap().lines().zip(&steps) {

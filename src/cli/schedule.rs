@@ -22,6 +22,7 @@ use super::check::checked_to_run;
 use super::error::CliError;
 use super::{Global, print, signal};
 use crate::exit::Exit;
+use crate::export::Exports;
 use daemon::Daemon;
 
 /// Options of `sluice schedule`.
@@ -48,6 +49,8 @@ pub(super) struct Options {
     /// Assets made side by side, and threads of one training; by default one a processor
     #[arg(long, value_name = "N")]
     parallelism: Option<NonZeroUsize>,
+    #[command(flatten)]
+    exports: Exports,
 }
 
 /// Runs each project when its time comes, until Ctrl-C or SIGTERM: then a run that is under way

@@ -71,6 +71,7 @@ impl Lines for AsTheyAre {
 }
 
 /// The queues of one run.
+#[derive(Default)]
 pub(crate) struct Exporting {
     queues: Vec<Queue>,
 }

@@ -21,8 +21,14 @@ struct Daemon {
 
 impl Daemon {
     fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+        Self::start_with(sandbox, arguments, &[])
+    }
+
+    /// As [`Self::start`], in an environment that has more variables.
+    fn start_with(sandbox: &Sandbox, arguments: &[&str], more: &[(&str, &str)]) -> Self {
         let mut child = sandbox
             .sluice(&[&["schedule", "--poll", "1"], arguments].concat())
+            .envs(more.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -170,6 +176,55 @@ fn a_time_has_one_run() {
             "{outcomes:?}\n{said}"
         );
     }
+}
+
+/// A daemon that dies before or after a write about a time: the next one goes on, and no time has
+/// two runs.
+#[test]
+fn a_daemon_dies_at_every_write_about_a_time() {
+    let sandbox = often();
+    for point in [
+        "before: claim a scheduled time",
+        "after: claim a scheduled time",
+        "before: record what came of a scheduled time",
+        "after: record what came of a scheduled time",
+    ] {
+        let armed = format!("{point}=abort");
+        let mut dying = Daemon::start_with(&sandbox, &[], &[("SLUICE_FAIL_POINT", &armed)]);
+        let ended = dying.child.wait().unwrap();
+        assert_eq!(ended.code(), None, "{point}: {ended}");
+        let told = [
+            "--events",
+            "events.jsonl",
+            "--openlineage",
+            "lineage.ndjson",
+        ];
+        let mut next = Daemon::start(&sandbox, &told);
+        next.says("finished");
+        let said = next.stop();
+        let twice = sandbox.rows("SELECT tick FROM system.ticks GROUP BY tick HAVING count(*) > 1");
+        assert!(twice.is_empty(), "{point}: {twice:?}\n{said}");
+        let of_ticks = sandbox.rows(
+            "SELECT count(run_id) AS runs, count(DISTINCT run_id) AS different FROM system.ticks",
+        );
+        assert_eq!(
+            of_ticks[0]["runs"], of_ticks[0]["different"],
+            "{point}\n{said}"
+        );
+        let rows = sandbox.value("SELECT count(*) FROM bronze.a");
+        assert_eq!(rows, 1, "{point}\n{said}");
+    }
+    // What its runs tell goes where that of any run can go.
+    let read = |file: &str| std::fs::read_to_string(sandbox.path().join(file)).unwrap();
+    let (events, lineage) = (read("events.jsonl"), read("lineage.ndjson"));
+    assert!(
+        events.matches(r#""event":"run_finished""#).count() >= 4,
+        "{events}"
+    );
+    assert!(
+        lineage.matches(r#""eventType":"COMPLETE""#).count() >= 4,
+        "{lineage}"
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::fail_points::{self, Moment};
 use crate::folder;
 use crate::lakehouse::Lakehouse;
 use crate::project::write_atomically;
+use crate::state::Artifact;
 
 /// The folder of contents among those of runs, whose names are hexadecimal.
 const OBJECTS_FOLDER: &str = "_objects";
@@ -97,6 +98,51 @@ impl Lakehouse {
             path: folder,
             source,
         })
+    }
+
+    /// Those of a run's recorded artifacts whose content is another now: a process ended after it
+    /// had replaced one and before it could record that. What is in the run's folder is whole;
+    /// record it. Models and checkpoints are left alone.
+    ///
+    /// Blocks: call it where that is fine.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`] when a file cannot be read or removed.
+    pub fn replaced_artifacts(
+        &self,
+        run_id: &str,
+        recorded: &[Artifact],
+    ) -> Result<Vec<Artifact>, LakeError> {
+        let folder = self.artifacts_path(run_id);
+        let taken_over = |artifact: &&Artifact| {
+            let first = artifact.path.split('/').next();
+            first.is_some_and(|first| TAKEN_OVER.contains(&first))
+        };
+        let mut replaced = Vec::new();
+        for artifact in recorded.iter().filter(|artifact| !taken_over(artifact)) {
+            let named = folder.join(&artifact.path);
+            let unwritable = |source| LakeError::Unwritable {
+                path: named.clone(),
+                source,
+            };
+            let content = match fs::read(&named) {
+                Ok(content) => content,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(unwritable(error)),
+            };
+            if blake3::hash(&content).to_hex().as_str() == artifact.hash {
+                continue;
+            }
+            // Once more, since its content may have no name of its own yet.
+            let hash = self.put_artifact(run_id, &artifact.path, &content)?;
+            remove_unnamed(&self.object_path(&artifact.hash)).map_err(unwritable)?;
+            replaced.push(Artifact {
+                hash,
+                bytes: content.len() as u64,
+                ..artifact.clone()
+            });
+        }
+        Ok(replaced)
     }
 
     /// Removes artifacts of a run: those of `paths`, or without them all that it left, models and
@@ -210,14 +256,20 @@ impl Lakehouse {
     }
 }
 
-/// Gives a file a second name; `false` where the file system knows no such thing, or the file is
-/// not there any more.
+/// Gives a file a second name, in place of what goes by it; `false` where the file system knows
+/// no such thing, or the file is not there any more.
 fn link(object: &Path, named: &Path) -> io::Result<bool> {
-    match fs::remove_file(named) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let unique = uuid::Uuid::now_v7().simple().to_string();
+    let beside = named.with_extension(format!("{unique}.tmp"));
+    if fs::hard_link(object, &beside).is_err() {
+        return Ok(false);
     }
-    Ok(fs::hard_link(object, named).is_ok())
+    fs::rename(&beside, named)?;
+    // Two names of one file: nothing was renamed.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(true),
+    }
 }
 
 /// Removes a folder, and those in it, as far as there is nothing in them.
@@ -312,5 +364,30 @@ mod tests {
         assert!(kept.exists() && shared.exists());
         assert_eq!(lost.exists(), cfg!(not(unix)));
         assert_eq!(lakehouse.remove_unrecorded("none", &recorded).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_was_replaced_and_not_recorded_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let lakehouse = Lakehouse::create(folder.path()).unwrap();
+        let put = |path, text: &str| {
+            let hash = lakehouse.put_artifact("r1", path, text.as_bytes()).unwrap();
+            Artifact {
+                path: path.to_owned(),
+                hash,
+                bytes: text.len() as u64,
+            }
+        };
+        let recorded = [put("report.html", "before"), put("a.csv", "1,2")];
+        let told = || lakehouse.replaced_artifacts("r1", &recorded).unwrap();
+        assert_eq!(told(), []);
+        // The process ended when the new page had its name, and its content had none.
+        let named = lakehouse.artifacts_path("r1").join("report.html");
+        write_atomically(&named, b"afterwards").unwrap();
+        let after = told();
+        assert_eq!(after, [put("report.html", "afterwards")]);
+        assert!(lakehouse.object_path(&after[0].hash).exists());
+        let old = lakehouse.object_path(&recorded[0].hash);
+        assert_eq!(old.exists(), cfg!(not(unix)));
     }
 }

@@ -12,6 +12,7 @@ pub mod delta;
 pub mod error;
 pub mod fail_points;
 mod folder;
+pub mod glob;
 pub mod hub;
 pub mod ingest;
 mod lakehouse;

@@ -262,6 +262,10 @@ async fn type_in_order(
             comment: comment(checker, declaration.body),
             tags: tags(declaration.body),
             patience: patience(&checker.spec.defaults, declaration.body),
+            variables: match declaration.body {
+                Declared::Table(table) => table.variables(),
+                _ => BTreeMap::new(),
+            },
             maintenance,
             body,
         });

@@ -581,7 +581,8 @@ fn row_rule(
 
 /// What in an expression needs other rows than the one it is about.
 pub(super) fn beyond_the_row(known: &Known, that: &sql::Expression) -> Option<&'static str> {
-    let state = known.ctx.state();
+    let state = known.ctx.state_ref();
+    let state = state.read();
     let found = visit_expressions(that.ast(), |part| match part {
         Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
             ControlFlow::Break("a subquery")

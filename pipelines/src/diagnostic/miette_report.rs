@@ -8,9 +8,16 @@ use miette::{
 };
 
 use super::{Diagnostic, Severity};
-use crate::source::{SourceFile, Span};
+use crate::source::{Location, SourceFile, Span};
+
+/// Source lines around a place that are drawn: longer ones are cut, which miette does not.
+const MOST_DRAWN_BYTES: usize = 4000;
 
 pub(super) fn render(diagnostic: &Diagnostic, width: usize, colour: bool) -> String {
+    let related = diagnostic.related.iter().map(|related| &related.location);
+    if diagnostic.location.iter().chain(related).any(is_long) {
+        return super::plain::render(diagnostic);
+    }
     let theme = if colour {
         GraphicalTheme::unicode()
     } else {
@@ -31,6 +38,17 @@ pub(super) fn render(diagnostic: &Diagnostic, width: usize, colour: bool) -> Str
         }
     }
     out
+}
+
+/// Whether the lines at a place, and those beside them, are too long to be drawn.
+fn is_long(location: &Location) -> bool {
+    let source = &location.source;
+    let line = |offset: usize| source.position(offset).line;
+    let first = line(location.span.start).saturating_sub(1).max(1);
+    let last = (line(location.span.end()) + 1).min(source.line_count());
+    let start = source.line_range(first).map_or(0, |range| range.start);
+    let end = source.line_range(last).map_or(start, |range| range.end);
+    end.saturating_sub(start) > MOST_DRAWN_BYTES
 }
 
 fn within(span: Span, limit: usize) -> SourceSpan {

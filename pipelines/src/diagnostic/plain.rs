@@ -106,26 +106,19 @@ struct ShownLine {
 impl ShownLine {
     fn new(source: &SourceFile, span: Span, line: usize) -> Self {
         let range = source.line_range(line).unwrap_or(0..0);
-        let full: Vec<char> = source.text()[range.clone()].chars().collect();
-        let start = source.text()[range.start..span.start.clamp(range.start, range.end)]
-            .chars()
-            .count();
-        let end = source.slice(Span::new(span.start, span.end().min(range.end)));
-        let carets = end.width().max(1);
-        let skip = match full.len() {
-            n if n <= MAX_SHOWN_CHARS => 0,
-            n => start
-                .saturating_sub(MAX_SHOWN_CHARS / 3)
-                .min(n - MAX_SHOWN_CHARS),
-        };
-        let kept: String = full.iter().skip(skip).take(MAX_SHOWN_CHARS).collect();
-        let cut = if skip > 0 { "..." } else { "" };
-        let more = if skip + MAX_SHOWN_CHARS < full.len() {
+        let full = &source.text()[range.clone()];
+        let start = span.start.clamp(range.start, range.end) - range.start;
+        let marked = source.slice(Span::new(span.start, span.end().min(range.end)));
+        let carets = first_chars(marked, MAX_SHOWN_CHARS).width().max(1);
+        let from = shown_from(full, start);
+        let kept = first_chars(&full[from..], MAX_SHOWN_CHARS);
+        let cut = if from > 0 { "..." } else { "" };
+        let more = if from + kept.len() < full.len() {
             "..."
         } else {
             ""
         };
-        let before: String = full[skip..start].iter().collect();
+        let before = &full[from..start];
         let blank = |c: char| match c {
             '\t' => "\t".to_owned(),
             c => " ".repeat(c.width().unwrap_or(1)),
@@ -133,9 +126,30 @@ impl ShownLine {
         Self {
             padding: cut.chars().chain(before.chars()).map(blank).collect(),
             text: format!("{cut}{}{more}", kept.replace(is_unprintable, "\u{fffd}")),
-            carets: carets.min(MAX_SHOWN_CHARS + skip - start).max(1),
+            carets: carets
+                .min(MAX_SHOWN_CHARS - before.chars().count().min(MAX_SHOWN_CHARS))
+                .max(1),
         }
     }
+}
+
+/// Where the part of a line begins that is shown for a place in it; what is far away from it
+/// is not looked at, for a line may be as long as the file.
+fn shown_from(line: &str, start: usize) -> usize {
+    let chars_back = |end: usize, count: usize| {
+        let mut chars = line[..end].char_indices().rev();
+        chars.nth(count.saturating_sub(1)).map_or(0, |(at, _)| at)
+    };
+    if first_chars(line, MAX_SHOWN_CHARS).len() == line.len() {
+        return 0;
+    }
+    // The whole width is used, at the end of the line too.
+    chars_back(start, MAX_SHOWN_CHARS / 3).min(chars_back(line.len(), MAX_SHOWN_CHARS))
+}
+
+fn first_chars(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count);
+    &text[..end.map_or(text.len(), |(at, _)| at)]
 }
 
 fn is_unprintable(c: char) -> bool {

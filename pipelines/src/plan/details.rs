@@ -18,8 +18,7 @@ pub struct DetailedStep {
     /// What a run would do.
     #[serde(flatten)]
     pub step: Step,
-    /// The columns of the table that it makes; empty for other assets, and for tables whose
-    /// columns are not known before they are made.
+    /// The columns of the table that it makes; empty for other assets.
     pub columns: Vec<ColumnDetail>,
     /// Rows of the table as it is.
     pub rows: Option<u64>,
@@ -27,6 +26,18 @@ pub struct DetailedStep {
     pub bytes: Option<u64>,
     /// The stored tables that it reads, as they are.
     pub reads: Vec<Read>,
+    /// The files that it is made from, as they are, those included that were read before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
+}
+
+/// Files that a table is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Files {
+    /// How many there are.
+    pub count: usize,
+    /// Their size.
+    pub bytes: u64,
 }
 
 /// A column.
@@ -77,10 +88,11 @@ pub async fn detailed(plan: &Plan, world: &World) -> Vec<DetailedStep> {
         }
         all.push(DetailedStep {
             step,
-            columns: columns(asset, world).await,
+            columns: columns(asset, plan),
             rows: own.and_then(|size| size.rows),
             bytes: own.map(|size| size.bytes),
             reads,
+            files: files(asset),
         });
     }
     all
@@ -104,14 +116,18 @@ impl Sizes<'_> {
     }
 }
 
-async fn columns(asset: &Asset, world: &World) -> Vec<ColumnDetail> {
-    match (&asset.body, asset.table()) {
-        (AssetBody::Sql(sql), _) => of_schema(&sql.schema),
-        (_, Some(table)) => match world.lakehouse.load(table, None).await {
-            Ok(stored) => of_schema(&stored.schema),
-            Err(_) => Vec::new(),
-        },
-        (_, None) => Vec::new(),
+fn columns(asset: &Asset, plan: &Plan) -> Vec<ColumnDetail> {
+    let schema = asset.table().and_then(|table| plan.schemas.get(table));
+    schema.map_or_else(Vec::new, |schema| of_schema(schema))
+}
+
+fn files(asset: &Asset) -> Option<Files> {
+    match &asset.body {
+        AssetBody::Ingest(ingest) => Some(Files {
+            count: ingest.files.len(),
+            bytes: ingest.files.iter().map(|file| file.size_bytes).sum(),
+        }),
+        _ => None,
     }
 }
 

@@ -9,6 +9,44 @@ const AROUND: usize = 3;
 /// The longest piece of a query that is repeated, in characters.
 const LONGEST: usize = 80;
 
+/// What stands before a variable's name in the settings of a table.
+const VARIABLE: &str = "vars.";
+
+/// Variables and their values, as settings of a table. They tell what changed and decide
+/// nothing: the SQL does that, in which they are filled in.
+pub(crate) fn of_variables(
+    variables: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, String)> {
+    let variables = variables.iter();
+    variables.map(|(name, value)| (format!("{VARIABLE}{name}"), value.clone()))
+}
+
+/// The variables whose values changed, in words.
+pub(crate) fn changed_variables(
+    now: &BTreeMap<String, String>,
+    earlier: &BTreeMap<String, String>,
+) -> Option<String> {
+    let changed = now.iter().filter_map(|(key, new)| {
+        let name = key.strip_prefix(VARIABLE)?;
+        let old = earlier.get(key).filter(|old| *old != new)?;
+        Some(format!("`{name}` is {} (was {})", short(new), short(old)))
+    });
+    let changed: Vec<String> = changed.collect();
+    match changed.as_slice() {
+        [] => None,
+        [one] => Some(format!("the variable {one}")),
+        several => Some(format!("the variables {}", several.join(", "))),
+    }
+}
+
+/// A value that is not repeated in full where it is long.
+fn short(value: &str) -> String {
+    match value.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}...", &value[..cut]),
+        None => value.to_owned(),
+    }
+}
+
 /// What of a table's definition changed, in words that follow a colon; `None` where its parts
 /// are not known, or the same.
 pub(crate) fn of_table(
@@ -47,11 +85,8 @@ fn of_query(new: &str, old: &str) -> String {
         // Names are quoted only to be compared, and bounds have other names as they are written.
         let text = words[start..end].join(" ").replace('"', "");
         let text = text.replace(INTERVAL_START, "${start}");
-        let mut text = text.replace(INTERVAL_END, "${end}");
-        if let Some((cut, _)) = text.char_indices().nth(LONGEST) {
-            text.truncate(cut);
-            text.push_str("...");
-        }
+        let text = text.replace(INTERVAL_END, "${end}");
+        let text = short(&text);
         match start {
             0 => format!("`{text}`"),
             _ => format!("`... {text}`"),
@@ -69,13 +104,25 @@ fn words(query: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn variables_that_changed_are_told() {
+        let told = |now: &[_], earlier: &[_]| changed_variables(&map(now), &map(earlier));
+        let earlier = [("sql", "SELECT 1"), ("vars.n", "1"), ("vars.same", "x")];
+        let now = [("sql", "SELECT 2"), ("vars.n", "2"), ("vars.same", "x")];
+        let words = told(&now, &earlier).unwrap();
+        assert_eq!(words, "the variable `n` is 2 (was 1)");
+        // One that the query begins to name is a change of the query.
+        assert_eq!(told(&now, &earlier[..1]), None);
+    }
+
     fn told(now: &[(&str, &str)], earlier: &[(&str, &str)]) -> String {
-        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-            let pairs = pairs.iter();
-            pairs
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect()
-        };
         of_table(&map(now), &map(earlier)).unwrap_or_else(|| "nothing".to_owned())
     }
 

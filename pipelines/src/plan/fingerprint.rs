@@ -115,6 +115,10 @@ impl Fingerprint {
         }
         if self.definition != earlier.definition {
             let changed = "its definition changed";
+            let variables = difference::changed_variables(&self.settings, &earlier.settings);
+            if variables.is_some() {
+                return variables;
+            }
             if matches!(self.kind.as_str(), "sql" | "ingest") {
                 let words = difference::of_table(&self.settings, &earlier.settings);
                 let words = words.map(|words| format!("{changed}: {words}"));

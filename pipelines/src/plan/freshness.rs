@@ -12,6 +12,7 @@ use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
+use super::difference;
 use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
 use super::intervals::{EventTime, pending};
 use super::mode::Mode;
@@ -618,11 +619,13 @@ impl Fingerprint {
             AssetBody::Scored(scored) => (partitioned(scored.settings(), asset), json!({})),
             AssetBody::Report(report) => (report.settings(), json!({})),
         };
+        let mut settings_now = settings(&own);
+        settings_now.extend(difference::of_variables(&asset.variables));
         Self {
             kind: asset.kind().to_owned(),
             semantics: asset.semantics(),
             definition: hashed(&definition(asset)),
-            settings: settings(&own),
+            settings: settings_now,
             decided: settings(&decisions),
             ..Self::default()
         }

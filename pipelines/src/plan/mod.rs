@@ -135,6 +135,8 @@ pub struct Asset {
     pub tags: Vec<String>,
     /// How often it is tried, and how long that may take.
     pub patience: Patience,
+    /// The variables in its SQL, and their values, for people.
+    pub variables: BTreeMap<String, String>,
     /// How its table is looked after.
     pub maintenance: maintenance::Maintenance,
     /// How it is made.

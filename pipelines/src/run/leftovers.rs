@@ -25,32 +25,42 @@ pub(super) async fn remove(
             of_commit(lakehouse, project, &table, txn.time_ms).await?;
         }
     }
-    let runs = state.running_runs(project).await?;
+    // The run of a training may have ended when its report was still to say what came of it.
+    let runs = state.running_families(project).await?;
     if runs.is_empty() {
         return Ok(());
     }
     let mut recorded = Vec::with_capacity(runs.len());
     for run in runs {
-        let artifacts = state.artifacts(&run).await?.into_iter();
-        let paths: BTreeSet<String> = artifacts.map(|artifact| artifact.path).collect();
-        recorded.push((run, paths));
+        let artifacts = state.artifacts(&run).await?;
+        recorded.push((run, artifacts));
     }
     let (lakehouse, pipeline) = (lakehouse.clone(), plan.pipeline.clone());
     let removed = tokio::task::spawn_blocking(move || {
         lakehouse.remove_unfinished_reports(&pipeline)?;
-        for (run, paths) in recorded {
-            lakehouse.remove_unrecorded(run.as_str(), &paths)?;
+        let mut replaced = Vec::new();
+        for (run, artifacts) in recorded {
+            let paths = artifacts.iter().map(|artifact| artifact.path.clone());
+            lakehouse.remove_unrecorded(run.as_str(), &paths.collect::<BTreeSet<_>>())?;
+            let again = lakehouse.replaced_artifacts(run.as_str(), &artifacts)?;
+            if !again.is_empty() {
+                replaced.push((run, again));
+            }
         }
-        Ok::<_, LakeError>(())
+        Ok::<_, LakeError>(replaced)
     });
-    match removed.await {
-        Ok(removed) => Ok(removed?),
+    let replaced = match removed.await {
+        Ok(replaced) => replaced?,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is shutting down: nobody will look at the outcome.
-            Err(_) => Ok(()),
+            Err(_) => return Ok(()),
         },
+    };
+    for (run, artifacts) in replaced {
+        state.log_artifacts(&run, &artifacts).await?;
     }
+    Ok(())
 }
 
 /// Removes the data files of a commit that was begun at `since_ms` (milliseconds since 1970

@@ -75,6 +75,14 @@ impl Beat {
         if pattern.eq_ignore_ascii_case("@reboot") {
             return Err(wrong("a daemon that starts again must not run it again"));
         }
+        if pattern
+            .split_whitespace()
+            .any(|field| field.split(',').any(str::is_empty))
+        {
+            // The parser takes it for a field without values, whose time is looked for until
+            // the year 5000.
+            return Err(wrong("a value is missing beside a comma"));
+        }
         let parser = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
@@ -199,6 +207,17 @@ mod tests {
     fn next(pattern: &str, after: &str) -> String {
         let beat = Beat::cron(pattern, None).unwrap();
         beat.next_after(after.parse().unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn lists_have_values() {
+        for pattern in ["* , * * *", "0,,5 * * * *", ",0 * * * *", "0 6 1, * *"] {
+            let error = Beat::cron(pattern, None).unwrap_err().to_string();
+            assert!(
+                error.ends_with("a value is missing beside a comma"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobSet;
+use sluice_lake::glob::{self, Matching};
 use sluice_lake::nearest::nearest;
 
 /// The characters that make a value a pattern.
@@ -307,7 +308,7 @@ fn listed(methods: &[&str]) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     pub(super) text: String,
-    glob: Option<GlobMatcher>,
+    glob: Option<GlobSet>,
 }
 
 impl Pattern {
@@ -315,9 +316,8 @@ impl Pattern {
         let glob = match text.contains(WILD) {
             false => None,
             true => {
-                let glob = GlobBuilder::new(text).case_insensitive(true).build();
-                let glob = glob.map_err(|error| wrong(written, error.kind().to_string()))?;
-                Some(glob.compile_matcher())
+                let glob = glob::compile(text, Matching::Names);
+                Some(glob.map_err(|reason| wrong(written, reason))?)
             }
         };
         Ok(Self {

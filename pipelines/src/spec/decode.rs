@@ -207,6 +207,9 @@ pub(crate) fn decode_record<T: Record>(node: &Node, cx: &mut Context<'_>) -> Opt
     };
     let mut all_known = true;
     for entry in &mapping.entries {
+        if cx.diagnostics.is_full() {
+            return None;
+        }
         if !keys.contains(&entry.key.text.as_str()) {
             all_known = false;
             unknown_key(what, &keys, mapping, entry, cx);

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::decode::{Check, Context, Decode, Fields, choice, decode_record, record};
 use super::fixture_csv;
 use super::name::Named;
-use super::scalar::Required;
+use super::scalar::{Required, decode_all};
 use super::schema::Definitions;
 use super::table::read_definition;
 use super::test_names::FixtureColumns;
@@ -193,8 +193,7 @@ impl Decode for YamlRows {
                 return None;
             }
         };
-        let rows: Vec<Option<FixtureRow>> = items.iter().map(|item| yaml_row(item, cx)).collect();
-        let rows = rows.into_iter().collect::<Option<_>>()?;
+        let rows = decode_all(items, cx, yaml_row)?;
         Some(Self(Fixture {
             rows,
             at: place(cx, node.span),

@@ -3,6 +3,7 @@
 //! Not the reader of `ingest:`, which guesses types and takes bad records apart: a test's rows
 //! are few, their types are known, and each mistake is to be shown where it stands.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -45,9 +46,9 @@ pub(super) fn rows(
         return Err(wrong("this CSV has no header".to_owned(), 0..0));
     }
     let header = records.remove(0);
-    for (at, column) in header.iter().enumerate() {
-        let same = |other: &Field| other.text.eq_ignore_ascii_case(&column.text);
-        if column.text.is_empty() || header[..at].iter().any(same) {
+    let mut names = HashSet::with_capacity(header.len());
+    for column in &header {
+        if column.text.is_empty() || !names.insert(column.text.to_ascii_lowercase()) {
             let message = match column.text.is_empty() {
                 true => "a column of this CSV has no name".to_owned(),
                 false => format!("the column `{}` is there twice", column.text),

@@ -198,12 +198,13 @@ pub(super) fn decode_vars(
             .map(|entry| entry.key.text.clone())
             .collect();
         for entry in &declared.entries {
+            if cx.diagnostics.is_full() {
+                return None;
+            }
             let name = Spanned::new(entry.key.text.clone(), entry.key.span);
             let value = decode_var(&name, &entry.value, overrides, cx);
             complete &= value.is_some();
-            cx.variables
-                .declared_later
-                .retain(|later| *later != name.value);
+            cx.variables.declared_later.remove(&name.value);
             let kind = value.as_ref().map(|value| value.kind.clone());
             cx.variables.values.insert(name.value.clone(), kind);
             vars.extend(value.map(|value| (name, value)));

@@ -92,6 +92,9 @@ impl<N: NameRule, T: Decode> Decode for Named<N, T> {
         let mut seen: HashMap<String, Span> = HashMap::new();
         let mut entries = Some(Vec::with_capacity(mapping.entries.len()));
         for entry in &mapping.entries {
+            if cx.diagnostics.is_full() {
+                return None;
+            }
             let name = Spanned::new(entry.key.text.clone(), entry.key.span);
             let mut usable = check_name::<N>(&name, cx);
             if let Some(first) = seen.insert(name.to_lowercase(), name.span) {

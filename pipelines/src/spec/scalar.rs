@@ -111,8 +111,7 @@ impl<T: Decode> Decode for Vec<T> {
         let NodeKind::Sequence(items) = &node.kind else {
             return T::decode(node, cx).map(|item| vec![item]);
         };
-        let decoded: Vec<Option<T>> = items.iter().map(|item| T::decode(item, cx)).collect();
-        decoded.into_iter().collect()
+        decode_all(items, cx, T::decode)
     }
 
     fn absent() -> Option<Self> {
@@ -123,6 +122,27 @@ impl<T: Decode> Decode for Vec<T> {
         let item = T::schema(defs);
         json!({"anyOf": [item, {"type": "array", "items": item}]})
     }
+}
+
+/// All items of a list, or `None` when one was reported. All are looked at, so that all errors
+/// come at once, unless there are more than are told.
+pub(super) fn decode_all<N, T>(
+    items: &[N],
+    cx: &mut Context<'_>,
+    decode: impl Fn(&N, &mut Context<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let mut decoded = Some(Vec::with_capacity(items.len()));
+    for item in items {
+        if cx.diagnostics.is_full() {
+            return None;
+        }
+        let value = decode(item, cx);
+        decoded = decoded.zip(value).map(|(mut decoded, value)| {
+            decoded.push(value);
+            decoded
+        });
+    }
+    decoded
 }
 
 /// A list that cannot be left out or empty; a single value counts as a list of one.

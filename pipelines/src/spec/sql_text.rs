@@ -1,5 +1,6 @@
 //! SQL with its variables filled in, and the way back from its bytes to the file.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub struct SqlText {
     pub source: Arc<SourceFile>,
     /// All of it in that file.
     pub span: Span,
+    /// The variables in it, and their values as texts.
+    pub variables: BTreeMap<String, String>,
     map: TextMap,
 }
 
@@ -33,6 +36,7 @@ impl SqlText {
         Self {
             text: source.text().to_owned(),
             span: Span::new(0, len),
+            variables: BTreeMap::new(),
             map: TextMap::identity(0, len),
             source,
         }
@@ -72,10 +76,14 @@ impl SqlText {
         let mut out = Substitution {
             text: String::with_capacity(raw.len()),
             map: TextMap::empty(base.to_source(0..0).start),
+            variables: BTreeMap::new(),
             lexer: Lexer::Code,
         };
         let mut complete = true;
         for piece in pieces(raw) {
+            if diagnostics.is_full() {
+                return None;
+            }
             let (Piece::Text(range)
             | Piece::Dollar(range)
             | Piece::Placeholder(range, _)
@@ -92,6 +100,7 @@ impl SqlText {
             text: out.text,
             source: Arc::clone(source),
             span: base.to_source(0..raw.len()),
+            variables: out.variables,
             map: out.map,
         })
     }
@@ -101,6 +110,7 @@ impl SqlText {
 struct Substitution {
     text: String,
     map: TextMap,
+    variables: BTreeMap<String, String>,
     lexer: Lexer,
 }
 
@@ -121,7 +131,14 @@ impl Substitution {
         let text = match piece {
             Piece::Text(_) => return Ok(()),
             Piece::Dollar(_) => "$".to_owned(),
-            Piece::Placeholder(_, inner) => self.lexer.fill(inner, variables)?,
+            Piece::Placeholder(_, inner) => {
+                let text = self.lexer.fill(inner, variables)?;
+                let name = inner.strip_prefix("ident:").unwrap_or(inner);
+                if let Ok(value) = variables.resolve(name) {
+                    self.variables.insert(name.to_owned(), as_text(&value));
+                }
+                text
+            }
             Piece::Unclosed(_) => return Err(refused(unclosed())),
         };
         self.text.push_str(&text);

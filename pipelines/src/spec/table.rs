@@ -1,5 +1,6 @@
 //! `tables:`.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component as PathPart, Path};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::contract::{Contract, ContractColumn};
 use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
-use super::expectation::Expectation;
+use super::expectation::{Expectation, Rule};
 use super::ingest::Ingest;
 use super::maintain::TableMaintain;
 use super::mode::{Mode, Refresh, has_intervals};
@@ -19,7 +20,7 @@ use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::source::{SourceFile, Spanned};
+use crate::source::{self, SourceFile, Spanned};
 use crate::yaml::{Node, TextMap};
 
 record! {
@@ -76,6 +77,17 @@ impl TableSpec {
             TableBody::Sql(sql) => Some(sql),
             TableBody::SqlFile(file) => Some(&file.sql),
         }
+    }
+
+    /// The variables in its query and in the SQL of its rules, and their values as texts.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let rules = self.expect.iter();
+        let rules = rules.filter_map(|(_, expectation)| match &expectation.rule {
+            Rule::That(sql) | Rule::Custom(sql) => Some(sql),
+            _ => None,
+        });
+        let texts = self.sql().into_iter().chain(rules);
+        texts.flat_map(|sql| sql.variables.clone()).collect()
     }
 }
 
@@ -287,7 +299,7 @@ pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Bo
         let message = format!("`{path}` is a folder");
         return Err(Diagnostic::error("unreadable_file", message).into());
     }
-    let bytes = std::fs::read(&real).map_err(|error| unreadable(&error))?;
+    let bytes = source::read_definition(&real).map_err(|error| unreadable(&error))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at]

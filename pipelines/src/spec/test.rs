@@ -1,5 +1,6 @@
 //! `tests:`: what a table comes to for given rows.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -189,6 +190,7 @@ fn own_vars(test: &Mapping, cx: &mut Context<'_>) -> Option<Option<Variables>> {
     }
     let fresh = Variables {
         environment: cx.variables.environment.clone(),
+        filled_bytes: Rc::clone(&cx.variables.filled_bytes),
         ..Variables::default()
     };
     let usual = std::mem::replace(&mut cx.variables, fresh);

@@ -3,10 +3,11 @@
 use serde_json::{Number, Value as Json, json};
 
 use super::decode::{Context, Decode};
+use super::scalar::decode_all;
 use super::schema::Definitions;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Span, Spanned};
-use crate::yaml::{Node, NodeKind, Scalar};
+use crate::yaml::{Entry, Node, NodeKind, Scalar};
 
 /// A JSON-like value that knows where it was written.
 #[derive(Debug, Clone)]
@@ -112,20 +113,13 @@ impl Decode for Value {
                 }
                 kind
             }
-            NodeKind::Sequence(items) => {
-                let items: Vec<_> = items.iter().map(|item| Value::decode(item, cx)).collect();
-                ValueKind::List(items.into_iter().collect::<Option<_>>()?)
-            }
+            NodeKind::Sequence(items) => ValueKind::List(decode_all(items, cx, Value::decode)?),
             NodeKind::Mapping(mapping) => {
-                let decoded: Vec<_> = mapping
-                    .entries
-                    .iter()
-                    .map(|entry| {
-                        let value = Value::decode(&entry.value, cx)?;
-                        Some((Spanned::new(entry.key.text.clone(), entry.key.span), value))
-                    })
-                    .collect();
-                ValueKind::Map(decoded.into_iter().collect::<Option<_>>()?)
+                let entry = |entry: &Entry, cx: &mut Context<'_>| {
+                    let value = Value::decode(&entry.value, cx)?;
+                    Some((Spanned::new(entry.key.text.clone(), entry.key.span), value))
+                };
+                ValueKind::Map(decode_all(&mapping.entries, cx, entry)?)
             }
         };
         Some(Value {

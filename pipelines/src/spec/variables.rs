@@ -1,7 +1,9 @@
 //! `${var}` and `${env:NAME}`: finding them, and what they stand for outside SQL.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::decode::Context;
 use super::load::Environment;
@@ -16,13 +18,19 @@ pub(crate) struct Variables {
     /// By name; `None` for a variable whose own definition is wrong and was reported.
     pub(crate) values: BTreeMap<String, Option<ValueKind>>,
     /// Variables that are declared, but further down than what is being decoded.
-    pub(crate) declared_later: Vec<String>,
+    pub(crate) declared_later: HashSet<String>,
     /// Where `${env:NAME}` comes from.
     pub(crate) environment: Environment,
     /// Whether what is being decoded is a query that is run for an interval of time, so that
     /// SQL in it knows `${start}` and `${end}`.
     pub(crate) of_interval: bool,
+    /// Bytes that variables put into the file so far, those of its tests included.
+    pub(crate) filled_bytes: Rc<Cell<usize>>,
 }
+
+/// So much may variables put into a file. Ten lines of which each holds the one before ten
+/// times come to more than a machine can hold.
+const MOST_FILLED_BYTES: usize = 64 << 20;
 
 /// A piece of a text with variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +50,22 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut plain_from = 0;
     let mut at = 0;
+    // No brace closes before here: what is not closed is looked for once a line.
+    let mut unclosed_until = 0;
     while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
         let rest = &text[dollar..];
         let piece = if rest.starts_with("$$") {
             Piece::Dollar(dollar..dollar + 2)
         } else if rest.starts_with("${") {
-            let stop = rest
-                .find(['}', '\n'])
-                .filter(|end| rest[*end..].starts_with('}'));
+            let stop = match dollar < unclosed_until {
+                true => None,
+                false => {
+                    let stop = rest.find(['}', '\n']).unwrap_or(rest.len());
+                    let closed = rest[stop..].starts_with('}');
+                    unclosed_until = if closed { 0 } else { dollar + stop };
+                    closed.then_some(stop)
+                }
+            };
             match stop {
                 Some(end) => Piece::Placeholder(dollar..dollar + end + 1, &rest[2..end]),
                 None => Piece::Unclosed(dollar..dollar + 2),
@@ -105,17 +121,45 @@ impl Variables {
             ));
         }
         match self.values.get(inner) {
-            Some(Some(value)) => Ok(value.clone()),
+            Some(Some(value)) => {
+                self.fill(value)?;
+                Ok(value.clone())
+            }
             Some(None) => Err(None),
             None => Err(refused(self.unknown(inner))),
         }
+    }
+
+    /// Counts what a variable puts into the file; reports once when that is too much.
+    fn fill(&self, value: &ValueKind) -> Result<(), Unresolved> {
+        let ValueKind::Text(text) = value else {
+            return Ok(());
+        };
+        let before = self.filled_bytes.get();
+        let after = before.saturating_add(text.len());
+        self.filled_bytes.set(after);
+        if after <= MOST_FILLED_BYTES {
+            return Ok(());
+        }
+        if before > MOST_FILLED_BYTES {
+            return Err(None);
+        }
+        let message = format!(
+            "the variables of this pipeline put more than {} MiB into it",
+            MOST_FILLED_BYTES >> 20
+        );
+        Err(refused(
+            Diagnostic::error("too_large", message)
+                .label("here it becomes too much")
+                .help("a variable that holds others several times grows with each of them"),
+        ))
     }
 
     /// The diagnostic for a name that no variable has.
     pub(crate) fn unknown(&self, name: &str) -> Diagnostic {
         let diagnostic =
             Diagnostic::error("unknown_variable", format!("unknown variable `{name}`"));
-        if self.declared_later.iter().any(|later| later == name) {
+        if self.declared_later.contains(name) {
             return diagnostic.help("a variable can use those above it: move it further up");
         }
         if matches!(name, "start" | "end") {
@@ -160,6 +204,9 @@ impl Context<'_> {
     pub(crate) fn text(&mut self, scalar: &Scalar) -> Option<String> {
         let mut out = Some(String::with_capacity(scalar.text.len()));
         for piece in pieces(&scalar.text) {
+            if self.diagnostics.is_full() {
+                return None;
+            }
             let part = match piece {
                 Piece::Text(range) => Some(scalar.text[range].to_owned()),
                 Piece::Dollar(_) => Some("$".to_owned()),

@@ -38,9 +38,19 @@ fn quoted(file: &str, span: Span, text: &str, escapes: Escapes) -> Option<TextMa
 fn flow(file: &str, start: usize, end: usize, text: &str, escapes: Escapes) -> Option<TextMap> {
     let mut map = TextMap::empty(start);
     let (mut at, mut written) = (start, 0);
+    // Where white space ends that holds no line break: it is looked for once, not at each of
+    // its bytes.
+    let mut blank_until = start;
     while at < end {
         let rest = file.get(at..end)?;
-        let (taken, given) = next_piece(rest, text.get(written..)?, escapes)?;
+        if at >= blank_until {
+            let blank = rest.len() - rest.trim_start_matches(is_space).len();
+            if !rest[..blank].contains('\n') {
+                blank_until = at + blank;
+            }
+        }
+        let inside_blank = at < blank_until;
+        let (taken, given) = next_piece(rest, text.get(written..)?, escapes, inside_blank)?;
         match given {
             Given::Verbatim(len) => {
                 if rest.get(..len)? != text.get(written..written + len)? {
@@ -65,8 +75,13 @@ enum Given {
 }
 
 /// How many bytes of the file the next piece takes, and what it gives to the text.
-fn next_piece(rest: &str, text: &str, escapes: Escapes) -> Option<(usize, Given)> {
-    if let Some((taken, breaks)) = fold(rest) {
+fn next_piece(
+    rest: &str,
+    text: &str,
+    escapes: Escapes,
+    inside_blank: bool,
+) -> Option<(usize, Given)> {
+    if !inside_blank && let Some((taken, breaks)) = fold(rest) {
         let given = if breaks == 1 { 1 } else { breaks - 1 };
         return Some((taken, Given::Opaque(given)));
     }
@@ -80,9 +95,12 @@ fn next_piece(rest: &str, text: &str, escapes: Escapes) -> Option<(usize, Given)
     Some((next.len_utf8(), Given::Verbatim(next.len_utf8())))
 }
 
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
 /// White space around at least one line break: its length and the number of breaks.
 fn fold(rest: &str) -> Option<(usize, usize)> {
-    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
     let taken = rest.find(|c| !is_space(c)).unwrap_or(rest.len());
     let breaks = rest[..taken].matches('\n').count();
     (breaks > 0).then_some((taken, breaks))

@@ -153,15 +153,20 @@ impl TextMap {
         &'a self,
         range: &'a Range<usize>,
     ) -> impl Iterator<Item = (Segment, Range<usize>)> + 'a {
-        let ends = self
+        let first = self
             .segments
+            .partition_point(|segment| segment.text_start <= range.start)
+            .saturating_sub(1);
+        let segments = &self.segments[first.min(self.segments.len())..];
+        let ends = segments
             .iter()
             .skip(1)
             .map(|next| next.text_start)
             .chain([self.len]);
-        self.segments
+        segments
             .iter()
             .zip(ends)
+            .take_while(|(segment, _)| segment.text_start < range.end)
             .filter_map(move |(segment, end)| {
                 let covered = segment.text_start.max(range.start)..end.min(range.end);
                 (covered.start < covered.end).then_some((*segment, covered))

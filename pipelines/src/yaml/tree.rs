@@ -11,11 +11,15 @@ use super::{scalar_map, syntax};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile, Span};
 
+/// What YAML itself takes for a key without `?`.
+const LONGEST_KEY_BYTES: usize = 1024;
+
 /// Parses the one document of a file.
 ///
 /// What YAML allows but a pipeline does not is reported into `diagnostics` and becomes
 /// [`NodeKind::Refused`], so that the rest can still be decoded. Gives `None` when the text
-/// is no YAML at all: then the one syntax error has been reported.
+/// is no YAML at all: then the one syntax error has been reported; and when there is so much
+/// to report that the rest is not looked at.
 pub fn parse(source: &Arc<SourceFile>, diagnostics: &mut Diagnostics) -> Option<Node> {
     let mut builder = Builder::new(source, diagnostics);
     let options = granit_parser::options! {
@@ -30,6 +34,9 @@ pub fn parse(source: &Arc<SourceFile>, diagnostics: &mut Diagnostics) -> Option<
             Ok((event, span)) => {
                 if !builder.event(event, span) {
                     break;
+                }
+                if builder.diagnostics.is_full() {
+                    return None;
                 }
             }
             Err(error) => {
@@ -380,6 +387,16 @@ fn check_key(
         }
     };
     let span = node.span;
+    if scalar.text.len() > LONGEST_KEY_BYTES {
+        let line = source.slice(span).lines().next().map_or(0, str::len);
+        return Err(refused(
+            Diagnostic::error(
+                "yaml_key",
+                format!("a key has {LONGEST_KEY_BYTES} bytes at most"),
+            )
+            .at(source, Span::new(span.start, span.start + line)),
+        ));
+    }
     let text = scalar.text.clone();
     let special = matches!(
         text.to_ascii_lowercase().as_str(),

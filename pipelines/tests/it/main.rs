@@ -4,6 +4,7 @@
 mod bad_specs;
 mod check;
 mod event_schema;
+mod hostile;
 mod language;
 mod never_panics;
 mod plan;

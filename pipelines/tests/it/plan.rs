@@ -64,6 +64,13 @@ async fn a_step_tells_its_columns_and_what_it_reads() {
     assert_eq!(gold["reads"][0]["table"], "silver.wine");
     assert_eq!(gold["reads"][0]["rows"], 3);
     assert!(gold["reads"][0]["bytes"].as_u64().unwrap() > 100);
+    // A table from files tells its columns before it is made, and what there is to read.
+    let bronze = steps.iter().find(|step| step.step.asset == "bronze.wine");
+    let bronze = serde_json::to_value(bronze).unwrap();
+    assert_eq!(bronze["columns"][0]["name"], "id");
+    let written = "id,quality\n1,5\n2,6\n".len() + "id,quality\n3,5\n".len();
+    assert_eq!(bronze["files"]["count"], 2);
+    assert_eq!(bronze["files"]["bytes"], written);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +113,7 @@ async fn definitions_and_variables_that_change() {
     sandbox.set("least", "2");
     insta::assert_snapshot!(sandbox.plan().await, @r"
     skip  bronze.wine: its 2 files are unchanged since version 0
-    run   silver.wine: its definition changed: the query has `... WHERE r0.id >= 2` (was `... WHERE r0.id >= 1`)
+    run   silver.wine: the variable `least` is 2 (was 1)
     run   gold.wine: silver.wine will be made
     ");
     sandbox.run_well().await;

@@ -21,6 +21,7 @@ use super::claims::Claims;
 use crate::cli::Global;
 use crate::cli::check::checked_to_run;
 use crate::cli::error::CliError;
+use crate::export::Exporting;
 
 /// The longest sleep: a clock that is set, and a file that changed, is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
@@ -352,10 +353,20 @@ impl<'a> Daemon<'a> {
         let mut plan = known.plan.clone();
         plan.chosen = (0..plan.assets.len()).collect();
         self.known = Some(known);
+        // Where events cannot go, the run goes on.
+        let exporting = self.options.exports.start(&plan).unwrap_or_else(|error| {
+            tell(&self.name(), &error.to_string());
+            Exporting::default()
+        });
         let mut how = RunOptions::default();
         how.parallelism = self.options.parallelism.unwrap_or(how.parallelism);
         how.wait = wait;
-        let ran = run::run(plan, how, self.sink(), self.cancel.child_token()).await;
+        let sink = exporting.beside(self.sink());
+        let ran = run::run(plan, how, sink, self.cancel.child_token()).await;
+        let lost = tokio::task::spawn_blocking(|| exporting.finish()).await;
+        for words in lost.unwrap_or_default() {
+            tell(&self.name(), &words);
+        }
         match ran {
             Ok(summary) => {
                 let (outcome, end) = match summary.status {

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobSet;
+use sluice_lake::glob::{self, Matching};
 use sluice_pipelines::plan::{Plan, TestCase};
 use sluice_pipelines::select::SelectError;
 use sluice_pipelines::testing::run_tests;
@@ -78,11 +79,10 @@ pub(super) async fn test(options: &Options, global: &Global) -> Result<Exit, Cli
 
 /// The tests of the tables that a plan is about, whose names fit one of the patterns.
 fn chosen(plan: &Plan, patterns: &[String]) -> Result<Vec<Arc<TestCase>>, CliError> {
-    let mut matchers: Vec<GlobMatcher> = Vec::with_capacity(patterns.len());
+    let mut matchers: Vec<GlobSet> = Vec::with_capacity(patterns.len());
     for pattern in patterns {
-        let glob = GlobBuilder::new(pattern).case_insensitive(true).build();
-        let matcher = glob.map_err(|error| unknown(pattern, &error.to_string()))?;
-        let matcher = matcher.compile_matcher();
+        let matcher = glob::compile(pattern, Matching::Names);
+        let matcher = matcher.map_err(|reason| unknown(pattern, &reason))?;
         if !plan.tests.iter().any(|case| matcher.is_match(&case.name)) {
             let names = plan.tests.iter().map(|case| case.name.as_str());
             let near = sluice_lake::nearest::nearest(pattern, names);

@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobSet;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{error::IngestError, read::in_background, stamp::Stamp};
+use crate::glob::{self, Matching};
 use crate::nearest::nearest;
 
 /// A file that a pattern names.
@@ -177,7 +178,7 @@ struct Pattern {
     folder: String,
     /// The pattern inside the folder.
     rest: String,
-    matcher: GlobMatcher,
+    matcher: GlobSet,
     max_depth: usize,
     hidden: bool,
 }
@@ -194,10 +195,7 @@ impl Pattern {
         let wildcard = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
         let slash = pattern[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
         let (folder, rest) = pattern.split_at(slash);
-        let glob = GlobBuilder::new(rest)
-            .literal_separator(true)
-            .build()
-            .map_err(|error| bad(error.kind().to_string()))?;
+        let matcher = glob::compile(rest, Matching::Paths).map_err(bad)?;
         let max_depth = if rest.contains("**") {
             usize::MAX
         } else {
@@ -206,7 +204,7 @@ impl Pattern {
         Ok(Self {
             folder: folder.to_owned(),
             rest: rest.to_owned(),
-            matcher: glob.compile_matcher(),
+            matcher,
             max_depth,
             hidden: rest.split('/').any(|part| part.starts_with('.')),
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DFSchema, TableReference};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as PlannedStatement;
@@ -44,7 +45,7 @@ async fn plan_with(
     let planned = PlannedStatement::Statement(Box::new(statement.ast.clone()));
     let result = state.statement_to_plan(planned).await;
     let checked = result.and_then(|plan| {
-        check_types(ctx, &plan)?;
+        check_types(&state, &plan)?;
         Ok(plan)
     });
     checked.map_err(|error| match unresolved.into_iter().next() {
@@ -56,13 +57,12 @@ async fn plan_with(
 
 /// Runs the analyzer, which finds what does not fit together, and forgets what
 /// it made: running the plan does it again.
-fn check_types(ctx: &SessionContext, plan: &LogicalPlan) -> datafusion::error::Result<()> {
+fn check_types(state: &SessionState, plan: &LogicalPlan) -> datafusion::error::Result<()> {
     let inner = match plan {
         LogicalPlan::Explain(explain) => explain.plan.as_ref(),
         LogicalPlan::Analyze(analyze) => analyze.input.as_ref(),
         plan => plan,
     };
-    let state = ctx.state();
     let options = state.config_options();
     let analyzer = state.analyzer();
     analyzer.execute_and_check(inner.clone(), options, |_, _| {})?;

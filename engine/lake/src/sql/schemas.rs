@@ -101,7 +101,7 @@ async fn find_table(
     ctx: &SessionContext,
     table: &TableRef,
 ) -> Result<(Vec<String>, SchemaRef), SqlError> {
-    let defaults = ctx.copied_config().options().catalog.clone();
+    let defaults = ctx.state_ref().read().config_options().catalog.clone();
     let (catalog_name, layer, name) = match table.parts.as_slice() {
         [name] => (&defaults.default_catalog, &defaults.default_schema, name),
         [layer, name] => (&defaults.default_catalog, layer, name),
@@ -140,7 +140,9 @@ async fn open_table(
     let layer = spelling(&layers, layer).unwrap_or_else(|| layer.to_owned());
     let reference = TableReference::full(catalog, layer.as_str(), name);
     // Fails only for a catalog or a layer that does not exist.
-    let Ok(schema) = ctx.state().schema_for_ref(reference) else {
+    // A copy of the state would copy every function that there is.
+    let found = ctx.state_ref().read().schema_for_ref(reference);
+    let Ok(schema) = found else {
         return Ok(None);
     };
     let name = table_spelling(schema.as_ref(), name);

@@ -1,5 +1,7 @@
 //! `SELECT`: its clauses in the order of meaning, and the columns it gives.
 
+use std::collections::HashSet;
+
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, NamedWindowExpr, OrderBy, Select, SelectFlavor, SelectItem,
     SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
@@ -201,9 +203,10 @@ fn explicit_aliases(items: &[SelectItem]) -> impl Iterator<Item = &String> {
 
 /// The columns that a select list gives a name with `AS`.
 fn aliases_of(items: &[SelectItem], output: &Columns) -> Vec<Column> {
+    let aliases: HashSet<&String> = explicit_aliases(items).collect();
     let named = output.named.iter();
     named
-        .filter(|column| explicit_aliases(items).any(|alias| *alias == column.name))
+        .filter(|column| aliases.contains(&column.name))
         .cloned()
         .collect()
 }

@@ -235,6 +235,24 @@ impl State {
         Ok(ids.into_iter().map(RunId).collect())
     }
 
+    /// The runs that are under way, and all that those began, ended or not.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn running_families(&self, project: &str) -> Result<Vec<RunId>, StateError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "WITH RECURSIVE family (run_id) AS ( \
+             SELECT run_id FROM runs WHERE project = $1 AND status = 'RUNNING' \
+             UNION SELECT runs.run_id FROM runs JOIN family ON runs.parent_run_id = family.run_id \
+             ) SELECT run_id FROM family ORDER BY run_id",
+        )
+        .bind(project)
+        .fetch_all(self.pool())
+        .await
+        .map_err(self.failed("read the runs that are under way"))?;
+        Ok(ids.into_iter().map(RunId).collect())
+    }
+
     /// Ends what an earlier process left under way: runs become KILLED, their
     /// stages CANCELLED. Call it while holding the pipeline's lock, before the
     /// new run starts; returns the runs, oldest first.

@@ -331,6 +331,22 @@ async fn what_is_too_deep_is_an_error_and_not_a_crash() {
     let error = mistake(&nested).await;
     assert!(error.contains("nested too deeply"), "{error}");
 
+    // What is refused is dropped as well, which takes stack where it is not taken apart.
+    for (first, link) in [
+        ("SELECT 1", " + 1"),
+        ("SELECT 1", "::INT"),
+        ("SELECT 1", " IS NULL"),
+        ("SELECT 1", " BETWEEN 0 AND 1"),
+        ("SELECT 1 AS x", " EXCEPT SELECT 1 AS x"),
+        ("SELECT 1 AS x", " UNION SELECT 1 UNION ALL SELECT 1"),
+    ] {
+        let error = mistake(&format!("{first}{}", link.repeat(50_000))).await;
+        assert!(
+            error.contains("nested more than 200 deep"),
+            "{link}: {error}"
+        );
+    }
+
     // The longest that are allowed do run, on a thread of the usual size.
     let sum = vec!["id"; 190].join(" + ");
     let either: Vec<String> = (0..2000).map(|n| format!("id = {n}")).collect();
@@ -339,4 +355,13 @@ async fn what_is_too_deep_is_an_error_and_not_a_crash() {
         either.join(" OR ")
     );
     assert_eq!(super::rows(&sql).await, ["s=190"]);
+
+    // Chains of UNION are as long as one likes, and their rows and names what they would be.
+    for (union, rows) in [("UNION ALL", "n=602 s=615"), ("UNION", "n=3 s=16")] {
+        let chain = format!(" {union} SELECT 1").repeat(600);
+        let sql = format!(
+            "SELECT count(i) AS n, sum(i) AS s FROM (SELECT 7 AS i{chain} {union} SELECT 8)"
+        );
+        assert_eq!(super::rows(&sql).await, [rows]);
+    }
 }

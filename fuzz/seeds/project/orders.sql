@@ -1,0 +1,1 @@
+SELECT id, amount, customer FROM bronze.orders WHERE amount > 0
