@@ -21,6 +21,10 @@ tables:
     mode: append
     sql: SELECT id, page FROM bronze.visits
     maintain: {zorder_by: [page, id]}
+  gold.latest:
+    mode: {merge: {keys: [id]}}
+    sql: SELECT id, id % 3 AS part, page FROM silver.visits
+    maintain: {partition_by: part}
   gold.pages:
     sql: SELECT page, count(*) AS visits FROM silver.visits GROUP BY page
 models:
@@ -159,6 +163,10 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
     assert_eq!(count(&events, "stage_started"), 0, "{events:?}");
     assert_eq!(count(&events, "warning"), 0, "{events:?}");
 
+    // The files of each part are written together.
+    let done = maintain(&sandbox, &["--now", "--select", "gold.latest"]);
+    assert_eq!(words(&done)[0], "optimize gold.latest: 9 -> 3");
+
     // What arrives now is all that is read.
     arrive(&sandbox, 3);
     let events = sandbox.run();
@@ -170,6 +178,9 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
     };
     assert_eq!(made("bronze.visits"), Some(5.into()));
     assert_eq!(made("silver.visits"), Some(5.into()));
+    assert_eq!(made("gold.latest"), Some(5.into()));
+    let ids = "SELECT count(DISTINCT id) = 20 AND count(*) = 20 AS whole FROM gold.latest";
+    assert_eq!(sandbox.value(ids), true);
 
     let all = sandbox.rows(
         "SELECT table_name, operation, files_before, files_after FROM system.maintenance \
@@ -180,6 +191,7 @@ fn a_table_that_was_looked_after_has_the_same_rows_and_nothing_is_made() {
         told,
         [
             r#"{"table_name":"bronze.visits","operation":"optimize","files_before":3,"files_after":1}"#,
+            r#"{"table_name":"gold.latest","operation":"optimize","files_before":9,"files_after":3}"#,
             r#"{"table_name":"silver.visits","operation":"zorder","files_before":3,"files_after":1}"#,
         ]
     );
@@ -267,7 +279,7 @@ fn a_run_ends_with_what_is_due() {
             .map(|event| event["asset"].as_str().unwrap());
         assets.collect::<Vec<_>>()
     };
-    assert_eq!(done("optimize"), ["bronze.visits"]);
+    assert_eq!(done("optimize"), ["bronze.visits", "gold.latest"]);
     assert_eq!(done("zorder"), ["silver.visits"]);
     let last = events.last().unwrap();
     assert_eq!(last["event"], "run_finished");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Field, Schema};
 use sluice_lake::TableName;
 use sluice_lake::delta::LEAST_RETENTION;
 
@@ -41,13 +41,16 @@ pub(super) fn check(
     let vacuum = upkeeps().find_map(|upkeep| upkeep.vacuum.as_ref());
     let checkpoint = upkeeps().find_map(|upkeep| upkeep.checkpoint.as_ref());
     let mut maintenance = Maintenance {
+        partition_by: Vec::new(),
         optimize: optimize.map(optimized),
         zorder_by: Vec::new(),
         vacuum: vacuum.map(vacuumed),
         checkpoint: checkpoint.map(|checkpoint| checkpoint.every.value),
     };
     if let (Some(own), Some(schema), Ok(name)) = (own, schema, declaration.name.parse()) {
+        maintenance.partition_by = partitioned_by(checker, own, schema, &name);
         maintenance.zorder_by = sorted_by(checker, own, schema, &name);
+        refuse_both(checker, own, &maintenance.partition_by);
     }
     if !maintenance.zorder_by.is_empty() {
         maintenance.optimize.get_or_insert_default();
@@ -78,6 +81,61 @@ fn vacuumed(vacuum: &Vacuum) -> VacuumPlan {
     }
 }
 
+/// The columns of `partition_by`, as the table spells them.
+fn partitioned_by(
+    checker: &mut Checker<'_>,
+    own: &TableMaintain,
+    schema: &Schema,
+    table: &TableName,
+) -> Vec<String> {
+    let found = columns(checker, &own.partition_by, schema, table);
+    for (column, name) in &found {
+        let data_type = schema.field_with_name(name).map(Field::data_type);
+        if let Ok(data_type) = data_type
+            && let Some(help) = no_partition(data_type)
+        {
+            let message =
+                format!("`{name}` is {data_type}, and a table cannot be partitioned by it");
+            let diagnostic = Diagnostic::error("wrong_type", message).help(help);
+            checker.error(diagnostic, column.span);
+        }
+    }
+    if let Some(first) = own.partition_by.first()
+        && found.len() == schema.fields().len()
+    {
+        let message =
+            format!("`{table}` has no column left beside those that it is partitioned by");
+        checker.error(Diagnostic::error("wrong_partition", message), first.span);
+    }
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// Why values of a type are no good as names of folders, or what to do instead.
+fn no_partition(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Timestamp(..) => Some(
+            "nearly every row would lie in a folder of its own: make a DATE of it in the query",
+        ),
+        DataType::Boolean | DataType::Date32 => None,
+        other if other.is_integer() => None,
+        _ => Some("name a column with few values that is a DATE, a whole number or a BOOLEAN"),
+    }
+}
+
+/// Refuses to sort by what is the same in all rows of a partition.
+fn refuse_both(checker: &mut Checker<'_>, own: &TableMaintain, partition_by: &[String]) {
+    for column in &own.zorder_by {
+        let same = |name: &String| name.eq_ignore_ascii_case(column);
+        if partition_by.iter().any(same) {
+            let message = format!(
+                "the table is partitioned by `{column}`: it is the same in all rows that are sorted"
+            );
+            let diagnostic = Diagnostic::error("wrong_partition", message);
+            checker.error(diagnostic.help("take it out of `zorder_by`"), column.span);
+        }
+    }
+}
+
 /// The columns of `zorder_by`, as the table spells them.
 fn sorted_by(
     checker: &mut Checker<'_>,
@@ -85,32 +143,41 @@ fn sorted_by(
     schema: &Schema,
     table: &TableName,
 ) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for column in &own.zorder_by {
+    let found = columns(checker, &own.zorder_by, schema, table);
+    for (column, name) in &found {
+        let data_type = schema.field_with_name(name).map(Field::data_type);
+        if let Ok(data_type) = data_type
+            && data_type.is_nested()
+        {
+            let message = format!("`{name}` is {data_type}, and rows cannot be sorted by it");
+            let help = "name columns that hold numbers, texts or times";
+            let diagnostic = Diagnostic::error("wrong_type", message).help(help);
+            checker.error(diagnostic, column.span);
+        }
+    }
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// Columns as they are written, and as the table spells them; each once.
+fn columns<'w>(
+    checker: &mut Checker<'_>,
+    written: &'w [Spanned<String>],
+    schema: &Schema,
+    table: &TableName,
+) -> Vec<(&'w Spanned<String>, String)> {
+    let mut found: Vec<(&Spanned<String>, String)> = Vec::new();
+    for column in written {
         let Some(name) = find_column(checker, schema, column, table) else {
             continue;
         };
-        if found.contains(&name) {
+        if found.iter().any(|(_, other)| *other == name) {
             let message = format!("`{name}` stands here twice");
             checker.error(Diagnostic::error("duplicate_column", message), column.span);
             continue;
         }
-        refuse_nested(checker, schema, column, &name);
-        found.push(name);
+        found.push((column, name));
     }
     found
-}
-
-fn refuse_nested(checker: &mut Checker<'_>, schema: &Schema, column: &Spanned<String>, name: &str) {
-    let data_type = schema.field_with_name(name).map(|field| field.data_type());
-    if let Ok(data_type) = data_type
-        && data_type.is_nested()
-    {
-        let message = format!("`{name}` is {data_type}, and rows cannot be sorted by it");
-        let help = "name columns that hold numbers, texts or times";
-        let diagnostic = Diagnostic::error("wrong_type", message).help(help);
-        checker.error(diagnostic, column.span);
-    }
 }
 
 /// How long the memory of runs is kept; layers that no table is in are wrong.

@@ -623,7 +623,7 @@ impl Fingerprint {
             AssetBody::Ingest(_) | AssetBody::Sql(_) => (definition(asset), json!({})),
             AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
             AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
-            AssetBody::Scored(scored) => (scored.settings(), json!({})),
+            AssetBody::Scored(scored) => (partitioned(scored.settings(), asset), json!({})),
             AssetBody::Report(report) => (report.settings(), json!({})),
         };
         let mut settings_now = settings(&own);
@@ -668,6 +668,19 @@ fn hashed(definition: &Value) -> String {
 
 /// An asset's normalised definition.
 fn definition(asset: &Asset) -> Value {
+    partitioned(definition_of(asset), asset)
+}
+
+/// A definition, with the columns that the table is partitioned by, if it is.
+fn partitioned(mut definition: Value, asset: &Asset) -> Value {
+    let by = &asset.maintenance.partition_by;
+    if !by.is_empty() {
+        definition["partition_by"] = by.join(", ").into();
+    }
+    definition
+}
+
+fn definition_of(asset: &Asset) -> Value {
     match &asset.body {
         AssetBody::Ingest(ingest) => json!({
             "files": ingest.patterns,

@@ -1,6 +1,7 @@
 //! How tables and the memory of runs are looked after, resolved: what `maintain:` comes to.
 //!
-//! It does not say what an asset is, and so is no part of its key.
+//! But for the columns that a table is partitioned by, it does not say what an asset is, and so
+//! is no part of its key.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 /// How a table is looked after; nothing where nobody says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Maintenance {
+    /// The columns by whose values the data files lie in folders, as the table spells them.
+    pub partition_by: Vec<String>,
     /// Small data files are written together.
     pub optimize: Option<OptimizePlan>,
     /// All rows are sorted along a curve through these columns, as the table spells them.
@@ -22,7 +25,7 @@ impl Maintenance {
     /// Whether nothing is to be done, ever.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.optimize.is_none() && self.vacuum.is_none() && self.checkpoint.is_none()
     }
 }
 

@@ -14,7 +14,7 @@ pub const MODEL_VERSION_COLUMN: &str = "_model_version";
 pub const ROW_HASH_COLUMN: &str = "_row_hash";
 
 /// The settings that stored predictions depend on, besides the version of the model.
-const DECISIVE: [&str; 3] = ["model", "keys", "answers"];
+const DECISIVE: [&str; 4] = ["model", "keys", "answers", "partition_by"];
 
 /// A table from a model and the rows that it scores.
 #[derive(Debug, Clone)]

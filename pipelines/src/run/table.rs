@@ -111,6 +111,7 @@ pub(crate) async fn write(
     let rows = RowParts {
         schema: Arc::new(rules.contract.applied_to(&washer.schema())),
         required: rules.contract.required.clone(),
+        partition_by: Some(asset.maintenance.partition_by.clone()),
         parts: parts
             .map(|(part, rows)| match files.is_empty() {
                 true => washer.wash(part, rows),

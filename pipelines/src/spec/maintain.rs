@@ -14,6 +14,8 @@ record! {
     /// How a table is looked after; what it does not say, its layer says, or all tables.
     #[derive(Default)]
     pub struct TableMaintain as "`maintain` of a table" {
+        /// The columns by whose values the data files lie in folders, so that readers pass over folders: dates, whole numbers or booleans with few values. Another choice makes the table anew.
+        "partition_by" partition_by: Vec<Spanned<String>>,
         /// The columns whose near values lie together, so that readers pass over files: all rows are sorted along a curve through them (Z-order).
         "zorder_by" zorder_by: Vec<Spanned<String>>,
         /// What can stand for many tables, too.

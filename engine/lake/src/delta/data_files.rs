@@ -103,10 +103,33 @@ impl DataFiles {
         Ok(Self::new(table, schema, layout, app_id))
     }
 
-    /// Of a table that is still to be made.
-    pub(super) fn of_new(table: &DeltaTable, schema: SchemaRef, app_id: &str) -> Self {
+    /// Of a table that is there and that from now on is partitioned by other columns.
+    pub(super) fn of_other_partitions(
+        table: &DeltaTable,
+        schema: SchemaRef,
+        app_id: &str,
+        partitions: Vec<String>,
+    ) -> Result<Self, DeltaTableError> {
+        let snapshot = table.snapshot()?.snapshot();
+        let stats = WriterStatsConfig::from_config(snapshot.table_configuration());
+        let target = snapshot.table_properties().target_file_size();
+        Ok(Self::new(
+            table,
+            schema,
+            (partitions, target, stats),
+            app_id,
+        ))
+    }
+
+    /// Of a table that is still to be made, and partitioned by some columns.
+    pub(super) fn of_new(
+        table: &DeltaTable,
+        schema: SchemaRef,
+        app_id: &str,
+        partitions: Vec<String>,
+    ) -> Self {
         let stats = WriterStatsConfig::new(Default::default(), None);
-        let layout = (Vec::new(), DEFAULT_TARGET_FILE_SIZE, stats);
+        let layout = (partitions, DEFAULT_TARGET_FILE_SIZE, stats);
         Self::new(table, schema, layout, app_id)
     }
 

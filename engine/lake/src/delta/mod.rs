@@ -143,6 +143,9 @@ pub struct RowParts {
     pub schema: SchemaRef,
     /// The columns that a table which is made, or whose columns change, has as NOT NULL.
     pub required: BTreeSet<String>,
+    /// The columns by whose values a table that is made, or whose rows are all replaced, lies in
+    /// folders of their own, from now on; without them it stays as it is.
+    pub partition_by: Option<Vec<String>>,
     /// The streams, at least one: each holds the rows that follow those of the one before.
     pub parts: Vec<SendableRecordBatchStream>,
     /// What has to be done when all rows are there, before they are committed; where it
@@ -164,6 +167,7 @@ impl From<SendableRecordBatchStream> for RowParts {
         Self {
             schema: stream.schema(),
             required: BTreeSet::new(),
+            partition_by: None,
             parts: vec![stream],
             at_end: nothing_at_end(),
         }

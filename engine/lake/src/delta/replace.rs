@@ -225,7 +225,13 @@ impl<'a> Scan<'a> {
             .await?;
         let rows = self.context.read_table(provider)?;
         let kept = self.going.staying(&self.context, rows)?;
-        Ok(kept.execute_stream().await?)
+        // A reader may give the columns that the table is partitioned by last.
+        let columns = snapshot.snapshot().arrow_schema();
+        let columns = columns.fields().iter();
+        let columns: Vec<Expr> = columns
+            .map(|field| Expr::Column(Column::from_name(field.name())))
+            .collect();
+        Ok(kept.select(columns)?.execute_stream().await?)
     }
 }
 

@@ -15,13 +15,30 @@ const TIMESTAMP_NTZ: &str = "timestampNtz";
 
 /// The actions that give a table these columns; none where it has them.
 pub(super) fn actions(table: &DeltaTable, schema: &Schema) -> Result<Vec<Action>, DeltaTableError> {
+    let partitions = table.snapshot()?.metadata().partition_columns().to_vec();
+    actions_with(table, schema, &partitions)
+}
+
+/// The actions that give a table these columns and partition it by some of them; none where it
+/// has them and is.
+pub(super) fn actions_with(
+    table: &DeltaTable,
+    schema: &Schema,
+    partitions: &[String],
+) -> Result<Vec<Action>, DeltaTableError> {
     let snapshot = table.snapshot()?.snapshot();
+    let partitioned = snapshot.metadata().partition_columns() == partitions;
     // Delta's own strings are `Utf8`: the schema is the log's, not a reader's.
-    if snapshot.arrow_schema().as_ref() == schema {
+    if snapshot.arrow_schema().as_ref() == schema && partitioned {
         return Ok(Vec::new());
     }
     let columns: StructType = schema.try_into_kernel()?;
-    let metadata = snapshot.metadata().clone().with_schema(&columns)?;
+    let mut metadata = snapshot.metadata().clone().with_schema(&columns)?;
+    if !partitioned {
+        let mut words = serde_json::to_value(&metadata)?;
+        words["partitionColumns"] = json!(partitions);
+        metadata = serde_json::from_value(words)?;
+    }
     let mut actions = Vec::new();
     if contains_timestampntz(columns.fields())
         && let Some(protocol) = with_timestamp_ntz(snapshot.protocol())?

@@ -32,7 +32,7 @@ impl Lakehouse {
         &self,
         name: &TableName,
         existing: Option<DeltaTable>,
-        mode: WriteMode,
+        (mode, partition_by): (WriteMode, Option<Vec<String>>),
         rows: Vec<Incoming>,
         at_end: AtEnd,
         commit: &MarkedCommit,
@@ -46,15 +46,25 @@ impl Lakehouse {
             .map(|rows| rows.into_stream().boxed())
             .collect();
         let Some(table) = existing else {
-            return self.make_of(name, schema, streams, at_end, commit).await;
+            let layout = (schema, partition_by.unwrap_or_default());
+            return self.make_of(name, layout, streams, at_end, commit).await;
         };
         let staying = match mode.keeps_columns() {
             true => Staying::of(&table, |_| false)?,
             false => Staying::nothing(),
         };
-        let mut actions = schema_change::actions(&table, &schema)?;
+        let app_id = &commit.info.app_id;
+        let (mut actions, data_files) = match partition_by.filter(|_| mode.replaces_all()) {
+            Some(columns) => (
+                schema_change::actions_with(&table, &schema, &columns)?,
+                DataFiles::of_other_partitions(&table, schema, app_id, columns)?,
+            ),
+            None => (
+                schema_change::actions(&table, &schema)?,
+                DataFiles::of(&table, schema, app_id)?,
+            ),
+        };
         let columns_stay = actions.is_empty();
-        let data_files = DataFiles::of(&table, schema, &commit.info.app_id)?;
         let files = data_files
             .write_to_the_end(streams, staying, at_end)
             .await?;
@@ -112,7 +122,7 @@ impl Lakehouse {
     async fn make_of(
         &self,
         name: &TableName,
-        schema: SchemaRef,
+        (schema, partition_by): (SchemaRef, Vec<String>),
         streams: Vec<Rows>,
         at_end: AtEnd,
         commit: &MarkedCommit,
@@ -124,7 +134,8 @@ impl Lakehouse {
             })?;
         let table = builder.build()?;
         let columns: StructType = schema.as_ref().try_into_kernel()?;
-        let data_files = DataFiles::of_new(&table, schema, &commit.info.app_id);
+        let app_id = &commit.info.app_id;
+        let data_files = DataFiles::of_new(&table, schema, app_id, partition_by.clone());
         let files = data_files
             .write_to_the_end(streams, Staying::nothing(), at_end)
             .await?;
@@ -132,6 +143,7 @@ impl Lakehouse {
             .with_log_store(table.log_store())
             .with_table_name(name.to_string())
             .with_columns(columns.fields().cloned())
+            .with_partition_columns(partition_by)
             .with_actions(files.adds.into_iter().map(Action::Add))
             .with_commit_properties(commit.properties());
         if let Some(description) = &commit.info.description {

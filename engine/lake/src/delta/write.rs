@@ -100,6 +100,7 @@ impl Lakehouse {
         fail_points::pass(Moment::Before, "write rows");
         let marked = MarkedCommit::new(commit);
         let seen = Arc::new(Seen::of(rows.parts.len()));
+        let partition_by = rows.partition_by.clone();
         let (parts, at_end) = rows.noted(&seen);
         let parts = parts.into_iter().enumerate();
         let incoming: Vec<Incoming> = parts
@@ -128,7 +129,8 @@ impl Lakehouse {
                     .await
             }
             (existing, mode) => {
-                self.write_side_by_side(name, existing, mode, incoming, at_end, &marked)
+                let how = (mode, partition_by);
+                self.write_side_by_side(name, existing, how, incoming, at_end, &marked)
                     .await
             }
         };

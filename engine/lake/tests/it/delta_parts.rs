@@ -50,6 +50,7 @@ fn parts(file: &str, errors: [Option<&str>; 3]) -> RowParts {
         parts: parts.collect(),
         schema,
         required: Default::default(),
+        partition_by: None,
         at_end: nothing_at_end(),
     }
 }
@@ -112,6 +113,7 @@ async fn a_table_is_made_added_to_replaced_and_rewritten() {
             .collect(),
         schema,
         required: Default::default(),
+        partition_by: None,
         at_end: nothing_at_end(),
     };
     let other = write(&test, WriteMode::Overwrite, other, 5).await.unwrap();

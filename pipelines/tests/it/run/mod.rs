@@ -8,6 +8,7 @@ mod ingest;
 mod intervals;
 mod keyed;
 mod models;
+mod partitions;
 mod quarantine;
 mod rebuilt;
 mod recorded;
