@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Locked = 3,
     /// The lakehouse, its state, or a file could not be read or written.
     Environment = 4,
+    /// A replay came out otherwise than the run.
+    Differs = 5,
     /// Stopped by Ctrl-C or SIGTERM; the next run goes on.
     Cancelled = 130,
 }
@@ -41,6 +43,7 @@ mod tests {
             Exit::Usage,
             Exit::Locked,
             Exit::Environment,
+            Exit::Differs,
             Exit::Cancelled,
         ] {
             let row = format!("| {} |", exit as u8);

@@ -12,6 +12,7 @@ pub mod lineage;
 pub mod openlineage;
 pub mod plan;
 pub mod project;
+pub mod replay;
 pub mod run;
 pub mod schedule;
 pub mod select;

@@ -10,6 +10,7 @@ mod column_type;
 mod component;
 mod contract;
 pub mod decode;
+mod definitions;
 mod duration;
 mod evaluate;
 mod expectation;
@@ -48,6 +49,7 @@ pub use byte_size::ByteSize;
 pub use column_type::ColumnType;
 pub use component::Component;
 pub use contract::{ColumnSpec, Contract, ContractColumn};
+pub use definitions::{KeptDefinitions, PipelineDefinitions};
 pub use duration::Length;
 pub use evaluate::{EvaluateOptions, EvaluatedPart};
 pub use expectation::{

@@ -10,6 +10,7 @@ use sluice_lake::state::StateError;
 use sluice_lake::tags::TagError;
 use sluice_pipelines::diagnostic::Diagnostics;
 use sluice_pipelines::lineage::UnknownAsset;
+use sluice_pipelines::replay::ReplayError;
 use sluice_pipelines::run::RunError;
 use sluice_pipelines::select::SelectError;
 use sluice_udfs::models::ModelError;
@@ -39,6 +40,9 @@ pub(crate) enum CliError {
     /// A run could not begin, or not go on.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A run cannot be replayed at all.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The memory of runs cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -126,6 +130,8 @@ impl CliError {
             Self::Select(_) | Self::Run(RunError::NotMade { .. }) => Exit::Usage,
             Self::Run(RunError::Locked(_)) => Exit::Locked,
             Self::Run(RunError::Stopped) => Exit::Cancelled,
+            Self::Replay(ReplayError::Stopped) => Exit::Cancelled,
+            Self::Replay(error) if error.is_wrong_request() => Exit::Usage,
             Self::Registry(error) if error.is_wrong_request() => Exit::Usage,
             Self::State(error) if error.is_wrong_request() => Exit::Usage,
             Self::Hub(error) if error.is_wrong_request() => Exit::Usage,
@@ -136,6 +142,7 @@ impl CliError {
             Self::Unreadable(_)
             | Self::Lake(_)
             | Self::Run(_)
+            | Self::Replay(_)
             | Self::State(_)
             | Self::Registry(_)
             | Self::Hub(_)

@@ -11,6 +11,7 @@ mod pairs;
 mod plan;
 mod project;
 mod prompt;
+mod replay;
 mod retry;
 mod run;
 mod runs;
@@ -54,6 +55,7 @@ PROJECT is a folder with a pipeline.yaml, or such a file; by default the nearest
 
 Exit codes: 0 all well, 1 a stage, a test or a query failed, 2 wrong usage or a wrong project or query,
 3 another run of the project is at work, 4 the lakehouse or a file cannot be read or written,
+5 a replay came out otherwise than the run,
 130 stopped by Ctrl-C or SIGTERM (the next run goes on from there).";
 
 /// What every command takes.
@@ -81,6 +83,8 @@ enum Command {
     Test(test::Options),
     /// Makes what an earlier run did not get done
     Retry(retry::Options),
+    /// Makes a run again as it was, elsewhere, and tells what comes out otherwise
+    Replay(replay::Options),
     /// Looks after tables and the memory of runs, as `maintain:` says
     Maintain(maintain::Options),
     /// Asks the lakehouse: tables, runs, metrics, models
@@ -123,6 +127,7 @@ impl Command {
             Self::Test(options) => runtime.block_on(test::test(options, global)),
             Self::Run(options) => runtime.block_on(run::run(options, global)),
             Self::Retry(options) => runtime.block_on(retry::retry(options, global)),
+            Self::Replay(options) => runtime.block_on(replay::replay_run(options, global)),
             Self::Maintain(options) => runtime.block_on(maintain::maintain(options, global)),
             Self::Schedule(options) => runtime.block_on(schedule::schedule(options, global)),
             Self::Lineage(options) => runtime.block_on(lineage::lineage(options, global)),

@@ -26,6 +26,7 @@ mod maintenance;
 mod many_projects;
 mod outcome;
 mod registry;
+mod replay;
 mod reports;
 mod sandbox;
 mod scaffold;

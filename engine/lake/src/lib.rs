@@ -8,6 +8,7 @@
 
 mod artifacts;
 pub mod catalog;
+mod definitions;
 pub mod delta;
 pub mod error;
 pub mod fail_points;
@@ -16,11 +17,13 @@ pub mod glob;
 pub mod hub;
 pub mod ingest;
 mod lakehouse;
+mod linked;
 pub mod name;
 pub mod nearest;
 mod project;
 pub mod registry;
 mod reports;
+mod scratch;
 pub mod session;
 pub mod spool;
 pub mod sql;
@@ -34,3 +37,4 @@ pub use error::LakeError;
 pub use lakehouse::Lakehouse;
 pub use name::{InvalidName, TableName};
 pub use project::RunLock;
+pub use scratch::ScratchFolder;

@@ -86,6 +86,30 @@ impl Lakehouse {
         read_project(&folder.join(format!("{pipeline}.json")))
     }
 
+    /// Gives a pipeline the identity in the lakehouse `into` that it has here.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`], [`LakeError::Unreadable`] and [`LakeError::Damaged`].
+    pub fn copy_project(&self, pipeline: &str, into: &Self) -> Result<(), LakeError> {
+        let Some(uuid) = self.existing_project_uuid(pipeline)? else {
+            return Ok(());
+        };
+        let folder = into.sluice_path().join("projects");
+        let project = Project {
+            pipeline: pipeline.to_owned(),
+            uuid,
+        };
+        let text = serde_json::to_vec_pretty(&project).map_err(io::Error::from);
+        text.and_then(|text| {
+            fs::create_dir_all(&folder)?;
+            write_atomically(&folder.join(format!("{pipeline}.json")), &text)
+        })
+        .map_err(|source| LakeError::Unwritable {
+            path: folder,
+            source,
+        })
+    }
+
     /// The file whose lock a run of a pipeline holds.
     pub fn lock_path(&self, pipeline: &str) -> PathBuf {
         self.sluice_path()

@@ -35,13 +35,17 @@ pub(super) async fn check_ingest(
     let folder = checker.spec.project.folder().to_owned();
     let stored = stored_columns(checker, name, has_split).await;
     // Files may be gone once their rows are there.
-    let unmatched = match &stored {
-        Some(_) => Unmatched::Ignore,
-        None => Unmatched::Refuse,
+    let only = checker.world.only_files.get(name).cloned();
+    let unmatched = match stored.is_some() || only.is_some() {
+        true => Unmatched::Ignore,
+        false => Unmatched::Refuse,
     };
     let memory = memory(checker, name, &options).await;
     let look = async {
-        let found = ingest::find_files(&folder, &patterns, unmatched).await?;
+        let mut found = ingest::find_files(&folder, &patterns, unmatched).await?;
+        if let Some(only) = &only {
+            found.retain(|file| only.contains(&file.path));
+        }
         let files = ingest::survey(found, &options, &memory).await?;
         let columns = match files.is_empty() {
             true => Arc::new(stored.unwrap_or_else(Schema::empty)),
@@ -64,6 +68,7 @@ pub(super) async fn check_ingest(
         folder,
         patterns,
         options,
+        only,
         files: files.into(),
         memory: Arc::new(memory),
         columns,

@@ -40,7 +40,7 @@ use sluice_lake::TableName;
 use sluice_lake::delta::MAX_DESCRIPTION_CHARS;
 use sluice_learn::features::Interface;
 pub(crate) use world::error_chain;
-pub use world::{OUTDATED_STATE, World};
+pub use world::{OUTDATED_STATE, OnlyFiles, World};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::hooks::Hooks;
@@ -351,6 +351,7 @@ fn assemble(
         tests: Vec::new(),
         index: Arc::new(AssetIndex::of(&assets)),
         event_time: EventTime::default(),
+        definitions: Arc::clone(&spec.definitions),
         assets,
         depends,
     })

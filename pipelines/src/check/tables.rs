@@ -272,7 +272,7 @@ async fn check_query(
     known.predicted.insert(name.clone(), predicted);
     let volatile = match found.system.first() {
         Some(table) => Some(format!("it reads {table}")),
-        None => sql::is_volatile(&plan).then(|| "it calls a volatile function".to_owned()),
+        None => sql::volatile_call(&plan).map(|call| format!("it calls {call}")),
     };
     let body = AssetBody::Sql(Box::new(SqlAsset {
         table: name.clone(),

@@ -1,10 +1,12 @@
 //! What exists already: the tables and models of the lakehouse.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use sluice_lake::Lakehouse;
 use sluice_lake::registry::Registry;
 use sluice_lake::state::{State, StateError};
+use sluice_lake::{Lakehouse, TableName};
 
 use crate::diagnostic::Diagnostic;
 
@@ -21,7 +23,13 @@ pub struct World {
     pub state: Option<State>,
     /// The models.
     pub registry: Registry,
+    /// The files that count of those that the globs of an ingest name, by their paths; all
+    /// where a table is not there.
+    pub only_files: Arc<OnlyFiles>,
 }
+
+/// Files by the tables that are made of them.
+pub type OnlyFiles = BTreeMap<TableName, Arc<BTreeSet<String>>>;
 
 impl World {
     /// Opens what is there, and makes nothing.
@@ -48,6 +56,7 @@ impl World {
             lakehouse,
             state,
             registry,
+            only_files: Arc::default(),
         })
     }
 }

@@ -551,7 +551,14 @@ async fn files_now(
     ingest: &IngestAsset,
     unmatched: Unmatched,
 ) -> Result<Vec<SourceFile>, StageError> {
-    let found = ingest::find_files(&ingest.folder, &ingest.patterns, unmatched).await?;
+    let unmatched = match ingest.only {
+        Some(_) => Unmatched::Ignore,
+        None => unmatched,
+    };
+    let mut found = ingest::find_files(&ingest.folder, &ingest.patterns, unmatched).await?;
+    if let Some(only) = &ingest.only {
+        found.retain(|file| only.contains(&file.path));
+    }
     let checked = ingest.files.iter();
     let memory = checked.map(|file| (file.path.clone(), file.remembered()));
     Ok(ingest::identify(found, &memory.collect()).await?)

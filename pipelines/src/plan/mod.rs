@@ -47,7 +47,7 @@ pub use scored::ScoredAsset;
 pub use test_case::{TestCase, TestOutcome};
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
 
-use crate::spec::{Otherwise, Register, SqlText};
+use crate::spec::{Otherwise, PipelineDefinitions, Register, SqlText};
 
 /// A project that can run.
 #[derive(Debug, Clone)]
@@ -80,6 +80,8 @@ pub struct Plan {
     pub(crate) index: Arc<AssetIndex>,
     /// Which intervals a run is about, of the tables that are made interval by interval.
     pub event_time: EventTime,
+    /// What it was read from.
+    pub definitions: Arc<PipelineDefinitions>,
 }
 
 impl Plan {
@@ -302,6 +304,8 @@ pub struct IngestAsset {
     pub patterns: Vec<String>,
     /// How the files are written.
     pub options: ReadOptions,
+    /// The files that count, of those that the globs name, where not all do.
+    pub only: Option<Arc<BTreeSet<String>>>,
     /// The files as they were when the project was checked.
     pub files: Arc<[SourceFile]>,
     /// What earlier runs remember of the files.

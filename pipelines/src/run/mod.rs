@@ -10,7 +10,7 @@ mod audit;
 mod beside;
 mod commit;
 mod content_hash;
-mod context;
+pub(crate) mod context;
 mod data;
 mod describe;
 pub(crate) mod error;
@@ -37,27 +37,27 @@ pub(crate) mod rejects;
 mod report;
 pub(crate) mod resume;
 mod reuse;
-mod row_hash;
+pub(crate) mod row_hash;
 mod rows;
 mod rules;
 pub(crate) mod scored;
 mod search;
 mod side;
 pub mod split;
-mod stage;
+pub(crate) mod stage;
 mod table;
-mod tally;
+pub(crate) mod tally;
 pub(crate) mod text;
 mod tokenizer;
 mod track;
-mod turns;
+pub(crate) mod turns;
 mod wash;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::Instant as Clock;
 
 pub use error::RunError;
 pub use maintain::{MaintainOptions, Work, WorkOutcome, due, maintain};
@@ -76,6 +76,8 @@ use crate::check::World;
 use crate::events::store::EventStore;
 use crate::events::{self, EventKind, EventSink, RunStatus};
 use crate::plan::{Asset, Plan};
+use crate::replay::kept::KeptRun;
+use crate::spec::Instant;
 use after::After;
 use context::{RunContext, now_ms};
 use tally::{Ended, Tally};
@@ -147,7 +149,7 @@ async fn make(
     sink: EventSink,
     cancel: CancellationToken,
 ) -> Result<RunSummary, RunError> {
-    let started = Instant::now();
+    let started = Clock::now();
     let lakehouse = Lakehouse::create(&plan.lakehouse)?;
     let state = State::open(lakehouse.state_path()).await?;
     // A lease that is lost stops the run, and not what asked for it.
@@ -182,18 +184,20 @@ async fn make(
 }
 
 async fn run_leased(
-    plan: Plan,
+    mut plan: Plan,
     options: RunOptions,
     sink: EventSink,
     cancel: CancellationToken,
     lakehouse: Lakehouse,
     state: State,
-    started: Instant,
+    started: Clock,
 ) -> Result<RunSummary, RunError> {
     let project = lakehouse.project_uuid(&plan.pipeline)?.to_string();
     let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
     let warnings = recover(&plan, &lakehouse, &state, &registry, &project).await?;
     require_inputs(&plan, &lakehouse).await?;
+    // What a run ran is known before it has done anything.
+    let definitions = KeptRun::of(&plan).keep(&plan.pipeline, &lakehouse)?;
     let run_id = state
         .start_run(NewRun {
             project: project.clone(),
@@ -201,18 +205,23 @@ async fn run_leased(
             kind: RunKind::Run,
             name: plan.pipeline.clone(),
             parent: None,
+            definitions: Some(definitions),
         })
         .await?;
+    // All intervals of a run are judged by one moment, and so are its rules.
+    let started_ms = now_ms();
+    plan.event_time.now.get_or_insert(Instant(started_ms));
     let run = Arc::new(RunContext {
         plan: Arc::new(plan),
         world: World {
             lakehouse: lakehouse.clone(),
             state: Some(state.clone()),
             registry,
+            only_files: Arc::default(),
         },
         state,
         project,
-        started_ms: now_ms(),
+        started_ms,
         catalog: LakeCatalog::new(lakehouse, Pins::new()),
         models: Arc::new(ModelSet::default()),
         turns: Arc::new(Turns::default()),
@@ -366,6 +375,7 @@ async fn walk(run: &Arc<RunContext>, options: RunOptions) -> Result<RunSummary, 
         asset: asset.name.clone(),
         kind: asset.kind().to_owned(),
         key: None,
+        made_from: None,
     };
     let end = |status, reason: String| StageEnd {
         reason: Some(reason),
@@ -408,7 +418,7 @@ async fn walk(run: &Arc<RunContext>, options: RunOptions) -> Result<RunSummary, 
     })
 }
 
-async fn finish(run: &RunContext, summary: &RunSummary, started: Instant) -> Result<(), RunError> {
+async fn finish(run: &RunContext, summary: &RunSummary, started: Clock) -> Result<(), RunError> {
     let (status, error) = match summary.status {
         RunStatus::Finished => (StoredStatus::Finished, None),
         RunStatus::Failed => (StoredStatus::Failed, Some("stages failed")),

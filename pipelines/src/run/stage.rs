@@ -10,7 +10,7 @@ use sluice_lake::ingest::SourceFile;
 use sluice_lake::sql::plain_words;
 use sluice_lake::state::{AssetKey, NewStage, StageEnd as StoredEnd, StageStatus};
 
-use super::context::RunContext;
+use super::context::{RunContext, now_ms};
 use super::error::StageError;
 use super::incremental::{self, Intervals, Outcome};
 use super::pool::StageEnd;
@@ -25,6 +25,7 @@ use crate::plan::fingerprint::METADATA_KEY;
 use crate::plan::freshness::{Freshness, Lookup, Verdict};
 use crate::plan::mode::Mode;
 use crate::plan::{Asset, AssetBody};
+use crate::replay::made_from::{Before, MadeFrom};
 
 /// What a stage came to.
 struct Made {
@@ -95,9 +96,11 @@ async fn attempt(
         }
         Verdict::Fresh { .. } => None,
     };
-    run.state
-        .start_stage(&run.run_id, &new_stage(asset, Some(key)))
-        .await?;
+    let stage = NewStage {
+        made_from: made_from(run, asset, &freshness).await?,
+        ..new_stage(asset, Some(key))
+    };
+    run.state.start_stage(&run.run_id, &stage).await?;
     run.emit(EventKind::StageStarted {
         asset: asset.name.clone(),
         kind: asset.kind(),
@@ -220,7 +223,33 @@ fn new_stage(asset: &Asset, key: Option<String>) -> NewStage {
         asset: asset.name.clone(),
         kind: asset.kind().to_owned(),
         key,
+        made_from: None,
     }
+}
+
+/// What it takes to make an asset again as it is made now.
+async fn made_from(
+    run: &RunContext,
+    asset: &Asset,
+    freshness: &Freshness,
+) -> Result<Option<String>, StageError> {
+    let before = run.state.asset_key(&run.project, &asset.name).await?;
+    let now = run.plan.event_time.now;
+    let mut rule_tables = BTreeMap::new();
+    for table in asset.rule_reads() {
+        if let Some(found) = run.catalog.table(table).await? {
+            let identity = format!("{}@{}", found.table_id, found.version);
+            rule_tables.insert(table.to_string(), identity);
+        }
+    }
+    let made_from = MadeFrom {
+        fingerprint: freshness.fingerprint.clone(),
+        rule_tables,
+        anew: matches!(freshness.verdict, Verdict::Stale { anew: true, .. }),
+        now_ms: now.map_or_else(now_ms, |now| now.0),
+        before: before.map(Before::from),
+    };
+    Ok(serde_json::to_string(&made_from).ok())
 }
 
 /// What reads a table in this run shall read the rows that were found up to date.

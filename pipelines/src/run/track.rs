@@ -31,6 +31,7 @@ pub(crate) async fn start(
         kind,
         name: asset.name.clone(),
         parent: Some(run.run_id.clone()),
+        definitions: None,
     };
     Ok(run.state.start_run(new).await?)
 }
@@ -116,6 +117,7 @@ pub(crate) fn trial(
             kind: RunKind::Trial,
             name: format!("trial {}", trial.number),
             parent: Some(sweep.clone()),
+            definitions: None,
         },
         status: match trial.error {
             Some(_) => RunStatus::Failed,

@@ -5,6 +5,7 @@
 //! [`choice!`]; both implement [`Part`], which lets one be made of others. Decoding reports
 //! into the [`Context`] and goes on, so that all errors of a file come at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -32,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) overrides: Overrides,
     /// The file's own mapping, where it has tests: they look at tables again.
     pub(crate) pipeline: Option<Arc<Mapping>>,
+    /// The files of queries that were read, by their paths as written.
+    pub(crate) files: BTreeMap<String, String>,
     /// What is wrong so far.
     pub(crate) diagnostics: Diagnostics,
 }

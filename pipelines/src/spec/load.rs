@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::decode::{Context, Decode, Fields, decode_record};
+use super::definitions::{KeptDefinitions, PipelineDefinitions};
 use super::name::{Named, VariableNames};
 use super::pipeline::{
     LakehousePath, PipelineFile, Spec, Variable, Vars, refuse_lakehouse, refuse_later_keys,
@@ -26,6 +27,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// Where `${env:NAME}` comes from.
     pub environment: Environment,
+    /// What an earlier run kept, in place of the files that the pipeline names.
+    pub kept: Option<KeptDefinitions>,
 }
 
 /// Where `${env:NAME}` comes from.
@@ -70,10 +73,13 @@ pub fn load_source(
 ) -> Result<(Spec, Diagnostics), Diagnostics> {
     let source = Arc::new(source);
     let mut cx = context(project, &source, overrides);
-    let Some(root) = yaml::parse(&source, &mut cx.diagnostics) else {
+    let Some(mut root) = yaml::parse(&source, &mut cx.diagnostics) else {
         cx.diagnostics.sort();
         return Err(cx.diagnostics);
     };
+    if let (Some(kept), NodeKind::Mapping(pipeline)) = (&overrides.kept, &mut root.kind) {
+        kept.narrow(pipeline);
+    }
     let lakehouse = overridden_lakehouse(overrides, &mut cx);
     let file = decode_file(&root, overrides, &mut cx);
     if let Some(file) = &file
@@ -86,9 +92,12 @@ pub fn load_source(
         let warning = Diagnostic::warning("empty_pipeline", "this pipeline makes nothing");
         cx.report(warning.help("add tables below `tables:`"), file.span);
     }
+    let files = std::mem::take(&mut cx.files);
+    let definitions = PipelineDefinitions::of(project, &source, &root, files, overrides);
     let spec = file.map(|file| Spec {
         project: project.clone(),
         source,
+        definitions: Arc::new(definitions),
         pipeline: file.pipeline.name,
         lakehouse: lakehouse
             .or(file.lakehouse)
@@ -140,6 +149,7 @@ pub(super) fn context<'a>(
         vars: None,
         overrides: overrides.clone(),
         pipeline: None,
+        files: BTreeMap::new(),
         diagnostics: Diagnostics::new(),
     }
 }

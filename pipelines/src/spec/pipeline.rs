@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, Record, record};
+use super::definitions::PipelineDefinitions;
 use super::expectation::Expectation;
 use super::fixture::{ExpectedBody, FixtureBody};
 use super::hook::{HookSpec, WebhookSpec};
@@ -187,6 +188,8 @@ pub struct Spec {
     pub project: Project,
     /// The pipeline file, which all spans of the spec point into.
     pub source: Arc<SourceFile>,
+    /// What a run of it keeps.
+    pub definitions: Arc<PipelineDefinitions>,
     /// `pipeline:`
     pub pipeline: Spanned<String>,
     /// `lakehouse:`, or what overrides it.

@@ -70,6 +70,7 @@ pub fn load_sound(project: &Project, overrides: &Overrides) -> Option<Spec> {
     Some(Spec {
         project: project.clone(),
         source,
+        definitions: Arc::default(),
         pipeline,
         lakehouse,
         vars: vars.unwrap_or_default().0,

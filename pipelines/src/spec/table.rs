@@ -233,6 +233,7 @@ impl Decode for SqlFile {
                 return None;
             }
         };
+        cx.files.insert(path.value.clone(), text.clone());
         let shown = cx.project.resolve(&path).display().to_string();
         let source = Arc::new(SourceFile::new(shown, text));
         if source.text().trim().is_empty() {
@@ -260,6 +261,14 @@ impl Decode for SqlFile {
 
 /// Reads a file that belongs to the project's definition and so lies inside its folder.
 pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
+    if let Some(text) = cx
+        .overrides
+        .kept
+        .as_ref()
+        .and_then(|kept| kept.files.get(path))
+    {
+        return Ok(text.clone());
+    }
     let folder = cx.project.folder();
     let outside = || -> Box<Diagnostic> {
         Diagnostic::error(

@@ -72,6 +72,7 @@ fn flags_are_checked_too() {
             ("strict".into(), "yes".into()),
         ],
         environment: Environment::default(),
+        kept: None,
     };
     let text = "pipeline: p\nvars:\n  good_from: 7\n  strict: true\ntables:\n  a.b:\n    sql: SELECT 1 AS a\n";
     let source = sluice_pipelines::source::SourceFile::new("pipeline.yaml", text);

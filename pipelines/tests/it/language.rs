@@ -157,6 +157,7 @@ fn overrides_win_and_keep_the_declared_type() {
             ("data".into(), "/data".into()),
         ],
         environment: Environment::default(),
+        kept: None,
     };
     let spec = load_with(&text, &overrides);
     assert_eq!(spec.lakehouse.path, Path::new("elsewhere"));

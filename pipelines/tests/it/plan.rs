@@ -224,8 +224,8 @@ async fn what_is_not_made_of_equal_inputs_always_runs() {
     ");
     sandbox.run_well().await;
     insta::assert_snapshot!(sandbox.plan().await, @r"
-    run   a.drawn: it always runs: it calls a volatile function
-    run   a.timed: it always runs: it calls a volatile function
+    run   a.drawn: it always runs: it calls random()
+    run   a.timed: it always runs: it calls now()
     run   a.runs: it always runs: it reads system.runs
     skip  a.fixed: query and inputs are unchanged since version 0
     run   a.follows: a.drawn will be made

@@ -9,6 +9,7 @@
 //! [`LakeError::Conflict`](crate::LakeError::Conflict), which says what was done
 //! ([`ConflictClass`]): nothing is merged behind the user's back.
 
+mod as_of;
 mod change_log;
 mod changes;
 mod conflict;

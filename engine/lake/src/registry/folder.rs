@@ -29,6 +29,14 @@ pub(super) const MLMODEL_FILE: &str = "MLmodel";
 pub(super) const RETIRED_FILE: &str = "retired.json";
 /// Stands in the folder of a model or a version that has a description or tags.
 pub(super) const LABELS_FILE: &str = "labels.json";
+/// What the registry writes beside the files of a model.
+pub(super) const OWN_FILES: [&str; 5] = [
+    MLMODEL_FILE,
+    METADATA_FILE,
+    METRICS_FILE,
+    RETIRED_FILE,
+    LABELS_FILE,
+];
 pub(super) const STAGING_FOLDER: &str = ".staging";
 
 /// What a version's folder says about the version.
@@ -171,14 +179,7 @@ impl Drop for Staging {
 pub(super) fn copy_model(from: &Path, to: &Path) -> Result<(), RegistryError> {
     for path in durable::read_folder(from)? {
         let name = path.file_name().unwrap_or_default();
-        let own = [
-            MLMODEL_FILE,
-            METADATA_FILE,
-            METRICS_FILE,
-            RETIRED_FILE,
-            LABELS_FILE,
-        ];
-        if !path.is_file() || own.iter().any(|file| name == *file) {
+        if !path.is_file() || OWN_FILES.iter().any(|file| name == *file) {
             continue;
         }
         let target = to.join(name);

@@ -7,6 +7,7 @@
 //! between the two or after a lost store.
 
 mod alias_log;
+mod as_of;
 mod decision;
 mod durable;
 mod error;
@@ -24,6 +25,7 @@ mod uri;
 mod write;
 
 pub use alias_log::AliasMove;
+pub use as_of::model_files;
 pub use decision::AliasDecision;
 pub use error::RegistryError;
 pub use folder::Staging;

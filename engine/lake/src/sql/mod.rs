@@ -3,7 +3,7 @@
 //! [`parse`] reads a text in [`SluiceDialect`]; [`table_refs`] and
 //! [`function_calls`] say what it depends on, without any table being there;
 //! [`plan()`] resolves names (case does not matter, quoted or not) and plans;
-//! [`normalise`] gives the text that identifies a definition, [`is_volatile`]
+//! [`normalise`] gives the text that identifies a definition, [`volatile_call`]
 //! says whether identity proves anything, [`row_wise`] whether a query can be
 //! asked of some rows at a time. Every error is an [`SqlError`] with a
 //! place in the text.
@@ -54,4 +54,4 @@ pub use row_wise::row_wise;
 pub use schemas::{TableSchemas, table_schemas};
 pub use scope::{ScopeColumn, ScopeColumns};
 pub use statement::{Expression, Statement, parse, parse_expression, parse_query, read_only};
-pub use volatile::is_volatile;
+pub use volatile::volatile_call;

@@ -4,20 +4,22 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
-/// Whether a plan calls a function whose answer depends on more than its
-/// arguments: `random()`, `uuid()`, and also `now()` and `current_date`, which
-/// are the same only within one query. Subqueries count.
-pub fn is_volatile(plan: &LogicalPlan) -> bool {
-    let mut volatile = false;
+/// The first call of a plan to a function whose answer depends on more than its arguments:
+/// `random()`, `uuid()`, and also `now()` and `current_date()`, which are the same only within
+/// one query. Subqueries count.
+pub fn volatile_call(plan: &LogicalPlan) -> Option<String> {
+    let mut found = None;
     let walked = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
-            volatile |= expression_is_volatile(expr);
-            Ok(stop_if(volatile))
+            if found.is_none() {
+                found = call_in(expr);
+            }
+            Ok(stop_if(found.is_some()))
         })?;
-        Ok(stop_if(volatile))
+        Ok(stop_if(found.is_some()))
     });
     // Nothing above fails; if walking could, unknown is volatile.
-    volatile || walked.is_err()
+    found.or_else(|| walked.is_err().then(|| "an unknown function".to_owned()))
 }
 
 fn stop_if(found: bool) -> TreeNodeRecursion {
@@ -28,19 +30,28 @@ fn stop_if(found: bool) -> TreeNodeRecursion {
     }
 }
 
-fn expression_is_volatile(expr: &Expr) -> bool {
-    let found = expr.exists(|node| {
-        let volatility = match node {
-            Expr::ScalarFunction(call) => call.func.signature().volatility,
-            Expr::AggregateFunction(call) => call.func.signature().volatility,
+fn call_in(expr: &Expr) -> Option<String> {
+    let mut found = None;
+    let walked = expr.apply(|node| {
+        let (name, volatility) = match node {
+            Expr::ScalarFunction(call) => (call.func.name(), call.func.signature().volatility),
+            Expr::AggregateFunction(call) => (call.func.name(), call.func.signature().volatility),
             Expr::WindowFunction(call) => match &call.fun {
-                WindowFunctionDefinition::AggregateUDF(function) => function.signature().volatility,
-                WindowFunctionDefinition::WindowUDF(function) => function.signature().volatility,
+                WindowFunctionDefinition::AggregateUDF(function) => {
+                    (function.name(), function.signature().volatility)
+                }
+                WindowFunctionDefinition::WindowUDF(function) => {
+                    (function.name(), function.signature().volatility)
+                }
             },
-            Expr::ScalarVariable(..) => Volatility::Volatile,
-            _ => Volatility::Immutable,
+            Expr::ScalarVariable(..) => ("a variable", Volatility::Volatile),
+            _ => return Ok(TreeNodeRecursion::Continue),
         };
-        Ok(volatility != Volatility::Immutable)
+        if volatility == Volatility::Immutable {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        found = Some(format!("{name}()"));
+        Ok(TreeNodeRecursion::Stop)
     });
-    found.unwrap_or(true)
+    found.or_else(|| walked.is_err().then(|| "an unknown function".to_owned()))
 }

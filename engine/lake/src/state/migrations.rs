@@ -62,6 +62,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "maintenance",
         include_str!("../../migrations/0011_maintenance.sql"),
     ),
+    (
+        12,
+        "replay",
+        include_str!("../../migrations/0012_replay.sql"),
+    ),
 ];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {

@@ -18,6 +18,7 @@ mod files;
 mod intervals;
 mod leases;
 mod logged;
+mod made_from;
 mod maintenance;
 mod migrations;
 mod rebuild;

@@ -123,6 +123,9 @@ pub struct NewRun {
     pub name: String,
     /// The run that this one is part of.
     pub parent: Option<RunId>,
+    /// The hash of the definitions that it runs, where it keeps them: see
+    /// [`Lakehouse::put_definitions`](crate::Lakehouse::put_definitions).
+    pub definitions: Option<String>,
 }
 
 /// A run as it is in the store.
@@ -307,7 +310,8 @@ impl State {
         let orphan = run.parent.clone().unwrap_or_else(|| id.clone());
         sqlx::query(
             "INSERT INTO runs (run_id, experiment_id, run_name, kind, parent_run_id, status, \
-             start_time, project, pipeline) VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, $8)",
+             start_time, project, pipeline, definitions) \
+             VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, $8, $9)",
         )
         .bind(id.as_str())
         .bind(experiment)
@@ -317,6 +321,7 @@ impl State {
         .bind(start_time_ms)
         .bind(&run.project)
         .bind(&run.pipeline)
+        .bind(&run.definitions)
         .execute(connection)
         .await
         .map_err(self.failed_of_run(action, &orphan))?;

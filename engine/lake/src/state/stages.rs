@@ -49,6 +49,9 @@ pub struct NewStage {
     pub kind: String,
     /// The asset's key, when it is known before the stage starts.
     pub key: Option<String>,
+    /// What it is made from and what the asset is before, as JSON: what it takes to make it
+    /// again.
+    pub made_from: Option<String>,
 }
 
 /// How a stage ended.
@@ -156,18 +159,19 @@ impl State {
         let action = "start a stage";
         let mut tx = self.begin(action).await?;
         sqlx::query(
-            "INSERT INTO stages (run_id, asset, kind, status, key, start_time) \
-             VALUES ($1, $2, $3, 'RUNNING', $4, $5) \
+            "INSERT INTO stages (run_id, asset, kind, status, key, start_time, made_from) \
+             VALUES ($1, $2, $3, 'RUNNING', $4, $5, $6) \
              ON CONFLICT (run_id, asset) DO UPDATE SET kind = excluded.kind, \
              status = excluded.status, key = excluded.key, start_time = excluded.start_time, \
              end_time = NULL, reason = NULL, rows = NULL, version = NULL, error = NULL, \
-             attempts = NULL, fault = NULL, transient = NULL",
+             attempts = NULL, fault = NULL, transient = NULL, made_from = excluded.made_from",
         )
         .bind(run.as_str())
         .bind(&stage.asset)
         .bind(&stage.kind)
         .bind(&stage.key)
         .bind(now_ms())
+        .bind(&stage.made_from)
         .execute(tx.connection())
         .await
         .map_err(self.failed_of_run(action, run))?;

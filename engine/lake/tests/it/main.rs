@@ -1,6 +1,7 @@
 //! What the lakehouse promises, on real folders.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod as_of;
 mod bad_records;
 mod catalog;
 mod changes;

@@ -18,6 +18,7 @@ pub(crate) fn new_run(kind: RunKind, parent: Option<&RunId>) -> NewRun {
         kind,
         name: "nightly".to_owned(),
         parent: parent.cloned(),
+        definitions: None,
     }
 }
 
@@ -236,6 +237,7 @@ async fn stages_start_end_and_are_skipped() {
         asset: asset.to_owned(),
         kind: "sql".to_owned(),
         key: Some("k1".to_owned()),
+        made_from: None,
     };
     state
         .start_stage(&run, &stage("silver.wine"))
@@ -296,6 +298,7 @@ async fn runs_of_a_dead_process_are_killed_and_only_those_of_the_project() {
         asset: "gold.wine".to_owned(),
         kind: "sql".to_owned(),
         key: None,
+        made_from: None,
     };
     state.start_stage(&run, &stage).await.unwrap();
 

@@ -88,6 +88,7 @@ async fn fill(folder: &Path, state: &State) -> RunId {
         asset: "gold.wine".to_owned(),
         kind: "sql".to_owned(),
         key: None,
+        made_from: None,
     };
     let end = StageEnd::new(StageStatus::Skipped);
     state.record_stages(&run, &[(stage, end)]).await.unwrap();
@@ -321,6 +322,7 @@ async fn expectations_of_a_stage_add_up_and_begin_anew_with_it() {
         asset: "silver.wine".to_owned(),
         kind: "sql".to_owned(),
         key: None,
+        made_from: None,
     };
     let counted = ExpectationResult {
         asset: "silver.wine".to_owned(),
