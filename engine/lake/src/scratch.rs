@@ -34,10 +34,12 @@ impl ScratchFolder {
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // Best effort: what stays is removed by the next.
-        let removed = match self.stays {
-            true => Ok(()),
-            false => remove(&self.path),
-        };
+        if self.stays {
+            // A folder without one belongs to whoever keeps it.
+            let _ = fs::remove_file(&self.lock_path);
+            return;
+        }
+        let removed = remove(&self.path);
         drop(self.lock.take());
         if removed.is_ok() {
             let _ = fs::remove_file(&self.lock_path);

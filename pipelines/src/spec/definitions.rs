@@ -24,7 +24,7 @@ pub(super) const NOT_KEPT: [&str; 5] = [
     "tests",
 ];
 /// Those of them that may hold secrets.
-const SECRET: [&str; 2] = ["on_failure", "on_success"];
+const SECRET: [&str; 3] = ["on_failure", "on_success", "openlineage"];
 
 /// What a pipeline is defined by.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +205,8 @@ impl PipelineDefinitions {
         let unused = variables.entries.iter();
         let unused = unused.filter(|entry| !kept.variables.contains(&entry.key.text));
         blank.extend(unused.map(|entry| entry.value.span));
+        // What is written there for people may be a key that was taken out.
+        blank.extend(comments(source.text(), root));
         let (set, environment) = (set.collect(), environment.collect());
         let folder = std::path::absolute(project.folder());
         let file = project.file().file_name().unwrap_or_default();
@@ -218,6 +220,50 @@ impl PipelineDefinitions {
             set,
             environment,
         }
+    }
+}
+
+/// The comments of a pipeline: from a `#` behind white space to the end of its line, where no
+/// key and no value is.
+fn comments(text: &str, root: &Node) -> Vec<Span> {
+    let mut written = Vec::new();
+    scalars(root, &mut written);
+    written.sort();
+    let mut comments = Vec::new();
+    let (mut at, mut written) = (0, written.into_iter().peekable());
+    while let Some(hash) = text[at..].find('#').map(|found| at + found) {
+        while written.next_if(|span| span.end() <= hash).is_some() {}
+        let is_written = written.peek().is_some_and(|span| span.start <= hash);
+        let stands_alone = text[..hash].ends_with([' ', '\t', '\n']) || hash == 0;
+        at = hash + 1;
+        if !is_written && stands_alone {
+            let end = text[hash..].find('\n').map_or(text.len(), |end| hash + end);
+            comments.push(Span::new(hash, end));
+            at = end;
+        }
+    }
+    comments
+}
+
+/// Where the keys and values of a node are written.
+fn scalars(node: &Node, written: &mut Vec<Span>) {
+    match &node.kind {
+        NodeKind::Scalar(scalar) => {
+            let content = scalar.map.to_source(0..scalar.text.len());
+            let start = node.span.start.min(content.start);
+            let end = node.span.end().max(content.end());
+            written.push(Span::new(start, end));
+        }
+        NodeKind::Sequence(items) => items.iter().for_each(|item| scalars(item, written)),
+        NodeKind::Mapping(mapping) => {
+            for entry in &mapping.entries {
+                written.push(entry.key.span);
+                scalars(&entry.value, written);
+            }
+        }
+        NodeKind::Empty => {}
+        // What it holds is not known, and stays.
+        NodeKind::Refused => written.push(node.span),
     }
 }
 
@@ -358,6 +404,30 @@ tests:
             "SELECT 7 AS x"
         );
         assert!(spec.on_failure.is_none() && spec.schedule.is_none() && spec.tests.is_empty());
+    }
+
+    #[test]
+    fn comments_are_not_kept() {
+        let text = "\
+# on_failure: {webhook: https://hooks.example/hush-1}
+pipeline: shop # hush-2
+lakehouse: lake
+# hush-3
+tables:
+  a.t:
+    comment: \"not # a comment\"
+    sql: |
+      # hush, but a part of the query
+      SELECT '#x' AS x
+  a.u: # hush-4
+    sql: SELECT 1 AS n
+#hush-5";
+        let kept = loaded(text, &Overrides::default());
+        let kept = &kept.files["pipeline.yaml"];
+        assert_eq!(kept.len(), text.len());
+        assert!(!kept.contains("hush-"), "{kept}");
+        assert!(kept.contains("not # a comment") && kept.contains("# hush, but a part"));
+        assert!(kept.contains("'#x'"), "{kept}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::Schema;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::transaction::CommitBuilder;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Metadata, MetadataExt, StructType};
 use deltalake::operations::update_table_metadata::TableMetadataUpdate;
 use deltalake::protocol::DeltaOperation;
@@ -82,6 +82,12 @@ impl Lakehouse {
                 name: None,
                 description: Some(description.to_owned()),
             })
+            // Entries of the log stay, and nothing goes on top of what nobody has looked at.
+            .with_commit_properties(
+                CommitProperties::default()
+                    .with_max_retries(0)
+                    .with_cleanup_expired_logs(Some(false)),
+            )
             .await
             .map_err(failed)?;
         fail_points::pass(Moment::After, "describe a table");

@@ -47,6 +47,9 @@ impl Lakehouse {
         at_end: AtEnd,
         commit: &MarkedCommit,
     ) -> Result<u64, DeltaTableError> {
+        if incoming.is_empty() {
+            return Err(DeltaTableError::generic("there is no stream of rows"));
+        }
         let scan = Scan::new(&table, going)?;
         let touched = scan.touched_data_files().await?;
         tracing::debug!(table = %name, data_files = touched.len(), "rewriting");

@@ -105,12 +105,14 @@ impl Lakehouse {
             let other = |error: LakeError| DeltaTableError::GenericError {
                 source: Box::new(error),
             };
+            // In this order: what is committed after it was opened, the next race meets.
+            let newer = self.open_delta(name, None).await.map_err(other)?;
+            let newer = newer.ok_or(DeltaTableError::NotInitialized)?;
             let class = self.conflict_class(name, table.version()).await;
             if !class.map_err(other)?.lets_append() {
                 return Err(lost);
             }
-            let newer = self.open_delta(name, None).await.map_err(other)?;
-            table = newer.ok_or(DeltaTableError::NotInitialized)?;
+            table = newer;
             let ours = self.check_txn(name, &table, &commit.info);
             // Somebody counts as we do: what comes of it is looked at by whoever asked.
             if ours.await.is_err() {

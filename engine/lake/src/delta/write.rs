@@ -251,7 +251,7 @@ fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Resu
 /// cannot tell it from that of a process that counts the same.
 pub(super) struct MarkedCommit {
     pub(super) info: CommitInfo,
-    write_id: String,
+    pub(super) write_id: String,
 }
 
 impl MarkedCommit {

@@ -19,6 +19,7 @@ use crate::plan::freshness::stored_fingerprint;
 use crate::plan::maintenance::OptimizePlan;
 use crate::plan::upkeep::Pinned;
 use crate::run::error::StageError;
+use crate::run::{quarantine, rejects};
 
 /// The settings of a definition that name the table whose changes alone are read.
 const READS_CHANGES_OF: [&str; 3] = ["mode.append.from", "mode.merge.from", "mode.scd2.from"];
@@ -248,6 +249,8 @@ impl Keeping<'_> {
                 state.confirm_txn(&app_id, txn, version, None).await?;
                 Ok(Some(self.told(operation, &optimized)))
             }
+            // The commit may be on its way: the next run looks at what became of it.
+            Err(StageError::Cancelled) => Err(StageError::Cancelled),
             outcome => {
                 let left = lakehouse.remove_leftovers(self.table, &app_id, since_ms);
                 left.await?;
@@ -373,9 +376,13 @@ impl Keeping<'_> {
 
     async fn vacuum_all(&self) -> Result<Vacuumed, StageError> {
         let lakehouse = self.keeper.lakehouse;
-        let beside = lakehouse.tables_beside(self.table)?;
+        // Not by how they begin: a table of that name may be another project's.
+        let beside = [
+            rejects::table_of(self.table).ok(),
+            quarantine::table_of(self.table).ok(),
+        ];
         let mut all = Vacuumed::default();
-        for table in std::iter::once(self.table.clone()).chain(beside) {
+        for table in std::iter::once(self.table.clone()).chain(beside.into_iter().flatten()) {
             if !lakehouse.has_table(&table)
                 || self
                     .keeper

@@ -155,6 +155,8 @@ impl Lakehouse {
         }
         let marked = MarkedCommit::new(commit);
         let rewriting = Rewriting {
+            lakehouse: self,
+            name,
             table: &table,
             options,
         };
@@ -165,6 +167,8 @@ impl Lakehouse {
 
 /// Data files on their way into larger ones.
 struct Rewriting<'a> {
+    lakehouse: &'a Lakehouse,
+    name: &'a TableName,
     table: &'a DeltaTable,
     options: &'a OptimizeOptions,
 }
@@ -216,9 +220,14 @@ impl Rewriting<'_> {
             .await;
         let version = match committed {
             Ok(committed) => committed.version(),
+            // What failed may have been the tidying up after the commit. Files without a commit
+            // are removed by whoever asked, who looks into the log before.
             Err(error) => {
-                files.take_back(&adds).await;
-                return Err(error);
+                let (lakehouse, write_id) = (self.lakehouse, &commit.write_id);
+                match lakehouse.version_of_write(self.name, write_id).await {
+                    Ok(Some(version)) => version,
+                    _ => return Err(error),
+                }
             }
         };
         fail_points::pass(Moment::After, "optimize a table");
