@@ -377,7 +377,7 @@ async fn stored_model(
         return TextEmbedder::check(&version.path)
             .map_err(|error| super::world::error_chain(&error));
     }
-    let stored = super::tables::stored_version(&version.path)?;
+    let stored = super::queries::stored_version(&version.path)?;
     checker.stored_models.insert(written.to_owned(), stored);
     Ok(())
 }

@@ -11,8 +11,10 @@ use sluice_learn::features::{Interface, LabelType, Target};
 use sluice_learn::sql_type::SqlType;
 
 use super::edges::{Found, registering};
+use super::known::Known;
+use super::queries::{bound_models, interface_of, plan_query};
 use super::reports::has_classes;
-use super::tables::{Known, bound_models, find_column, interface_of, plan_query, storable};
+use super::tables::{find_column, storable};
 use super::{Checker, Declared};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::plan::report::{WORST_COLUMNS, worst_schema};

@@ -13,12 +13,15 @@ mod finish;
 mod graph;
 mod ingest;
 mod keyed;
+mod known;
 mod lineage;
 mod maintain;
 mod models;
 pub(crate) mod modes;
 mod quarantine;
+mod queries;
 mod reports;
+mod row_rules;
 mod rule_tables;
 mod schedule;
 mod scored;
@@ -218,7 +221,7 @@ async fn type_in_order(
     found: &[edges::Found],
     order: &[usize],
 ) -> (Vec<Option<Asset>>, Beside) {
-    let mut known = match tables::Known::new(checker) {
+    let mut known = match known::Known::new(checker) {
         Ok(known) => known,
         Err(diagnostic) => {
             checker.diagnostics.push(*diagnostic);
@@ -240,7 +243,7 @@ async fn type_in_order(
                 if !found[*position].broken {
                     // What is wrong with it is told; what is missing then, the check knows.
                     let (read, span) = (&found[*position], declaration.span);
-                    tables::load_stored(checker, &mut known, read, span).await;
+                    known::load_stored(checker, &mut known, read, span).await;
                 }
                 let read = &found[*position];
                 if text_models::reads_text(model) {

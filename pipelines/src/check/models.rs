@@ -14,7 +14,7 @@ use sluice_learn::{DatasetSpec, EstimatorSpec, LearnError, Task};
 
 use super::edges::Found;
 use super::finish::{can_prune, finish, folds, identify};
-use super::tables::Known;
+use super::known::Known;
 use super::world::error_chain;
 use super::{Checker, Declaration};
 use crate::diagnostic::Diagnostic;

@@ -10,7 +10,9 @@ use sluice_lake::TableName;
 use sluice_lake::sql::{self, Statement, fill_placeholders, parse_expression, placeholders};
 
 use super::keyed::{check_key, leaves_names_free};
-use super::tables::{Known, find_column, row_condition};
+use super::known::Known;
+use super::row_rules::row_condition;
+use super::tables::find_column;
 use super::{Checker, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::mode::{

@@ -4,7 +4,7 @@ use arrow::datatypes::Schema;
 use sluice_lake::TableName;
 
 use super::Checker;
-use super::tables::Known;
+use super::known::Known;
 use super::world::error_chain;
 use crate::diagnostic::Diagnostic;
 use crate::run::quarantine::{ADDED, schema_of, table_of};

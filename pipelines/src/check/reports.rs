@@ -12,7 +12,9 @@ use sluice_report::profile::SAMPLE_ROWS;
 
 use super::edges::Found;
 use super::evaluate::Evaluation;
-use super::tables::{Known, beyond_the_row, find_column, load_stored};
+use super::known::{Known, load_stored};
+use super::row_rules::beyond_the_row;
+use super::tables::find_column;
 use super::{Checker, Declaration, sql_errors};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{AssetBody, ByPlan, ProfilePlan, ReportAsset, ReportKind};

@@ -12,7 +12,9 @@ use sluice_udfs::models::Answer;
 
 use super::Checker;
 use super::edges::Found;
-use super::tables::{Known, find_column, interface_of, storable};
+use super::known::Known;
+use super::queries::interface_of;
+use super::tables::{find_column, storable};
 use crate::diagnostic::Diagnostic;
 use crate::plan::scored::{MODEL_VERSION_COLUMN, ROW_HASH_COLUMN};
 use crate::plan::{AssetBody, RowPlan, ScoredAsset};

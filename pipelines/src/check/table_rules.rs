@@ -8,7 +8,9 @@ use sluice_lake::TableName;
 use sluice_lake::sql::parse_query;
 use sluice_learn::sql_type::SqlType;
 
-use super::tables::{Known, find_column, plan_query};
+use super::known::Known;
+use super::queries::plan_query;
+use super::tables::find_column;
 use super::{Checker, sql_errors};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{TableExpectation, TableRule};

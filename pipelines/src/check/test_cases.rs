@@ -7,7 +7,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use sluice_lake::TableName;
 
 use super::edges::{self, Found};
-use super::tables::{Known, look};
+use super::known::Known;
+use super::tables::look;
 use super::{Checker, Declaration, Declared, quarantine, rule_tables, test_rows, tokenizers};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::plan::{Asset, AssetBody, RowPlan, SqlAsset, TestCase, TestOutcome};

@@ -15,8 +15,8 @@ use sluice_learn::{DatasetSpec, LearnError};
 
 use super::edges::Found;
 use super::finish::{finish, identify};
+use super::known::Known;
 use super::models::{metrics_judge, report_component, report_data, searched};
-use super::tables::Known;
 use super::world::error_chain;
 use super::{Checker, Declaration, tokenizers};
 use crate::diagnostic::Diagnostic;

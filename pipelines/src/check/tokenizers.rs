@@ -13,7 +13,8 @@ use sluice_learn::sql_type::SqlType;
 use sluice_udfs::text::{LoadedTokenizer, TokenizerSet, TokenizerUse, references_in_expression};
 
 use super::edges::{Edge, Found, registering};
-use super::tables::{Known, find_column, load_stored};
+use super::known::{Known, load_stored};
+use super::tables::find_column;
 use super::world::error_chain;
 use super::{Checker, Declaration, Declared, sql_errors};
 use crate::diagnostic::{Diagnostic, did_you_mean};

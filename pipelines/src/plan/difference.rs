@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::Schema;
+
 use crate::spec::{INTERVAL_END, INTERVAL_START};
 
 /// Words of the query around a change, for context.
@@ -98,6 +100,29 @@ fn of_query(new: &str, old: &str) -> String {
 /// The words of a normalised query.
 fn words(query: &str) -> Vec<&str> {
     query.split_whitespace().collect()
+}
+
+/// The first difference between the columns that are wanted and those that there are.
+pub(super) fn columns_differ(wanted: &Schema, stored: &Schema) -> Option<String> {
+    let gone = stored.fields().iter().find_map(|field| {
+        let gone = wanted.field_with_name(field.name()).is_err();
+        gone.then(|| format!("the column `{}` is not there any more", field.name()))
+    });
+    let changed = || {
+        wanted.fields().iter().find_map(|field| {
+            let name = field.name();
+            match stored.field_with_name(name) {
+                Err(_) => Some(format!("the column `{name}` is new")),
+                Ok(same) if same.data_type() != field.data_type() => Some(format!(
+                    "the column `{name}` is {} (was {})",
+                    field.data_type(),
+                    same.data_type()
+                )),
+                Ok(_) => None,
+            }
+        })
+    };
+    gone.or_else(changed)
 }
 
 #[cfg(test)]

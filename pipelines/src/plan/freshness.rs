@@ -1,29 +1,26 @@
-//! Whether an asset is up to date, and why not.
+//! Whether an asset is up to date, and why not. [`super::definition`] says what its definition
+//! comes to, [`super::lost`] whether what was made is still there.
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::Schema;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::delta::types::delta_schema;
-use sluice_lake::ingest::{self, ReadOptions, SourceFile, Unmatched};
+use sluice_lake::ingest::{self, SourceFile, Unmatched};
 use sluice_lake::registry::{Registry, TrainedAs};
-use sluice_lake::sql::{normalise, normalise_expression};
 use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
-use super::difference;
-use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, settings};
+use super::definition::REGISTERED_AS;
+use super::difference::columns_differ;
+use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY};
 use super::intervals::{EventTime, pending};
 use super::mode::Mode;
 use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
 use super::upkeep::Upkeeping;
-use super::{
-    Applied, Asset, AssetBody, IngestAsset, RowPlan, ScoredAsset, SqlAsset, TableExpectation,
-    TableRule,
-};
-use crate::run::error::{StageError, blocking};
+use super::{Applied, Asset, AssetBody, IngestAsset, ScoredAsset, SqlAsset};
+use crate::run::error::StageError;
 use crate::run::incremental::ledger_of;
 use crate::spec::Instant;
 
@@ -312,80 +309,6 @@ impl Lookup<'_> {
         })
     }
 
-    /// Why what was made is not there any more as it was. `known`: the version that was made,
-    /// and a later one that only changed what is said about the table, if there is one.
-    async fn lost(
-        &self,
-        asset: &Asset,
-        stored: &AssetKey,
-        known: [Option<i64>; 2],
-    ) -> Result<Option<String>, StageError> {
-        let [version, _] = known;
-        if let Some(quarantine) = asset.rows().and_then(|rows| rows.quarantine.as_ref())
-            && self
-                .catalog
-                .lakehouse()
-                .latest_version(quarantine)
-                .await?
-                .is_none()
-        {
-            return Ok(Some(format!("{quarantine} is gone")));
-        }
-        match &asset.body {
-            AssetBody::Ingest(ingest) => self.lost_table(&ingest.table, known).await,
-            AssetBody::Sql(sql) => self.lost_table(&sql.table, known).await,
-            AssetBody::Scored(scored) => self.lost_table(&scored.table, known).await,
-            AssetBody::Model(model) => {
-                let (Some(register), Some(version)) = (&model.register, version) else {
-                    return Ok(None);
-                };
-                let versions = self.registry.versions(register.name.as_str()).await?;
-                let there = versions.iter().any(|known| known.version == version);
-                Ok((!there).then(|| format!("version {version} is gone from the registry")))
-            }
-            AssetBody::Tokenizer(_) => self.lost_tokenizer(&asset.name, version).await,
-            AssetBody::Report(report) => {
-                let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
-                let lakehouse = self.catalog.lakehouse().clone();
-                let (pipeline, name) = (report.pipeline.clone(), asset.name.clone());
-                let page = blocking(move || Ok(lakehouse.report_hash(&pipeline, &name)?)).await?;
-                let lost = match page {
-                    None => Some("its page is gone".to_owned()),
-                    Some(page) if Some(page.as_str()) == hash => None,
-                    Some(_) => Some("something else wrote its page".to_owned()),
-                };
-                match report.makes() {
-                    Some(table) if lost.is_none() => {
-                        let made = stored.outcome.get(BESIDE_KEY).and_then(Value::as_i64);
-                        let lost = self.lost_table(table, [made, None]).await?;
-                        Ok(lost.map(|why| format!("{table}: {why}")))
-                    }
-                    _ => Ok(lost),
-                }
-            }
-        }
-    }
-
-    /// Why what goes by a tokenizer's bare name is not the version that was made.
-    async fn lost_tokenizer(
-        &self,
-        name: &str,
-        version: Option<i64>,
-    ) -> Result<Option<String>, StageError> {
-        let versions = self.registry.versions(name).await?;
-        let (last, made) = (
-            versions.last().map(|last| last.version),
-            version.unwrap_or(0),
-        );
-        Ok(match last {
-            Some(last) if last == made => None,
-            Some(last) if last > made => Some(format!(
-                "something else registered version {last} (made: {made})"
-            )),
-            _ => Some(format!("version {made} is gone from the registry")),
-        })
-    }
-
     /// How the columns that a table would have differ from those that it has.
     async fn other_columns(&self, upkeep: &Upkeeping<'_>) -> Result<Option<String>, StageError> {
         let sql = upkeep.sql;
@@ -395,55 +318,6 @@ impl Lookup<'_> {
         let stored = self.catalog.lakehouse().load(&stored, None).await?;
         let wanted = delta_schema(&sql.table, &sql.schema)?;
         Ok(columns_differ(&wanted, &stored.schema))
-    }
-
-    async fn lost_table(
-        &self,
-        table: &TableName,
-        known: [Option<i64>; 2],
-    ) -> Result<Option<String>, StageError> {
-        let [version, _] = known;
-        let latest = self.catalog.lakehouse().latest_version(table).await?;
-        let latest = latest.map(|latest| i64::try_from(latest).unwrap_or(i64::MAX));
-        Ok(match (latest, version) {
-            (None, _) => Some("the table is gone".to_owned()),
-            (latest, _) if known.contains(&latest) => None,
-            (Some(latest), Some(version)) if self.same_rows(table, version, latest).await? => None,
-            (Some(latest), _) => {
-                let made = version.map_or_else(String::new, |made| format!(" (made: {made})"));
-                Some(format!("something else wrote version {latest}{made}"))
-            }
-        })
-    }
-
-    /// Whether nothing changed in a table after the version `made`, up to `latest`.
-    async fn same_rows(
-        &self,
-        table: &TableName,
-        made: i64,
-        latest: i64,
-    ) -> Result<bool, StageError> {
-        let (Ok(made), Ok(latest)) = (u64::try_from(made), u64::try_from(latest)) else {
-            return Ok(false);
-        };
-        let lakehouse = self.catalog.lakehouse();
-        Ok(made < latest && lakehouse.data_version(table, latest).await? <= made)
-    }
-
-    /// The version at which a table that is left as it is is read: the latest, where what came
-    /// after the version `made` are the same rows in other files; those of `made` may be gone.
-    pub(crate) async fn version_to_read(
-        &self,
-        table: &TableName,
-        made: i64,
-    ) -> Result<u64, StageError> {
-        let latest = self.catalog.lakehouse().latest_version(table).await?;
-        let latest = latest.and_then(|latest| i64::try_from(latest).ok());
-        let read = match latest {
-            Some(latest) if self.same_rows(table, made, latest).await? => latest,
-            _ => made,
-        };
-        Ok(u64::try_from(read).unwrap_or_default())
     }
 
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
@@ -523,29 +397,6 @@ fn keeps_rows(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -
     scored && earlier.is_some_and(|earlier| ScoredAsset::keeps_predictions(now, earlier))
 }
 
-/// The first difference between the columns that are wanted and those that there are.
-fn columns_differ(wanted: &Schema, stored: &Schema) -> Option<String> {
-    let gone = stored.fields().iter().find_map(|field| {
-        let gone = wanted.field_with_name(field.name()).is_err();
-        gone.then(|| format!("the column `{}` is not there any more", field.name()))
-    });
-    let changed = || {
-        wanted.fields().iter().find_map(|field| {
-            let name = field.name();
-            match stored.field_with_name(name) {
-                Err(_) => Some(format!("the column `{name}` is new")),
-                Ok(same) if same.data_type() != field.data_type() => Some(format!(
-                    "the column `{name}` is {} (was {})",
-                    field.data_type(),
-                    same.data_type()
-                )),
-                Ok(_) => None,
-            }
-        })
-    };
-    gone.or_else(changed)
-}
-
 /// The files of an ingest. Those that did not change since the check are not read.
 async fn files_now(
     ingest: &IngestAsset,
@@ -614,141 +465,4 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
 pub(crate) fn stored_fingerprint(stored: &AssetKey) -> Option<Fingerprint> {
     let earlier = stored.outcome.get(METADATA_KEY)?;
     serde_json::from_value(earlier.clone()).ok()
-}
-
-impl Fingerprint {
-    /// What an asset's definition says, without its inputs.
-    pub(crate) fn of_definition(asset: &Asset) -> Self {
-        let (own, decisions) = match &asset.body {
-            AssetBody::Ingest(_) | AssetBody::Sql(_) => (definition(asset), json!({})),
-            AssetBody::Tokenizer(tokenizer) => (tokenizer.definition.clone(), json!({})),
-            AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
-            AssetBody::Scored(scored) => (partitioned(scored.settings(), asset), json!({})),
-            AssetBody::Report(report) => (report.settings(), json!({})),
-        };
-        let mut settings_now = settings(&own);
-        settings_now.extend(difference::of_variables(&asset.variables));
-        Self {
-            kind: asset.kind().to_owned(),
-            semantics: asset.semantics(),
-            definition: hashed(&definition(asset)),
-            settings: settings_now,
-            decided: settings(&decisions),
-            ..Self::default()
-        }
-    }
-}
-
-/// Where a report's outcome has the BLAKE3 of its page.
-pub(crate) const PAGE_HASH: &str = "page_hash";
-
-/// Where a report's outcome has the version of the table that it made beside its page.
-pub(crate) const BESIDE_KEY: &str = "beside_version";
-
-/// The setting that names the registered model.
-const REGISTERED_AS: &str = "register.as";
-
-/// What is decided about a model once it is trained.
-fn decided(asset: &Asset) -> Value {
-    match asset.registers() {
-        None => json!({}),
-        Some(register) => json!({"register": {
-            "as": register.name.as_str(),
-            "alias": register.alias.as_ref().map(|alias| alias.as_str()),
-            "when": register.when.as_ref().map(|when| when.text.value.as_str()),
-        }}),
-    }
-}
-
-fn hashed(definition: &Value) -> String {
-    blake3::hash(definition.to_string().as_bytes())
-        .to_hex()
-        .to_string()
-}
-
-/// An asset's normalised definition.
-fn definition(asset: &Asset) -> Value {
-    partitioned(definition_of(asset), asset)
-}
-
-/// A definition, with the columns that the table is partitioned by, if it is.
-fn partitioned(mut definition: Value, asset: &Asset) -> Value {
-    let by = &asset.maintenance.partition_by;
-    if !by.is_empty() {
-        definition["partition_by"] = by.join(", ").into();
-    }
-    definition
-}
-
-fn definition_of(asset: &Asset) -> Value {
-    match &asset.body {
-        AssetBody::Ingest(ingest) => json!({
-            "files": ingest.patterns,
-            "csv": format!("{:?}", identity(&ingest.options)),
-            "rows": rows(&ingest.rows),
-        }),
-        AssetBody::Sql(sql) => {
-            let mut definition = json!({
-                "sql": normalise(&sql.statement),
-                "rows": rows(&sql.rows),
-            });
-            if let Some(mode) = sql.upkeep.mode.identity() {
-                definition["mode"] = mode;
-            }
-            definition
-        }
-        AssetBody::Scored(scored) => json!({
-            "predict": scored.settings(),
-            "rows": rows(&scored.rows),
-        }),
-        AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
-        AssetBody::Model(model) => model.definition.clone(),
-        AssetBody::Report(report) => report.definition(),
-    }
-}
-
-/// The options that decide what rows a file gives: not whether the table may follow when
-/// columns change, which would make it anew.
-fn identity(options: &ReadOptions) -> ReadOptions {
-    ReadOptions {
-        evolve: false,
-        ..options.clone()
-    }
-}
-
-fn rows(rows: &RowPlan) -> Value {
-    let rules = rows.rules.iter().map(|rule| {
-        json!([
-            rule.name,
-            normalise_expression(&rule.that),
-            rule.otherwise.name()
-        ])
-    });
-    let mut unique = Vec::new();
-    let mut others = Vec::new();
-    for TableExpectation {
-        name,
-        rule,
-        otherwise,
-    } in &rows.table_rules
-    {
-        match rule {
-            TableRule::Unique(columns) => unique.push(json!([name, columns, otherwise.name()])),
-            other => others.push(json!([name, other.identity(), otherwise.name()])),
-        }
-    }
-    let split = rows
-        .split
-        .as_ref()
-        .map(|split| json!([split.parts, split.seed, split.by]));
-    let mut definition = json!({
-        "rules": rules.collect::<Vec<_>>(),
-        "unique": unique,
-        "split": split,
-    });
-    // Only what is written, so that definitions of before these keys keep their identity.
-    if !others.is_empty() {
-        definition["table_rules"] = others.into();
-    }
-    definition
 }

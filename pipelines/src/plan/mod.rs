@@ -5,6 +5,7 @@
 //! what a run would do.
 
 pub mod contract;
+pub(crate) mod definition;
 pub mod details;
 pub(crate) mod difference;
 pub mod fingerprint;
@@ -12,6 +13,7 @@ pub(crate) mod forecast;
 pub(crate) mod freshness;
 mod index;
 pub(crate) mod intervals;
+pub(crate) mod lost;
 pub mod maintenance;
 pub mod mode;
 pub mod origins;

@@ -12,7 +12,7 @@ use super::evaluate::evaluate;
 use super::profile;
 use crate::events::EventKind;
 use crate::plan::fingerprint::{Fingerprint, METADATA_KEY};
-use crate::plan::freshness::{BESIDE_KEY, PAGE_HASH};
+use crate::plan::lost::{BESIDE_KEY, PAGE_HASH};
 use crate::plan::{Asset, ReportAsset, ReportKind};
 
 /// What a report shows, ready to be written.
