@@ -12,7 +12,10 @@ use sluice_lake::delta::{CommitInfo, WriteMode};
 use sluice_lake::session::{DEFAULT_CATALOG, SessionOptions, session};
 use sluice_lake::{LakeCatalog, Lakehouse, Pins, TableName, sql};
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// What went wrong.
+type Fault = Box<dyn Error + Send + Sync>;
+
+fn main() -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(1)
@@ -29,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Makes all tables; the seconds that it took.
-async fn make(lakehouse: &str, queries: &str) -> Result<f64, Box<dyn Error + Send + Sync>> {
+async fn make(lakehouse: &str, queries: &str) -> Result<f64, Fault> {
     let lakehouse = Lakehouse::create(lakehouse)?;
     let began = Instant::now();
     let ctx = session(&SessionOptions {

@@ -57,7 +57,8 @@ impl TempFileFactory for NamelessFiles {
         let file = made.map_err(|source| {
             let folder = self.folder.clone().unwrap_or_else(std::env::temp_dir);
             let folder = folder.display();
-            let text = format!("cannot make a file in {folder} to spill to ({description}): {source}");
+            let text =
+                format!("cannot make a file in {folder} to spill to ({description}): {source}");
             DataFusionError::IoError(io::Error::new(source.kind(), text))
         })?;
         Ok(Arc::new(Nameless(Arc::new(Content {
