@@ -27,6 +27,7 @@ mod many_projects;
 mod outcome;
 mod registry;
 mod replay;
+mod replay_gone;
 mod reports;
 mod sandbox;
 mod scaffold;
