@@ -200,3 +200,47 @@ fn stopped_by_the_user() {
     assert!(skipped >= 3, "what was made stays made: {events:?}");
     Outcome::of(&sandbox).assert_same(&expected, "after Ctrl-C");
 }
+
+/// Rows of a file that is gone are looked at again when a rule changes: those that a killed run
+/// put into quarantine are not put there twice.
+#[test]
+fn rows_of_a_file_that_is_gone_are_quarantined_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pipeline.yaml",
+        "pipeline: gone
+tables:
+  bronze.a:
+    ingest: {files: a-*.csv}
+    expect:
+      small: {that: x < 10, otherwise: quarantine}
+",
+    );
+    sandbox.write("a-1.csv", "x\n1\n5\n20\n");
+    sandbox.write("a-2.csv", "x\n2\n6\n30\n");
+    sandbox.run();
+    std::fs::remove_file(sandbox.path().join("a-1.csv")).unwrap();
+    sandbox.edit("pipeline.yaml", "x < 10", "x < 3");
+    // The first commit is the quarantine's.
+    let killed = sandbox
+        .sluice(&["run"])
+        .env("SLUICE_FAIL_POINT", "before: commit rows#2=abort")
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None);
+    let aside = || sandbox.csv("SELECT _file, x FROM bronze.a__quarantine ORDER BY x");
+    let expected = "_file,x\na-1.csv,5\na-2.csv,6\na-1.csv,20\na-2.csv,30\n";
+    assert_eq!(aside(), expected);
+    assert_eq!(sandbox.value("SELECT count(*) AS n FROM bronze.a"), 4);
+    sandbox.run();
+    assert_eq!(aside(), expected);
+    let rows = sandbox.csv("SELECT _file, x FROM bronze.a ORDER BY x");
+    assert_eq!(rows, "_file,x\na-1.csv,1\na-2.csv,2\n");
+    // And so it stays.
+    sandbox.edit("pipeline.yaml", "x < 3", "x < 2");
+    sandbox.run();
+    assert_eq!(
+        aside(),
+        "_file,x\na-2.csv,2\na-1.csv,5\na-2.csv,6\na-1.csv,20\na-2.csv,30\n"
+    );
+}

@@ -28,6 +28,7 @@ mod outcome;
 mod partitions;
 mod registry;
 mod replay;
+mod replay_gone;
 mod reports;
 mod sandbox;
 mod scaffold;

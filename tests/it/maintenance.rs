@@ -104,7 +104,7 @@ fn data_files(sandbox: &Sandbox, table: &str) -> usize {
 }
 
 /// Lets what commits removed be removed long ago.
-fn age(sandbox: &Sandbox, table: &str) {
+pub(crate) fn age(sandbox: &Sandbox, table: &str) {
     let log = sandbox
         .path()
         .join("lakehouse")

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::sandbox::{Ended, Sandbox, apples};
 
 /// The identifier of the run that these events are of.
-fn run_id(events: &[Value]) -> String {
+pub(crate) fn run_id(events: &[Value]) -> String {
     let started = events.iter().find(|event| event["event"] == "run_started");
     started.unwrap()["run_id"].as_str().unwrap().to_owned()
 }
 
 /// What a replay says of each stage: `asset verdict`, in the order of their names.
-fn verdicts(ended: &Ended) -> Vec<String> {
+pub(crate) fn verdicts(ended: &Ended) -> Vec<String> {
     let stages = ended.events().into_iter();
     let mut words: Vec<String> = stages
         .filter(|line| line["asset"].is_string())
@@ -25,12 +25,12 @@ fn verdicts(ended: &Ended) -> Vec<String> {
     words
 }
 
-fn stage<'a>(events: &'a [Value], asset: &str) -> &'a Value {
+pub(crate) fn stage<'a>(events: &'a [Value], asset: &str) -> &'a Value {
     let found = events.iter().find(|line| line["asset"] == asset);
     found.unwrap_or_else(|| panic!("no {asset} in {events:?}"))
 }
 
-fn equal(assets: &[&str]) -> Vec<String> {
+pub(crate) fn equal(assets: &[&str]) -> Vec<String> {
     assets
         .iter()
         .map(|asset| format!("{asset} equal"))

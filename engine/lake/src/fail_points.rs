@@ -55,22 +55,25 @@ const STATE_WRITES: &[&str] = &[
     "take the lease of a project",
 ];
 
-/// All other writes: to Delta tables, models, artifacts and pages.
+/// All other writes: to Delta tables, models, checkpoints, artifacts and pages.
 const FILE_WRITES: &[&str] = &[
     "checkpoint a table",
     "commit rows",
     "describe a table",
     "link an artifact",
+    "move checkpoints",
     "name a folder",
     "name a page or artifact",
     "name a registry file",
     "optimize a table",
     "prepare the state store",
     "remove a deleted version",
+    "remove checkpoints",
     "remove leftovers",
     "remove old artifacts",
     "remove old data files",
     "stage a model",
+    "write a checkpoint",
     "write rows",
 ];
 

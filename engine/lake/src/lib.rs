@@ -25,6 +25,7 @@ pub mod registry;
 mod reports;
 mod scratch;
 pub mod session;
+mod spill;
 pub mod spool;
 pub mod sql;
 pub mod state;

@@ -7,10 +7,12 @@ use std::thread::available_parallelism;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::spill::NamelessFiles;
 
 /// The catalog that a name without one means: the lakehouse.
 pub const DEFAULT_CATALOG: &str = "lake";
@@ -18,6 +20,9 @@ pub const DEFAULT_CATALOG: &str = "lake";
 /// The layer of a table named without one. No layer can be called so: such a
 /// name is always an error, which says what to write.
 pub const NO_LAYER: &str = "_";
+
+/// What a session spills to disk at most, in bytes.
+const SPILL_LIMIT_BYTES: u64 = 100 << 30;
 
 /// How a session computes.
 #[derive(Debug, Clone)]
@@ -29,7 +34,8 @@ pub struct SessionOptions {
     /// What sorts, aggregations and joins may hold in memory together, in
     /// bytes, before they spill to disk; `None` for no limit.
     pub memory_limit_bytes: Option<usize>,
-    /// The folder for what is spilled; `None` for the system's temporary one.
+    /// The folder for what is spilled, in files without a name; `None` for the system's
+    /// temporary one (`TMPDIR`).
     pub spill_folder: Option<PathBuf>,
 }
 
@@ -52,7 +58,7 @@ impl Default for SessionOptions {
 /// join cannot spill.
 ///
 /// # Errors
-/// The folder for what is spilled cannot be made.
+/// The runtime of DataFusion cannot be built.
 pub fn session(options: &SessionOptions) -> Result<SessionContext, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.target_partitions.max(1))
@@ -75,12 +81,10 @@ pub fn session(options: &SessionOptions) -> Result<SessionContext, DataFusionErr
         *reservation = share.min(*reservation);
     }
 
-    let mode = match &options.spill_folder {
-        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-        None => DiskManagerMode::OsTmpDirectory,
-    };
-    let mut runtime = RuntimeEnvBuilder::new()
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode));
+    let files = NamelessFiles::new(options.spill_folder.clone(), SPILL_LIMIT_BYTES);
+    let mut runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(
+        DiskManagerBuilder::default().with_temp_file_factory(Arc::new(files)),
+    );
     if let Some(limit) = options.memory_limit_bytes {
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(limit)));
     }

@@ -8,6 +8,9 @@ use sluice_lake::{LakeError, Lakehouse, TableName};
 
 use crate::plan::upkeep::Pinned;
 
+/// What to do about data files or commits that are gone.
+pub(super) const RESTORE: &str = "restore what is gone from a backup (`vacuum: {retain: ..}` of `maintain:` says how far back runs can be replayed)";
+
 /// What a run did to a table.
 #[derive(Debug, Clone)]
 pub(super) struct History {
@@ -176,17 +179,16 @@ impl Inputs {
     }
 
     /// The version whose files hold the rows of `version`: a later one, where its own files are
-    /// gone and nothing but files was written anew since.
+    /// gone and nothing but files was written anew between the two.
     pub(super) async fn readable(&self, table: &TableName, version: u64) -> Result<u64, LakeError> {
-        let latest = self.from.latest_version(table).await?;
-        let later = latest.filter(|latest| *latest > version);
-        if let Some(latest) = later
-            && self.from.missing_data_file(table, version).await?.is_some()
-            && self.from.data_version(table, latest).await? <= version
-        {
-            return Ok(latest);
+        if self.from.missing_data_file(table, version).await?.is_none() {
+            return Ok(version);
         }
-        Ok(version)
+        let later = self.from.same_rows_until(table, version).await?;
+        match self.from.missing_data_file(table, later).await? {
+            None => Ok(later),
+            Some(_) => Ok(version),
+        }
     }
 
     /// Puts a table there that is read, with its rows of `version`.
@@ -197,6 +199,22 @@ impl Inputs {
     ) -> Result<(), LakeError> {
         let version = self.readable(table, version).await?;
         self.place(table, Some(version)).await
+    }
+
+    /// Puts a table there that is written, as the run found it. Where that cannot be read any
+    /// more, it is written whole, and there is none.
+    pub(super) async fn place_to_write(
+        &mut self,
+        table: &TableName,
+        base: Option<u64>,
+    ) -> Result<(), LakeError> {
+        let found = match base {
+            Some(base) if self.why_version_gone(table, base).await?.is_none() => {
+                Some(self.readable(table, base).await?)
+            }
+            _ => None,
+        };
+        self.place(table, found).await
     }
 
     /// Why a version of a table cannot be read any more, in words.
@@ -217,10 +235,10 @@ impl Inputs {
             Ok(None) => Ok(None),
             Ok(Some(_)) if self.readable(table, version).await? != version => Ok(None),
             Ok(Some(file)) => Ok(gone(&format!(
-                "its data file {file} is not there any more, as after a VACUUM"
+                "its data file {file} is not there any more, as after a VACUUM; {RESTORE}"
             ))),
             Err(LakeError::Delta { .. } | LakeError::UnknownVersion { .. }) => {
-                Ok(gone("the log of the table was cut"))
+                Ok(gone(&format!("the log of the table was cut; {RESTORE}")))
             }
             Err(error) => Err(error),
         }

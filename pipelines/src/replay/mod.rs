@@ -9,6 +9,7 @@
 //! The lakehouse of the run is only read.
 
 mod error;
+mod followed;
 mod inputs;
 pub(crate) mod kept;
 mod learned;

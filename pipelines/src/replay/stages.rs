@@ -14,6 +14,7 @@ use sluice_udfs::models::ModelSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ReplayError;
+use super::followed::{could_not_follow, why_untold};
 use super::inputs::{History, Inputs};
 use super::kept::KeptRun;
 use super::learned::{Found, Side, of_model, of_report, of_tokenizer};
@@ -214,6 +215,9 @@ impl<'a> Replayer<'a> {
                     .push("the replay never came to it".to_owned());
             }
         }
+        if let Some(why) = why_untold(&self.from.lakehouse, asset, &self.made[key].from).await? {
+            could_not_follow(&mut replayed, why);
+        }
         Ok(replayed)
     }
 
@@ -230,7 +234,8 @@ impl<'a> Replayer<'a> {
                 .table()
                 .is_some_and(|table| is_beside(table, &history.table));
             if own.contains(&history.table) || beside {
-                self.inputs.place(&history.table, history.base).await?;
+                let base = history.base;
+                self.inputs.place_to_write(&history.table, base).await?;
             }
         }
         let state = self.state();

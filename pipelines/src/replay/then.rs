@@ -11,11 +11,13 @@ use super::inputs::{History, Inputs};
 use super::{Made, MadeFrom};
 use crate::check::World;
 use crate::plan::upkeep::Pinned;
+use crate::run::{quarantine, rejects};
 
 /// Whether a table is one that the stage of another makes beside it.
 pub(super) fn is_beside(table: &TableName, other: &TableName) -> bool {
-    let prefix = format!("{}__", table.table());
-    table.layer() == other.layer() && other.table().starts_with(&prefix)
+    let added = other.table().strip_prefix(table.table());
+    let suffixes = [quarantine::SUFFIX, rejects::SUFFIX];
+    table.layer() == other.layer() && added.is_some_and(|added| suffixes.contains(&added))
 }
 
 /// The tables that a stage read, and their versions.
@@ -52,11 +54,11 @@ pub(super) async fn tables(
             continue;
         };
         let run_id = run.run_id.as_str();
+        // Or all of it is written anew.
+        let goes_on = !from.anew || stage.kind == "ingest";
         match History::of(lakehouse, &table, run_id, stage.version).await? {
             Ok(history) => {
-                if let Some(base) = history
-                    .base
-                    .filter(|_| !from.anew || stage.kind == "ingest")
+                if let Some(base) = history.base.filter(|_| goes_on)
                     && let Some(why) = inputs.why_version_gone(&table, base).await?
                 {
                     gone.insert(stage.asset.clone(), why);
@@ -66,11 +68,19 @@ pub(super) async fn tables(
             Err(why) => drop(gone.insert(stage.asset.clone(), why)),
         }
         for beside in lakehouse.tables_beside(&table)? {
+            let key_beside = beside.to_string().to_ascii_lowercase();
+            if !is_beside(&table, &beside) || made.contains_key(&key_beside) {
+                continue;
+            }
             let then_ms = stage.start_time_ms;
             let history = History::of_beside(lakehouse, &beside, run_id, then_ms).await?;
-            if let Some(history) = history {
-                histories.insert(beside.to_string().to_ascii_lowercase(), history);
+            let Some(history) = history else { continue };
+            if let Some(base) = history.base.filter(|_| goes_on)
+                && let Some(why) = inputs.why_version_gone(&beside, base).await?
+            {
+                gone.insert(stage.asset.clone(), why);
             }
+            histories.insert(key_beside, history);
         }
     }
     Ok((histories, gone))
@@ -99,7 +109,7 @@ pub(super) async fn place_all(
         }
     }
     for history in histories.values().filter(|history| again(&history.table)) {
-        inputs.place(&history.table, history.base).await?;
+        inputs.place_to_write(&history.table, history.base).await?;
     }
     Ok(())
 }

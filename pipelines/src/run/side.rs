@@ -38,7 +38,8 @@ pub(crate) const RUN_COLUMN: &str = "_run_id";
 pub(crate) enum Replaces {
     /// All of it: the stage's own table is made anew.
     Everything,
-    /// What these files gave before.
+    /// What these files gave before, and what a run left that ended before its own rows were
+    /// committed: rows of other files may be put there once more, too.
     Files(Vec<String>),
     /// Nothing but what a run left that ended before its own rows were committed: the stage
     /// adds to its table.
@@ -185,7 +186,9 @@ async fn unfinished(
     side: &Side,
 ) -> Result<Vec<String>, StageError> {
     let lakehouse = &run.world.lakehouse;
-    if !matches!(side.replaces, Replaces::Unfinished) {
+    let is_concerned = matches!(side.replaces, Replaces::Unfinished | Replaces::Files(_));
+    // Rejected records do not say by which run; they are of files that are read again.
+    if !is_concerned || side.schema.field_with_name(RUN_COLUMN).is_err() {
         return Ok(Vec::new());
     }
     let mut runs = vec![run.run_id.to_string()];
@@ -204,7 +207,7 @@ async fn unfinished(
 struct Writer {
     lakehouse: Lakehouse,
     side: Side,
-    /// For [`Replaces::Unfinished`], the runs whose rows go.
+    /// For [`Replaces::Unfinished`] and [`Replaces::Files`], the runs whose rows go.
     unfinished: Vec<String>,
     complete: Arc<AtomicBool>,
 }
@@ -238,7 +241,10 @@ impl Writer {
         let (mode, kept) = match (&self.side.replaces, &stored) {
             (Replaces::Everything, _) | (_, None) => (WriteMode::Overwrite, None),
             (Replaces::Files(files), Some(stored)) => match self.has_columns_of(stored)? {
-                true => (WriteMode::ReplaceFiles(files.clone()), None),
+                true if self.unfinished.is_empty() => {
+                    (WriteMode::ReplaceFiles(files.clone()), None)
+                }
+                true => (WriteMode::ReplaceWhere(Box::new(self.of(files))), None),
                 false => (WriteMode::Overwrite, Some(self.kept(stored, files).await?)),
             },
             (Replaces::Unfinished, Some(stored)) => {
@@ -299,7 +305,7 @@ impl Writer {
                 // Which of the keys it has, the write finds out.
                 Replaces::Everything | Replaces::Keys(_) => None,
                 Replaces::Where(condition) => Some(condition.as_ref().clone()),
-                Replaces::Files(files) => Some(among(FILE_COLUMN, files)),
+                Replaces::Files(files) => Some(self.of(files)),
                 Replaces::Unfinished => Some(among(RUN_COLUMN, &self.unfinished)),
             };
             if let Some(goes) = goes {
@@ -308,6 +314,15 @@ impl Writer {
             rows.limit(0, Some(1))?.count().await
         };
         Ok(found.await.map_err(|error| self.failed(error))? > 0)
+    }
+
+    /// That a row is of some files, or of a run whose rows go.
+    fn of(&self, files: &[String]) -> Expr {
+        let of_files = among(FILE_COLUMN, files);
+        match self.unfinished.is_empty() {
+            true => of_files,
+            false => of_files.or(among(RUN_COLUMN, &self.unfinished)),
+        }
     }
 
     /// Whether a stored table has the columns of the new rows.
@@ -329,7 +344,7 @@ impl Writer {
     ) -> Result<SendableRecordBatchStream, LakeError> {
         let kept = async {
             let rows = SessionContext::new().read_table(Arc::clone(&stored.provider))?;
-            let rows = rows.filter(among(FILE_COLUMN, files).is_not_true())?;
+            let rows = rows.filter(self.of(files).is_not_true())?;
             let columns = self.side.schema.fields().iter().map(|field| {
                 let value = match stored.schema.field_with_name(field.name()) {
                     Ok(_) => column(field.name()),

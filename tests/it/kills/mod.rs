@@ -19,7 +19,7 @@ use sluice_lake::fail_points;
 
 use crate::interrupted::{fraction, kill_after};
 use crate::sandbox::Sandbox;
-use project::{SCENES, Scene, copy_of, fresh};
+use project::{SCENES, Scene, TEMPORARY, copy_of, fresh};
 use remains::{Remains, assert_tidy};
 
 /// Moments at which a run is killed.
@@ -100,7 +100,9 @@ fn play(scene: &Scene, played: &BTreeMap<&'static str, Played>) -> Played {
 fn command(scene: &Scene, sandbox: &Sandbox) -> Command {
     let arguments = (scene.command)(sandbox);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    sandbox.sluice(&arguments)
+    let mut command = sandbox.sluice(&arguments);
+    command.env("TMPDIR", sandbox.path().join(TEMPORARY));
+    command
 }
 
 /// Plays a scene until it is killed at a point, such as `before: start a run#2`; `false` when it

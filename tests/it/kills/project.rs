@@ -1,5 +1,6 @@
 //! The project whose runs are killed, and what is done with it: a chain of scenes.
 
+use std::fs;
 use std::process::Command;
 
 use crate::sandbox::{Sandbox, apples};
@@ -78,9 +79,52 @@ reports:
     profile: silver.apples
 "#;
 
+/// A model of text, whose training leaves checkpoints.
+const IN_STEPS: &str = r#"pipeline: orchard
+lakehouse: lakehouse
+
+tables:
+  bronze.apples:
+    ingest: {files: "apples-2.csv"}
+
+  gold.apples:
+    sql: |
+      SELECT taste >= 6 AS sweet, concat('an apple of ', weight) AS name,
+        CASE _row % 4 WHEN 0 THEN 'validation' ELSE 'train' END AS _split
+      FROM bronze.apples
+
+tokenizers:
+  words:
+    train: {from: gold.apples, column: name, wordpiece: {vocab_size: 40}}
+
+models:
+  spoken:
+    train:
+      from: gold.apples
+      label: sweet
+      text: name
+      estimator:
+        bert:
+          tokenizer: words
+          hidden_size: 8
+          num_hidden_layers: 1
+          num_attention_heads: 1
+          per_device_train_batch_size: 30
+          num_train_epochs: 2
+          save_strategy: steps
+          save_steps: 1
+          save_total_limit: 2
+          device: cpu
+    register: {as: spoken}
+"#;
+
+/// The folder for temporary files of the processes that are killed.
+pub(super) const TEMPORARY: &str = "temporary";
+
 /// The project before its first run.
 pub(super) fn fresh() -> Sandbox {
     let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path().join(TEMPORARY)).unwrap();
     sandbox.write("pipeline.yaml", PIPELINE);
     sandbox.write("apples-1.csv", apples::csv(0..160) + "1\n");
     sandbox.write("apples-2.csv", apples::csv(160..240));
@@ -129,6 +173,12 @@ fn words(text: &str) -> Vec<String> {
 fn first_run(sandbox: &Sandbox) -> String {
     let first = "SELECT min(run_id) AS id FROM system.runs WHERE kind = 'run'";
     sandbox.value(first).as_str().unwrap().to_owned()
+}
+
+/// A model that is trained in steps, four of them, with a checkpoint after each, and nothing
+/// else that takes time.
+fn in_steps(sandbox: &Sandbox) {
+    sandbox.write("pipeline.yaml", IN_STEPS);
 }
 
 /// All scenes; each after the one that it names.
@@ -196,6 +246,22 @@ pub(super) const SCENES: &[Scene] = &[
         command: run,
         code: 1,
         again: &[1],
+    },
+    Scene {
+        name: "a training in steps",
+        after: None,
+        edit: in_steps,
+        command: run,
+        code: 0,
+        again: &[0],
+    },
+    Scene {
+        name: "a training that goes on",
+        after: Some(("a training in steps", Some("after: write a checkpoint#2"))),
+        edit: nothing,
+        command: run,
+        code: 0,
+        again: &[0],
     },
     Scene {
         name: "an alias moves",

@@ -14,6 +14,8 @@ use sluice_lake::state::State;
 use sluice_lake::{LakeCatalog, Lakehouse, Pins, TableName, sql};
 use sluice_udfs::session::LakeSession;
 
+use super::project::TEMPORARY;
+
 /// What of the state store must be the same, whatever happened on the way.
 const LEDGERS: [(&str, &str); 6] = [
     (
@@ -172,6 +174,9 @@ pub(super) fn assert_tidy(project: &Path, context: &str) {
             path.display()
         );
     }
+    let temporary = fs::read_dir(project.join(TEMPORARY)).unwrap();
+    let temporary: Vec<_> = temporary.collect();
+    assert!(temporary.is_empty(), "{context}: {temporary:?} are left");
     let staging = files(&root.join("_models/.staging"));
     assert!(staging.is_empty(), "{context}: {staging:?} are left");
     for table in lakehouse.list_tables().unwrap() {

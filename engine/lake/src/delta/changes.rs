@@ -295,6 +295,19 @@ impl Changes {
         Ok(parts)
     }
 
+    /// Refuses changes whose rows cannot be read any more.
+    ///
+    /// # Errors
+    /// [`Untold::Vacuumed`] for the first commit whose data files are gone.
+    pub async fn require_data_files(&self) -> Result<(), ChangesError> {
+        for commit in &self.commits {
+            for paths in [&commit.adds, &commit.removes] {
+                self.require_files(commit.version, paths).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses data files that are not there any more.
     async fn require_files(&self, version: u64, paths: &[String]) -> Result<(), ChangesError> {
         let folder = self.lakehouse.table_path(&self.table);

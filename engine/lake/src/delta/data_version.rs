@@ -28,6 +28,26 @@ impl Lakehouse {
         })
         .await
     }
+
+    /// The last version, from `version` on, that has the same rows: up to it commits wrote
+    /// nothing but files anew.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] and [`LakeError::Damaged`].
+    pub async fn same_rows_until(&self, name: &TableName, version: u64) -> Result<u64, LakeError> {
+        let log = self.table_path(name).join("_delta_log");
+        blocking(move || {
+            let mut at = version;
+            while let Some(entry) = read_entry(&log, at + 1)? {
+                if changes_data(&log, at + 1, &entry)? {
+                    break;
+                }
+                at += 1;
+            }
+            Ok(at)
+        })
+        .await
+    }
 }
 
 /// Whether a commit changed rows or columns.

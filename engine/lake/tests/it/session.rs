@@ -1,5 +1,7 @@
 //! The session: bounded memory, and no way out of the lakehouse.
 
+use datafusion::physical_plan::execute_stream;
+use futures::TryStreamExt as _;
 use sluice_lake::session::{SessionOptions, session};
 use sluice_lake::sql::{parse, plan};
 
@@ -19,10 +21,14 @@ async fn a_sort_larger_than_the_limit_spills() {
     let plan = plan(&ctx, statement).await.unwrap();
     let frame = ctx.execute_logical_plan(plan).await.unwrap();
     let physical = frame.create_physical_plan().await.unwrap();
-    let batches = datafusion::physical_plan::collect(physical.clone(), ctx.task_ctx())
-        .await
-        .unwrap();
-    assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 200_000);
+    let mut rows = execute_stream(physical.clone(), ctx.task_ctx()).unwrap();
+    let mut read = 0;
+    while let Some(batch) = rows.try_next().await.unwrap() {
+        read += batch.num_rows();
+        // Were the process killed now, nothing would stay of what was spilled.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    assert_eq!(read, 200_000);
     fn spills(plan: &dyn datafusion::physical_plan::ExecutionPlan) -> usize {
         let own = plan.metrics().and_then(|m| m.spill_count()).unwrap_or(0);
         own + plan

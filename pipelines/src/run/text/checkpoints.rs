@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluice_lake::Lakehouse;
+use sluice_lake::fail_points::{self, Moment};
 use sluice_lake::state::{Metric, RunId, RunKind, State};
 use sluice_learn::deep::trainer::checkpoint;
 
@@ -155,11 +156,15 @@ pub(super) async fn take_over(
 /// Removes a run's checkpoints.
 pub(super) async fn remove(run: &RunContext, run_id: &RunId) -> Result<(), StageError> {
     let folder = folder(run, run_id);
-    blocking(move || match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(unwritable(&folder)(error))
+    blocking(move || {
+        fail_points::pass(Moment::Before, "remove checkpoints");
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(unwritable(&folder)(error));
+            }
+            _ => fail_points::pass(Moment::After, "remove checkpoints"),
         }
-        _ => Ok(()),
+        Ok(())
     })
     .await
 }
@@ -194,7 +199,10 @@ fn newest_step(folder: &Path) -> Result<Option<u64>, StageError> {
 fn moved(old: &Path, new: &Path) -> Result<(), StageError> {
     let parent = new.parent().unwrap_or(new);
     fs::create_dir_all(parent).map_err(unwritable(parent))?;
-    fs::rename(old, new).map_err(unwritable(new))
+    fail_points::pass(Moment::Before, "move checkpoints");
+    fs::rename(old, new).map_err(unwritable(new))?;
+    fail_points::pass(Moment::After, "move checkpoints");
+    Ok(())
 }
 
 fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> StageError {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use sluice_lake::fail_points::{self, Moment};
 use sluice_lake::state::{Metric, RunId};
 use sluice_learn::deep::trainer::{Ended, TrainEvent};
 use sluice_learn::text_fit::TextFit;
@@ -28,6 +29,11 @@ impl Events {
     /// Sends an event, waiting if the store is slow; without a recorder, which has failed then,
     /// it is lost and the stage fails.
     pub(super) fn send(&self, event: &TrainEvent) {
+        match event {
+            TrainEvent::Saving { .. } => fail_points::pass(Moment::Before, "write a checkpoint"),
+            TrainEvent::Saved { .. } => fail_points::pass(Moment::After, "write a checkpoint"),
+            _ => {}
+        }
         let _ = self.0.blocking_send(event.clone());
     }
 }

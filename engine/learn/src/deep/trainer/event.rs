@@ -71,7 +71,12 @@ pub enum TrainEvent {
         /// Whether they are the best so far.
         best: bool,
     },
-    /// A checkpoint was written.
+    /// A checkpoint is about to be written.
+    Saving {
+        /// Steps done.
+        step: u64,
+    },
+    /// A checkpoint was written, and those that are not kept are about to be removed.
     Saved {
         /// Steps done.
         step: u64,

@@ -412,18 +412,19 @@ where
     /// Writes a checkpoint and removes those that are neither it nor the best.
     fn save(&mut self) -> Result<std::path::PathBuf, DeepError> {
         let dir = self.run.output_dir;
+        let step = self.state.step;
+        self.tell(&TrainEvent::Saving { step });
         let path = checkpoint::write(dir, &self.state, self.model.parameters(), &self.optimizer)?;
-        self.saved = Some(self.state.step);
+        self.saved = Some(step);
+        self.tell(&TrainEvent::Saved {
+            step,
+            path: path.clone(),
+        });
         let mut kept = checkpoint::steps(dir)?;
         let limit = self.run.arguments.save_total_limit;
         kept.drain(..kept.len().saturating_sub(limit));
         kept.extend(self.state.best.as_ref().map(|best| best.step));
         checkpoint::keep_only(dir, &kept)?;
-        let event = TrainEvent::Saved {
-            step: self.state.step,
-            path: path.clone(),
-        };
-        self.tell(&event);
         Ok(path)
     }
 
