@@ -13,7 +13,7 @@ tables:
   gold.sales:
     mode: append
     sql: SELECT id, country FROM bronze.sales
-    maintain: {partition_by: country, zorder_by: id, vacuum: {retain: 1s, force: true}}
+    maintain: {partition_by: country, zorder_by: id, optimize: {small_files: 100}, vacuum: {retain: 1s, force: true}}
   gold.latest:
     mode: {merge: {keys: [country, id]}}
     sql: SELECT id, country FROM gold.sales
