@@ -53,6 +53,7 @@ fn begin(asset: &str, kind: &'static str) -> EventKind {
     EventKind::StageStarted {
         asset: asset.into(),
         kind,
+        reason: Some("it was never made".into()),
     }
 }
 

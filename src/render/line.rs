@@ -41,8 +41,14 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
                 figures::counted(assets.len() as u64, "assets")
             ),
         ),
-        EventKind::StageStarted { asset, kind } => {
-            (Tone::Plain, "start", format!("{asset} ({kind})"))
+        EventKind::StageStarted {
+            asset,
+            kind,
+            reason,
+        } => {
+            let why = reason.iter().map(|reason| format!(": {reason}"));
+            let why: String = why.collect();
+            (Tone::Plain, "start", format!("{asset} ({kind}){why}"))
         }
         EventKind::Expectation {
             asset,

@@ -18,7 +18,7 @@ use super::intervals::{EventTime, pending};
 use super::mode::Mode;
 use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
-use super::upkeep::Upkeeping;
+use super::upkeep::{Pinned, Upkeeping};
 use super::{Applied, Asset, AssetBody, IngestAsset, ScoredAsset, SqlAsset};
 use crate::run::error::StageError;
 use crate::run::incremental::ledger_of;
@@ -373,8 +373,8 @@ impl Lookup<'_> {
         let table = self.catalog.table(name).await?;
         let table = table.ok_or_else(|| self.catalog.lakehouse().unknown_table(name))?;
         // Data files that were written together are no other rows.
-        let identity = format!("{}@{}", table.table_id, table.data_version);
-        fingerprint.tables.insert(name.to_string(), identity);
+        let pinned = Pinned::text(&table);
+        fingerprint.tables.insert(name.to_string(), pinned);
         Ok(())
     }
 
