@@ -14,6 +14,9 @@ use super::upkeep::Pinned;
 /// The key under which a fingerprint stands in commit metadata.
 pub const METADATA_KEY: &str = "sluice.fingerprint";
 
+/// Why an asset is made that is not there.
+pub const NEVER_MADE: &str = "it was never made";
+
 /// The key of an asset's outcome with the comment that its table was described by.
 pub(crate) const COMMENT_KEY: &str = "comment";
 

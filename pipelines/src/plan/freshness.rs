@@ -13,7 +13,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
 use super::definition::REGISTERED_AS;
 use super::difference::columns_differ;
-use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY};
+use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, NEVER_MADE};
 use super::intervals::{EventTime, pending};
 use super::mode::Mode;
 use super::ranges::Ranges;
@@ -218,7 +218,7 @@ impl Lookup<'_> {
     }
 
     fn never_made(&self, asset: &Asset) -> Verdict {
-        let reason = "it was never made".to_owned();
+        let reason = NEVER_MADE.to_owned();
         let AssetBody::Sql(sql) = &asset.body else {
             return Verdict::anew(reason);
         };
