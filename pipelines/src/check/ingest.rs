@@ -44,7 +44,7 @@ pub(super) async fn check_ingest(
     let look = async {
         let mut found = ingest::find_files(&folder, &patterns, unmatched).await?;
         if let Some(only) = &only {
-            found.retain(|file| only.contains(&file.path));
+            found.retain(|file| only.contains_key(&file.path));
         }
         let files = ingest::survey(found, &options, &memory).await?;
         let columns = match files.is_empty() {

@@ -306,8 +306,9 @@ pub struct IngestAsset {
     pub patterns: Vec<String>,
     /// How the files are written.
     pub options: ReadOptions,
-    /// The files that count, of those that the globs name, where not all do.
-    pub only: Option<Arc<BTreeSet<String>>>,
+    /// The files that count, of those that the globs name, where not all do: the path at which a
+    /// file lies, to the name by which the table knows it.
+    pub only: Option<Arc<BTreeMap<String, String>>>,
     /// The files as they were when the project was checked.
     pub files: Arc<[SourceFile]>,
     /// What earlier runs remember of the files.

@@ -205,7 +205,7 @@ async fn remember(
         return Ok(());
     };
     let known = |file: &&SourceFile| {
-        let known = ingest.memory.get(&file.path);
+        let known = ingest.memory.get(&file.found_as);
         known.is_none_or(|known| known.seen != file.seen)
     };
     let news: Vec<&SourceFile> = freshness.files.iter().filter(known).collect();
