@@ -336,7 +336,7 @@ impl Lookup<'_> {
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
         let mut fingerprint = Fingerprint::of_definition(asset);
         match &asset.body {
-            AssetBody::Ingest(_) => {}
+            AssetBody::Ingest(_) | AssetBody::Unread(_) => {}
             AssetBody::Sql(sql) => {
                 for table in &sql.reads {
                     self.put_table(&mut fingerprint, table).await?;
@@ -505,7 +505,9 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: &[SourceFile]) -> Strin
         }
         (AssetBody::Tokenizer(_), _) => format!("definition and data are unchanged{at}"),
         (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
-        (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
+        (AssetBody::Model(_) | AssetBody::Unread(_), _) => {
+            format!("definition and data are unchanged{at}")
+        }
     }
 }
 

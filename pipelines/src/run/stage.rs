@@ -68,6 +68,7 @@ async fn attempt(
 ) -> Result<(), StageError> {
     let started = Instant::now();
     settle(run, asset).await?;
+    can_be_read(asset)?;
     let mut freshness = lookup(run).freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
         freshness.refresh(asset);
@@ -178,6 +179,18 @@ async fn rekey(run: &RunContext, asset: &Asset, freshness: &Freshness) -> Result
         .state
         .put_asset_key(&run.project, &asset.name, &key)
         .await?)
+}
+
+/// Refuses an asset that files kept from being looked into when the project was checked.
+fn can_be_read(asset: &Asset) -> Result<(), StageError> {
+    match &asset.body {
+        AssetBody::Ingest(ingest) => match &ingest.unread {
+            Some(error) => Err(StageError::Unread(error.clone())),
+            None => Ok(()),
+        },
+        AssetBody::Unread(unread) => Err(StageError::NeedsUnread(unread.needs.clone())),
+        _ => Ok(()),
+    }
 }
 
 /// Tells the store what it does not know of a table, besides what its commits say: it was
@@ -333,6 +346,7 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                 note: made.note,
             });
         }
+        AssetBody::Unread(unread) => return Err(StageError::NeedsUnread(unread.needs.clone())),
         AssetBody::Report(page) => {
             let metrics = report::make(run, asset, page, &freshness.fingerprint).await?;
             return Ok(Made {
