@@ -59,7 +59,8 @@ pub(crate) async fn follow(
             .context()
             .read_table(Arc::clone(&stored.provider))
     };
-    let changed = match only_moved(from, fingerprint, earlier) {
+    let unsettled = stage.unsettled(&stored).await?;
+    let changed = match only_moved(from, fingerprint, earlier) && !unsettled {
         false => None,
         true => match stage.changed(from, earlier).await? {
             Ok(changed) => Some(changed),
@@ -76,7 +77,9 @@ pub(crate) async fn follow(
             stopping(run, async { Ok(outcome.await?) }).await?
         }
     };
-    if outcome.keys.is_empty() {
+    // A commit without rows settles what is not as it was left: else every run would compare
+    // all keys again.
+    if outcome.keys.is_empty() && !unsettled {
         return Ok(Outcome::Nothing("no row of it changed".to_owned()));
     }
     Ok(Outcome::Written(stage.replace(&stored, outcome).await?))
@@ -149,6 +152,25 @@ impl<'a> Stage<'a> {
     async fn whole(&self) -> Result<Written, StageError> {
         let rows = self.keys.whole(self.query(), None)?;
         self.commit(rows, WriteMode::Overwrite).await
+    }
+
+    /// Whether the table, or its quarantine, is not as this project left it, so that changes of
+    /// its source do not tell what is missing. It is told when rows in quarantine are gone.
+    async fn unsettled(&self, stored: &PinnedTable) -> Result<bool, StageError> {
+        let (run, name) = (self.run, &self.asset.name);
+        if let Some(quarantine) = &self.sql.rows.quarantine {
+            let lakehouse = &run.world.lakehouse;
+            if lakehouse.latest_version(quarantine).await?.is_none() {
+                let words = format!(
+                    "{quarantine} is gone: every key is compared, this once, and rows go there that the source still has"
+                );
+                run.warn(name, words);
+                return Ok(true);
+            }
+        }
+        let made = run.state.asset_key(&run.project, name).await?;
+        let made = made.and_then(|made| made.outcome.get("version")?.as_u64());
+        Ok(made.is_some_and(|made| stored.data_version > made))
     }
 
     /// What the table is to be changed to, from what changed in its source.
@@ -236,6 +258,7 @@ impl<'a> Stage<'a> {
             files: Vec::new(),
             in_parts: false,
             rejects: None,
+            window: None,
             outcome: serde_json::Map::new(),
         };
         write(
