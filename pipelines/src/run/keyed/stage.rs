@@ -6,14 +6,17 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use serde_json::Value;
 use sluice_lake::TableName;
 use sluice_lake::delta::types::delta_schema;
 use sluice_lake::delta::{ChangesError, KeyRows, PinnedTable, Untold, WriteMode, Written};
 use sluice_lake::spool::{SPOOL_MEMORY_BYTES, Spool};
 use sluice_lake::sql;
+use sluice_lake::state::LATEST_KEY;
 use sluice_udfs::session::LakeSession;
 
 use super::increment::{KeySession, Outcome as Rows};
+use super::known::Known;
 use super::{Keeps, Keyed};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::mode::Mode;
@@ -51,15 +54,9 @@ pub(crate) async fn follow(
     earlier: &Fingerprint,
 ) -> Result<Outcome, StageError> {
     let stage = Stage::prepare(run, asset, sql, fingerprint).await?;
-    let stored = run.catalog.table(&sql.table).await?;
-    let stored = stored.ok_or_else(|| StageError::TableGone(sql.table.to_string()))?;
-    let rows = || {
-        stage
-            .keys
-            .context()
-            .read_table(Arc::clone(&stored.provider))
-    };
-    let unsettled = stage.unsettled(&stored).await?;
+    let known = Known::of(run, asset, sql).await?;
+    let rows = || known.rows(stage.keys.context(), &stage.keys.keyed);
+    let unsettled = stage.unsettled(&known.table).await? || !known.is_whole;
     let changed = match only_moved(from, fingerprint, earlier) && !unsettled {
         false => None,
         true => match stage.changed(from, earlier).await? {
@@ -82,7 +79,9 @@ pub(crate) async fn follow(
     if outcome.keys.is_empty() && !unsettled {
         return Ok(Outcome::Nothing("no row of it changed".to_owned()));
     }
-    Ok(Outcome::Written(stage.replace(&stored, outcome).await?))
+    Ok(Outcome::Written(
+        stage.replace(&known.table, outcome).await?,
+    ))
 }
 
 /// Whether, of what a table is made from, only the rows of `from` moved.
@@ -169,8 +168,12 @@ impl<'a> Stage<'a> {
             }
         }
         let made = run.state.asset_key(&run.project, name).await?;
-        let made = made.and_then(|made| made.outcome.get("version")?.as_u64());
-        Ok(made.is_some_and(|made| stored.data_version > made))
+        // The last version with rows, or a later one that only says something else about them.
+        let known = made.and_then(|made| {
+            let version = |key: &str| made.outcome.get(key).and_then(Value::as_u64);
+            version(LATEST_KEY).max(version("version"))
+        });
+        Ok(known.is_some_and(|known| stored.data_version > known))
     }
 
     /// What the table is to be changed to, from what changed in its source.

@@ -8,6 +8,7 @@ mod ingest;
 mod interval_quarantine;
 mod intervals;
 mod keyed;
+mod keyed_aside;
 mod models;
 mod partitions;
 mod quarantine;
