@@ -19,7 +19,7 @@ use sluice_lake::fail_points;
 
 use crate::interrupted::{fraction, kill_after};
 use crate::sandbox::Sandbox;
-use project::{SCENES, Scene, TEMPORARY, copy_of, fresh};
+use project::{IN_ALL_MODES, SCENES, Scene, TEMPORARY, copy_of, fresh};
 use remains::{Remains, assert_tidy};
 
 /// Moments at which a run is killed.
@@ -157,6 +157,15 @@ fn every_point_is_passed() {
         "silver.apples__quarantine",
     ];
     assert!(made.iter().all(|name| names.contains(name)), "{names:?}");
+    let names = played()[IN_ALL_MODES].remains.names();
+    let made = [
+        "(intervals)",
+        "gold.decades__quarantine",
+        "gold.history__quarantine",
+        "gold.latest__quarantine",
+        "silver.rows__quarantine",
+    ];
+    assert!(made.iter().all(|name| names.contains(name)), "{names:?}");
 }
 
 /// The points of each scene that none before it has passed, in the order of their passages.
@@ -244,7 +253,14 @@ fn killed_at_every_passage() {
 
 #[test]
 fn killed_at_random_moments() {
-    let scene = &SCENES[0];
+    for name in [SCENES[0].name, IN_ALL_MODES] {
+        let scene = SCENES.iter().find(|scene| scene.name == name).unwrap();
+        killed_in(scene);
+    }
+}
+
+/// Kills a scene at random moments.
+fn killed_in(scene: &Scene) {
     let played = &played()[scene.name];
     let seed = std::process::id().into();
     let moments = if is_soak() { SOAK_MOMENTS } else { MOMENTS };
@@ -253,7 +269,10 @@ fn killed_at_random_moments() {
         // One moment in each part of the run.
         let part = (f64::from(number) + fraction(seed, number)) / f64::from(moments);
         let delay = played.took.mul_f64(part);
-        let context = format!("seed {seed}, killed after {delay:?} of {:?}", played.took);
+        let context = format!(
+            "{}, seed {seed}, killed after {delay:?} of {:?}",
+            scene.name, played.took
+        );
         let sandbox = copy_of(&played.before);
         killed += u32::from(kill_after(sandbox.sluice(&["run", "--json"]), delay));
         go_on(scene, &sandbox, &context);

@@ -118,6 +118,39 @@ models:
     register: {as: spoken}
 "#;
 
+/// Tables of every mode, with rows that are late, come twice, go, and are not fit.
+const IN_MODES: &str = r#"pipeline: orchard
+lakehouse: lakehouse
+
+tables:
+  bronze.rows:
+    ingest: {files: "rows-*.csv"}
+
+  silver.rows:
+    mode: append
+    sql: SELECT k, at, v, op FROM bronze.rows
+    expect:
+      fit: {that: v > 0, otherwise: quarantine}
+
+  gold.latest:
+    mode: {merge: {keys: [k], sequence_by: at, delete_when: op = 'D'}}
+    sql: SELECT k, at, v, op FROM bronze.rows
+    expect:
+      fit: {that: v > 0, otherwise: quarantine}
+
+  gold.history:
+    mode: {scd2: {keys: [k], sequence_by: at, delete_when: op = 'D'}}
+    sql: SELECT k, at, v, op FROM bronze.rows
+    expect:
+      fit: {that: v > 0, otherwise: quarantine}
+
+  gold.decades:
+    mode: {interval: {column: at, every: 3650d, start: 2000-01-01, lookback: 2}}
+    sql: SELECT k, at, v FROM bronze.rows WHERE at >= ${start} AND at < ${end}
+    expect:
+      fit: {that: v > 0, otherwise: quarantine}
+"#;
+
 /// The folder for temporary files of the processes that are killed.
 pub(super) const TEMPORARY: &str = "temporary";
 
@@ -142,6 +175,9 @@ pub(super) fn copy_of(sandbox: &Sandbox) -> Sandbox {
     assert!(copied.unwrap().success());
     copy
 }
+
+/// The scene with tables of every mode.
+pub(super) const IN_ALL_MODES: &str = "tables of every mode";
 
 /// What is done at a time, and what it ends with.
 pub(super) struct Scene {
@@ -179,6 +215,20 @@ fn first_run(sandbox: &Sandbox) -> String {
 /// else that takes time.
 fn in_steps(sandbox: &Sandbox) {
     sandbox.write("pipeline.yaml", IN_STEPS);
+}
+
+/// Tables of every mode that are there, and rows that are new.
+fn in_modes(sandbox: &Sandbox) {
+    sandbox.write("pipeline.yaml", IN_MODES);
+    let first = "k,at,v,op\n\
+        a,2001-01-01T00:00:00,1,U\nb,2002-01-01T00:00:00,0,U\nc,2011-01-01T00:00:00,3,U\n\
+        d,2012-01-01T00:00:00,4,U\nd,2012-01-01T00:00:00,4,U\n";
+    sandbox.write("rows-1.csv", first);
+    sandbox.run();
+    let second = "k,at,v,op\n\
+        a,2003-01-01T00:00:00,5,U\na,2002-01-01T00:00:00,0,U\nb,2013-01-01T00:00:00,2,U\n\
+        c,2014-01-01T00:00:00,1,D\nd,2005-01-01T00:00:00,0,U\ne,2015-01-01T00:00:00,6,U\n";
+    sandbox.write("rows-2.csv", second);
 }
 
 /// All scenes; each after the one that it names.
@@ -259,6 +309,14 @@ pub(super) const SCENES: &[Scene] = &[
         name: "a training that goes on",
         after: Some(("a training in steps", Some("after: write a checkpoint#2"))),
         edit: nothing,
+        command: run,
+        code: 0,
+        again: &[0],
+    },
+    Scene {
+        name: IN_ALL_MODES,
+        after: None,
+        edit: in_modes,
         command: run,
         code: 0,
         again: &[0],

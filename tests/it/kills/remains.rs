@@ -17,7 +17,7 @@ use sluice_udfs::session::LakeSession;
 use super::project::TEMPORARY;
 
 /// What of the state store must be the same, whatever happened on the way.
-const LEDGERS: [(&str, &str); 6] = [
+const LEDGERS: [(&str, &str); 7] = [
     (
         "files",
         "SELECT table_name, path, content_hash, bytes, rows FROM system.files",
@@ -34,6 +34,10 @@ const LEDGERS: [(&str, &str); 6] = [
     (
         "model tags",
         "SELECT name, version, key, value FROM system.model_version_tags",
+    ),
+    (
+        "intervals",
+        "SELECT table_name, start_time, end_time FROM system.intervals",
     ),
     (
         "models of tables",
