@@ -1,7 +1,7 @@
 //! Whether an asset is up to date, and why not. [`super::definition`] says what its definition
 //! comes to, [`super::lost`] whether what was made is still there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sluice_lake::TableName;
@@ -72,10 +72,24 @@ impl Freshness {
     /// It has to be made anew, since somebody asked for it.
     pub(crate) fn refresh(&mut self, asset: &Asset) {
         let history = matches!(&asset.body, AssetBody::Sql(sql) if sql.upkeep.mode.has_history());
-        self.verdict = Verdict::anew(match history && self.version.is_some() {
-            true => "--full-refresh, which loses the history that its source no longer has",
-            false => "--full-refresh",
+        self.verdict = Verdict::anew(match (history && self.version.is_some(), self.gone()) {
+            (true, _) => {
+                "--full-refresh, which loses the history that its source no longer has".to_owned()
+            }
+            (false, 0) => "--full-refresh".to_owned(),
+            (false, 1) => "--full-refresh; the rows of 1 file that is gone stay".to_owned(),
+            (false, gone) => {
+                format!("--full-refresh; the rows of {gone} files that are gone stay")
+            }
         });
+    }
+
+    /// How many files are gone whose rows the table holds.
+    fn gone(&self) -> usize {
+        let found = self.files.iter().map(|file| file.path.as_str());
+        let found: BTreeSet<&str> = found.collect();
+        let known = self.ledger.keys();
+        known.filter(|name| !found.contains(name.as_str())).count()
     }
 }
 
@@ -197,7 +211,7 @@ impl Lookup<'_> {
         Ok(decide.await?.map(Outlook::RowsDecide))
     }
 
-    async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
+    pub(super) async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
         match (self.state, self.project) {
             (Some(state), Some(project)) => Ok(state.asset_key(project, &asset.name).await?),
             _ => Ok(None),
@@ -323,7 +337,10 @@ impl Lookup<'_> {
     }
 
     /// How the columns that a table would have differ from those that it has.
-    async fn other_columns(&self, upkeep: &Upkeeping<'_>) -> Result<Option<String>, StageError> {
+    pub(super) async fn other_columns(
+        &self,
+        upkeep: &Upkeeping<'_>,
+    ) -> Result<Option<String>, StageError> {
         let sql = upkeep.sql;
         let Some(stored) = self.catalog.lakehouse().find_table(&sql.table)? else {
             return Ok(None);

@@ -10,6 +10,7 @@ pub mod details;
 pub(crate) mod difference;
 pub mod fingerprint;
 pub(crate) mod forecast;
+mod foreseen;
 pub(crate) mod freshness;
 mod index;
 pub(crate) mod intervals;
