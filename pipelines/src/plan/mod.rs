@@ -14,6 +14,7 @@ mod foreseen;
 pub(crate) mod freshness;
 mod index;
 pub(crate) mod intervals;
+mod landed;
 pub(crate) mod lost;
 pub mod maintenance;
 pub mod mode;
