@@ -28,6 +28,7 @@ mod outcome;
 mod registry;
 mod replay;
 mod replay_gone;
+mod replay_kinds;
 mod reports;
 mod sandbox;
 mod scaffold;
