@@ -25,6 +25,7 @@ mod lineage;
 mod maintenance;
 mod many_projects;
 mod outcome;
+mod partitions;
 mod registry;
 mod replay;
 mod replay_gone;

@@ -117,8 +117,12 @@ fn no_partition(data_type: &DataType) -> Option<&'static str> {
             "nearly every row would lie in a folder of its own: make a DATE of it in the query",
         ),
         DataType::Boolean | DataType::Date32 => None,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => None,
+        DataType::Dictionary(_, values) => no_partition(values),
         other if other.is_integer() => None,
-        _ => Some("name a column with few values that is a DATE, a whole number or a BOOLEAN"),
+        _ => Some(
+            "name a column with few values that is a text, a DATE, a whole number or a BOOLEAN",
+        ),
     }
 }
 

@@ -30,6 +30,7 @@ use super::{
     change_log::{ChangedCommit, entries},
     failure::{delta_error, rows_error},
     read::{READER, blocking},
+    scan::scan,
 };
 use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
 
@@ -338,11 +339,9 @@ impl Changes {
             .open_delta(&self.table, Some(version))
             .await?;
         let table = table.ok_or_else(|| self.lakehouse.unknown_table(&self.table))?;
-        let provider = table
-            .table_provider()
-            .with_session(Arc::clone(&READER))
-            .with_file_paths(paths.iter().cloned())
-            .await;
+        let provider = scan(&table, &*READER);
+        let provider = provider.map(|scan| scan.with_file_paths(paths.iter().cloned()));
+        let provider = provider.map(|scan| Arc::new(scan) as Arc<dyn TableProvider>);
         provider.map_err(|error| {
             delta_error(
                 &self.table,

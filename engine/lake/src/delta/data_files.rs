@@ -223,7 +223,7 @@ impl DataFiles {
     pub(super) async fn take_back(&self, adds: &[Add]) {
         let paths: Vec<_> = adds
             .iter()
-            .map(|add| Ok(Path::from(add.path.as_str())))
+            .map(|add| Path::parse(&add.path).map_err(Into::into))
             .collect();
         let deleted = self
             .store

@@ -20,7 +20,9 @@ use datafusion::{
 use deltalake::{DeltaTable, kernel::Add};
 use url::Url;
 
-/// The data files of a table that a commit leaves as they are.
+use super::scan::{scan, spelled};
+
+/// The data files of a table that a commit leaves as they are, as the log spells them.
 pub(super) struct Staying(Option<(DeltaTable, Vec<String>)>);
 
 impl Staying {
@@ -35,8 +37,8 @@ impl Staying {
         goes: impl Fn(&str) -> bool,
     ) -> Result<Self, deltalake::DeltaTableError> {
         let log = table.snapshot()?.log_data();
-        let paths = log.iter().map(|view| view.path().into_owned());
-        let paths: Vec<String> = paths.filter(|path| !goes(path)).collect();
+        let staying = log.iter().filter(|view| !goes(&view.path()));
+        let paths: Vec<String> = staying.map(|view| spelled(&view.path())).collect();
         Ok(match paths.is_empty() {
             true => Self(None),
             false => Self(Some((table.clone(), paths))),
@@ -75,8 +77,9 @@ impl Draft {
                 .map(|(column, value)| (column.clone(), value.clone()))
                 .collect();
             values.sort();
-            let place = folder.join(&add.path);
-            let place = place.map_or_else(|_| add.path.clone(), |place| place.to_string());
+            let path = spelled(&add.path);
+            let place = folder.join(&path);
+            let place = place.map_or(path, |place| place.to_string());
             added.entry(values).or_default().push(place);
         }
         Self {
@@ -117,16 +120,12 @@ impl Draft {
             });
         }
         if let Staying(Some((table, paths))) = &self.staying {
-            let provider = table
-                .table_provider()
-                .with_session(Arc::new(context.state()))
-                .with_file_paths(paths.clone())
-                .await?;
+            let provider = scan(table, &context.state())?.with_file_paths(paths.clone());
             let columns = self.schema.fields().iter();
             let columns = columns
                 .map(|field| column(field.name()))
                 .collect::<Vec<_>>();
-            let staying = context.read_table(provider)?.select(columns)?;
+            let staying = context.read_table(Arc::new(provider))?.select(columns)?;
             rows = Some(match rows {
                 Some(rows) => rows.union(staying)?,
                 None => staying,

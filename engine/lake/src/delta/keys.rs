@@ -15,30 +15,24 @@ use datafusion::{
     scalar::ScalarValue,
 };
 
-use super::KeyRows;
-use crate::session::{SessionOptions, session as plain_session};
+use super::{
+    KeyRows,
+    scan::{SORTED_BYTES, bounded_session},
+};
 
 /// The most that keys take in a hash table, in bytes as they are stored.
 pub const HASHED_KEYS_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What sorting by many keys holds in memory before it spills, in bytes.
-const SORTED_BYTES: usize = 512 * 1024 * 1024;
 
 /// The name of the keys in a join.
 const KEYS: &str = "__sluice_keys";
 
 /// A session that joins with keys within bounded memory.
 pub(super) fn session(keys: &KeyRows) -> Result<SessionContext, DataFusionError> {
-    let context = plain_session(&SessionOptions {
-        target_partitions: 1,
-        memory_limit_bytes: Some(SORTED_BYTES),
-        ..SessionOptions::default()
-    })?;
+    let context = bounded_session(SORTED_BYTES)?;
     {
         let state = context.state_ref();
         let mut state = state.write();
         let options = state.config_mut().options_mut();
-        options.execution.parquet.schema_force_view_types = false;
         options.optimizer.prefer_hash_join = keys.keys_bytes <= HASHED_KEYS_BYTES;
     }
     Ok(context)

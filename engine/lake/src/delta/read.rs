@@ -7,6 +7,7 @@ use std::{
 };
 
 use datafusion::{
+    catalog::TableProvider,
     execution::SessionState,
     prelude::{SessionConfig, SessionContext},
 };
@@ -16,6 +17,7 @@ use url::Url;
 
 use super::{
     Commit, METADATA_KEY, PinnedTable, WRITE_ID_KEY, failure::delta_error, fenced::FencedStore,
+    scan::scan,
 };
 use crate::{
     error::LakeError,
@@ -24,16 +26,11 @@ use crate::{
     name::TableName,
 };
 
-/// How tables are read, whatever session the query runs in: strings as `Utf8`
-/// (what is written and what is read has one type), filters inside Parquet.
-pub(super) static READER: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
-    let config = SessionConfig::new()
-        .set_bool(
-            "datafusion.execution.parquet.schema_force_view_types",
-            false,
-        )
-        .set_bool("datafusion.execution.parquet.pushdown_filters", true);
-    Arc::new(SessionContext::new_with_config(config).state())
+/// How tables are read, whatever session the query runs in: with filters inside Parquet.
+pub(super) static READER: LazyLock<SessionState> = LazyLock::new(|| {
+    let pushdown = "datafusion.execution.parquet.pushdown_filters";
+    let config = SessionConfig::new().set_bool(pushdown, true);
+    SessionContext::new_with_config(config).state()
 });
 
 impl Lakehouse {
@@ -68,18 +65,15 @@ impl Lakehouse {
         };
         let failed = |error| delta_error(name, self.table_path(name), "read the table", error);
         let state = table.snapshot().map_err(failed)?;
-        let provider = table
-            .table_provider()
-            .with_session(Arc::clone(&READER))
-            .await
-            .map_err(|source| super::failure::rows_error(name, source))?;
+        let provider =
+            scan(&table, &*READER).map_err(|source| super::failure::rows_error(name, source))?;
         Ok(PinnedTable {
             name: name.clone(),
             version: state.version(),
             data_version: self.data_version(name, state.version()).await?,
             table_id: state.metadata().id().to_owned(),
             schema: provider.schema(),
-            provider,
+            provider: Arc::new(provider),
         })
     }
 

@@ -28,7 +28,9 @@ use super::{
     AtEnd, KeyRows,
     data_files::{DataFiles, Rows},
     draft::Staying,
-    keys, schema_change,
+    keys,
+    scan::{scan, scan_with_file, spelled},
+    schema_change,
     write::{Incoming, MarkedCommit},
 };
 use crate::{ingest::FILE_COLUMN, lakehouse::Lakehouse, name::TableName};
@@ -127,12 +129,7 @@ impl Going {
     fn session(&self) -> Result<SessionContext, DataFusionError> {
         match self {
             Self::Where(_) => {
-                let config = SessionConfig::new()
-                    .set_bool(
-                        "datafusion.execution.parquet.schema_force_view_types",
-                        false,
-                    )
-                    .with_target_partitions(1);
+                let config = SessionConfig::new().with_target_partitions(1);
                 Ok(SessionContext::new_with_config(config))
             }
             Self::Keys(keys) => keys::session(keys),
@@ -184,13 +181,8 @@ impl<'a> Scan<'a> {
 
     /// The names of the data files that hold at least one row that goes.
     async fn touched_data_files(&self) -> Result<HashSet<String>, DeltaTableError> {
-        let provider = self
-            .table
-            .table_provider()
-            .with_session(Arc::new(self.context.state()))
-            .with_file_column(DATA_FILE_COLUMN)
-            .await?;
-        let rows = self.context.read_table(provider)?;
+        let provider = scan_with_file(self.table, &self.context.state(), DATA_FILE_COLUMN)?;
+        let rows = self.context.read_table(Arc::new(provider))?;
         let found = self.going.going(&self.context, rows, DATA_FILE_COLUMN);
         let mut batches = found.await?.execute_stream().await?;
         let mut names = HashSet::new();
@@ -217,16 +209,11 @@ impl<'a> Scan<'a> {
         let paths: Vec<String> = snapshot
             .log_data()
             .iter()
-            .map(|view| view.path().into_owned())
-            .filter(|path| touched.contains(file_name(path)))
+            .filter(|view| touched.contains(file_name(&view.path())))
+            .map(|view| spelled(&view.path()))
             .collect();
-        let provider = self
-            .table
-            .table_provider()
-            .with_session(Arc::new(self.context.state()))
-            .with_file_paths(paths)
-            .await?;
-        let rows = self.context.read_table(provider)?;
+        let provider = scan(self.table, &self.context.state())?.with_file_paths(paths);
+        let rows = self.context.read_table(Arc::new(provider))?;
         let kept = self.going.staying(&self.context, rows)?;
         // A reader may give the columns that the table is partitioned by last.
         let columns = snapshot.snapshot().arrow_schema();

@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::{
     AtEnd, CommitInfo, ConflictClass, METADATA_KEY, RowParts, WRITE_ID_KEY, WriteMode, Written,
     failure::{delta_error, rows_error},
+    partitions::PartitionValues,
     replace::Going,
     types::{Conversion, delta_schema, with_required},
     within::Within,
@@ -97,6 +98,11 @@ impl Lakehouse {
             }
             _ => None,
         };
+        let partitions = match &existing {
+            Some(table) => partitions_of(table, &mode, rows.partition_by.as_deref()),
+            None => rows.partition_by.clone().unwrap_or_default(),
+        };
+        let partitions = PartitionValues::new(conversion.target(), &partitions);
         fail_points::pass(Moment::Before, "write rows");
         let marked = MarkedCommit::new(commit);
         let seen = Arc::new(Seen::of(rows.parts.len()));
@@ -108,6 +114,7 @@ impl Lakehouse {
                 let fit = Fit {
                     conversion: conversion.clone(),
                     within: within.clone(),
+                    partitions: partitions.clone(),
                 };
                 Incoming::new(stream, part, fit, &seen, &marked)
             })
@@ -233,6 +240,17 @@ impl Lakehouse {
     }
 }
 
+/// The columns that a table is partitioned by once it is written so.
+fn partitions_of(table: &DeltaTable, mode: &WriteMode, chosen: Option<&[String]>) -> Vec<String> {
+    match chosen.filter(|_| mode.replaces_all()) {
+        Some(chosen) => chosen.to_vec(),
+        None => table.snapshot().map_or_else(
+            |_| Vec::new(),
+            |snapshot| snapshot.metadata().partition_columns().to_vec(),
+        ),
+    }
+}
+
 /// Rows that were made from what a table held can replace its rows only while it holds that.
 fn check_unmoved(name: &TableName, table: &DeltaTable, mode: &WriteMode) -> Result<(), LakeError> {
     match (mode, table.version()) {
@@ -329,6 +347,7 @@ impl RowParts {
 struct Fit {
     conversion: Conversion,
     within: Option<Within>,
+    partitions: PartitionValues,
 }
 
 impl Fit {
@@ -337,6 +356,7 @@ impl Fit {
         if let Some(within) = &self.within {
             within.check(&batch)?;
         }
+        self.partitions.check(&batch)?;
         Ok(batch)
     }
 }

@@ -23,6 +23,7 @@ mod many_files;
 mod many_writers;
 mod opening;
 mod parquet_rows;
+mod partitions;
 mod processes;
 mod rebuild;
 mod registry;

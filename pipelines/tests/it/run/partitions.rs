@@ -31,32 +31,50 @@ tables:
   gold.all:
     sql: SELECT country, day, amount FROM silver.sales
     maintain: {partition_by: [country]}
+  gold.large:
+    sql: SELECT country, id, amount FROM silver.sales
+    expect:
+      large: {that: amount > 5, otherwise: quarantine}
+      known: {unique: [country, id, amount], otherwise: warn}
+    maintain: {partition_by: country}
+  gold.days_of_countries:
+    mode: {interval: {column: at, every: 1d, start: 2026-01-01, lookback: 1000, batch_size: 1000}}
+    sql: |
+      SELECT date_trunc('day', at) AS at, country, count(*) AS n FROM silver.sales
+      WHERE at >= ${start} AND at < ${end} GROUP BY ALL
+    maintain: {partition_by: country}
 ";
 
 /// Files as they come, one a run: the last replaces an earlier one.
 const FILES: [(&str, &str); 4] = [
     (
         "a",
-        "id,at,country,amount\n1,2026-01-01T10:00:00,1,5\n2,2026-01-01T11:00:00,2,6\n",
+        "id,at,country,amount\n1,2026-01-01T10:00:00,FI,5\n2,2026-01-01T11:00:00,Åland / öar,6\n",
     ),
     (
         "b",
-        "id,at,country,amount\n1,2026-01-02T10:00:00,2,7\n3,2026-01-02T12:00:00,,1\n",
+        "id,at,country,amount\n1,2026-01-02T10:00:00,Åland / öar,7\n3,2026-01-02T12:00:00,,1\n",
     ),
     (
         "c",
-        "id,at,country,amount\n2,2026-01-01T09:00:00,3,2\n4,2026-01-03T10:00:00,4,9\n",
+        "id,at,country,amount\n2,2026-01-01T09:00:00,x=y,2\n4,2026-01-03T10:00:00,100%,9\n",
     ),
-    ("b", "id,at,country,amount\n1,2026-01-02T10:00:00,2,8\n"),
+    (
+        "b",
+        "id,at,country,amount\n1,2026-01-02T10:00:00,Åland / öar,8\n",
+    ),
 ];
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 9] = [
     "bronze.sales",
     "silver.sales",
     "gold.latest",
     "gold.history",
     "gold.days",
     "gold.all",
+    "gold.large",
+    "gold.large__quarantine",
+    "gold.days_of_countries",
 ];
 
 fn without_partitions() -> String {
@@ -72,6 +90,9 @@ async fn rows(sandbox: &Sandbox, table: &str) -> String {
         "gold.latest" => "id, country, at, amount",
         "gold.history" => "id, __start_at, __end_at, country, at, amount",
         "gold.days" => "day, amount, n",
+        "gold.large" => "country, id, amount",
+        "gold.large__quarantine" => "country, id, amount, _broken_rules",
+        "gold.days_of_countries" => "at, country, n",
         _ => "country, day, amount",
     };
     let order = (1..=columns.split(',').count()).map(|at| at.to_string());
@@ -125,7 +146,7 @@ async fn every_mode_gives_the_same_rows() {
     let days = ["day=2026-01-01", "day=2026-01-02", "day=2026-01-03"];
     assert_eq!(folders(&parted, "gold.days"), days);
     assert_eq!(folders(&parted, "silver.sales"), days);
-    assert!(folders(&parted, "gold.latest").contains(&"country=1".to_owned()));
+    assert!(folders(&parted, "gold.latest").contains(&"country=FI".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,9 +168,32 @@ async fn other_partitions_are_another_definition() {
     );
     sandbox.run_well().await;
     assert_eq!(rows(&sandbox, "gold.all").await, before);
-    assert_eq!(folders(&sandbox, "gold.all"), ["country=1", "country=2"]);
+    assert_eq!(
+        folders(&sandbox, "gold.all"),
+        ["country=%C3%85land%20%2F%20%C3%B6ar", "country=FI"]
+    );
     // And back.
     sandbox.edit("    maintain: {partition_by: [country]}\n", "");
     sandbox.run_well().await;
     assert_eq!(rows(&sandbox, "gold.all").await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_text_is_no_partition() {
+    let sandbox = Sandbox::new(
+        "\
+tables:
+  gold.t:
+    sql: SELECT column1 AS country, column2 AS n FROM (VALUES ('FI', 1), ('', 2), (NULL, 3))
+    maintain: {partition_by: country}
+",
+    );
+    let ran = sandbox.run().await;
+    insta::assert_snapshot!(ran.failure("gold.t"), @"a row has an empty `country`, by which the table is partitioned: Delta cannot tell an empty string from NULL there; write NULLIF(country, '') in the query, or keep such rows out with a rule");
+    assert_eq!(sandbox.version("gold.t").await, None);
+    // As it is told.
+    sandbox.edit("column1 AS country", "NULLIF(column1, '') AS country");
+    sandbox.run_well().await;
+    let nulls = "SELECT count(*) FROM gold.t WHERE country IS NULL";
+    assert_eq!(sandbox.value(nulls).await, "2");
 }

@@ -8,12 +8,7 @@ use std::{
 };
 
 use arrow::datatypes::SchemaRef;
-use datafusion::{
-    common::Column,
-    error::DataFusionError,
-    logical_expr::Expr,
-    prelude::{DataFrame, SessionContext},
-};
+use datafusion::{common::Column, logical_expr::Expr, prelude::DataFrame};
 use deltalake::{
     DeltaTable, DeltaTableError,
     kernel::{Action, Add, transaction::CommitBuilder},
@@ -25,6 +20,7 @@ use super::super::{
     CommitInfo,
     data_files::{DataFiles, Rows},
     failure::delta_error,
+    scan::{SORTED_BYTES, bounded_session, scan, spelled},
     write::MarkedCommit,
 };
 use super::{is_small, property, rank};
@@ -33,11 +29,7 @@ use crate::{
     fail_points::{self, Moment},
     lakehouse::Lakehouse,
     name::TableName,
-    session::{SessionOptions, session},
 };
-
-/// What sorting holds in memory before it spills, in bytes.
-const SORTED_BYTES: usize = 512 * 1024 * 1024;
 
 /// How data files are written together.
 #[derive(Debug, Clone)]
@@ -62,7 +54,7 @@ pub struct Optimized {
     pub bytes: (u64, u64),
 }
 
-/// Data files that are written together: their paths in the log.
+/// Data files that are written together: their paths as the log gives them, decoded.
 pub(super) type Bin = Vec<String>;
 
 /// A data file of a partition.
@@ -271,18 +263,16 @@ impl Rewriting<'_> {
     /// The rows of a bin, in the order in which they are to lie.
     async fn rows(&self, schema: &SchemaRef, bin: &Bin) -> Result<Rows, DeltaTableError> {
         let memory = SORTED_BYTES / self.options.threads.max(1);
-        let context = self.session(memory)?;
-        let provider = self
-            .table
-            .table_provider()
-            .with_session(Arc::new(context.state()))
-            .with_file_paths(bin.clone())
-            .await?;
+        let context = bounded_session(memory)?;
+        let paths = bin.iter().map(|path| spelled(path));
+        let provider = scan(self.table, &context.state())?.with_file_paths(paths);
         let columns = schema.fields().iter();
         let columns: Vec<Expr> = columns
             .map(|field| Expr::Column(Column::from_name(field.name())))
             .collect();
-        let rows = context.read_table(provider)?.select(columns.clone())?;
+        let rows = context
+            .read_table(Arc::new(provider))?
+            .select(columns.clone())?;
         let rows: DataFrame = match self.options.zorder_by.is_empty() {
             true => rows,
             false => {
@@ -291,22 +281,5 @@ impl Rewriting<'_> {
             }
         };
         Ok(rows.execute_stream().await?.boxed())
-    }
-
-    /// A session whose sorts hold so many bytes.
-    fn session(&self, memory_bytes: usize) -> Result<SessionContext, DataFusionError> {
-        let context = session(&SessionOptions {
-            // One file after the other: rows keep their order.
-            target_partitions: 1,
-            memory_limit_bytes: Some(memory_bytes),
-            ..SessionOptions::default()
-        })?;
-        {
-            let state = context.state_ref();
-            let mut state = state.write();
-            let options = state.config_mut().options_mut();
-            options.execution.parquet.schema_force_view_types = false;
-        }
-        Ok(context)
     }
 }
