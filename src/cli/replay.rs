@@ -251,10 +251,14 @@ fn difference(table: &ComparedTable) -> String {
     words.join("; ")
 }
 
+/// What a cell of a narrow terminal shows; what is longer is told below, too.
+const CELL_CHARACTERS: usize = 64;
+
 /// What is told below the table of stages.
 fn details(stage: &ReplayedStage) -> Vec<String> {
     let mut lines = stage.notes.clone();
-    if stage.findings.len() > 1 {
+    let cut = |finding: &String| finding.chars().count() > CELL_CHARACTERS;
+    if stage.findings.len() > 1 || stage.findings.iter().any(cut) {
         lines.extend(stage.findings.iter().cloned());
     }
     for table in stage.tables.iter().filter(|table| !table.is_equal()) {
@@ -334,7 +338,7 @@ mod tests {
                 },
                 ReplayedStage {
                     findings: said("good_wine: 3 of 1,599 rows break it"),
-                    notes: said("it fails again, and so"),
+                    notes: said("it fails again with the same error"),
                     ..stage("gold.good", "sql", ReplayVerdict::FailedThen)
                 },
             ],

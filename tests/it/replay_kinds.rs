@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::failures::MODEL;
 use crate::replay::{equal, run_id, stage, verdicts};
 use crate::sandbox::{Ended, Sandbox, apples};
 
@@ -31,7 +32,7 @@ tables:
   gold.short:
     sql: SELECT name FROM gold.apples
     expect:
-      few_words: {that: "token_count(name, 'words') < 9", otherwise: quarantine}
+      few_words: {that: "token_count(name, 'words') < 5", otherwise: quarantine}
   gold.wrong:
     sql: SELECT count(*) AS n FROM gold.worst
 tokenizers:
@@ -122,15 +123,17 @@ fn a_stage_that_failed_fails_again() {
     sandbox.write(
         "pipeline.yaml",
         "pipeline: fails
-on_failure:
-  webhook: {url: \"http://127.0.0.1:1/${env:LIMIT}\"}
+vars:
+  limit: ${env:LIMIT}
+on_success:
+  webhook: {url: \"http://127.0.0.1:1/${limit}\"}
 tables:
   bronze.a:
     ingest: {files: a.csv}
   gold.small:
     sql: SELECT x FROM bronze.a
     expect:
-      small: {that: \"x < ${env:LIMIT}\", otherwise: fail}
+      small: {that: \"x < ${limit}\", otherwise: fail}
   gold.sum:
     sql: SELECT sum(x) AS x FROM gold.small
   gold.ratio:
@@ -176,7 +179,7 @@ tables:
             "3",
         );
         assert_eq!(told["findings"][0], error.events()[0]["error"], "{told}");
-        assert_eq!(told["notes"][0], "it fails again, and so");
+        assert_eq!(told["notes"][0], "it fails again with the same error");
     }
     assert_eq!(events.last().unwrap()["failed_then"], 2);
     // With another limit than then it does not, or otherwise.
@@ -221,15 +224,7 @@ fn an_error_that_passes_is_only_told() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "pipeline.yaml",
-        "pipeline: passes
-defaults: {retries: 0}
-tables:
-  gold.texts:
-    sql: SELECT concat('text ', value) AS text FROM generate_series(1, 30)
-tokenizers:
-  words:
-    train: {from: gold.texts, column: text, wordpiece: {vocab_size: 40}}
-",
+        MODEL.to_owned() + "defaults: {retries: 0}\n",
     );
     let mut run = sandbox.sluice(&["run", "--json"]);
     run.env("SLUICE_FAIL_POINT", "before: name a registry file=error");
@@ -238,7 +233,7 @@ tokenizers:
     let ended = sandbox.call(&["replay", "--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.all());
     let events = ended.events();
-    let told = stage(&events, "words");
+    let told = stage(&events, "m");
     assert_eq!(told["verdict"], "failed_then");
     let note = told["notes"][0].as_str().unwrap();
     assert!(note.starts_with("it was not tried again: "), "{told}");

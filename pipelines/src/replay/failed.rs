@@ -43,7 +43,9 @@ pub(super) fn compare_failures(
     let is = now.and_then(|now| now.error.as_deref()).map(as_then);
     let (verdict, findings) = match is {
         Some(is) if is == was => {
-            replayed.notes.push("it fails again, and so".to_owned());
+            replayed
+                .notes
+                .push("it fails again with the same error".to_owned());
             (ReplayVerdict::FailedThen, vec![was])
         }
         Some(is) => {
