@@ -130,6 +130,8 @@ on_success:
 tables:
   bronze.a:
     ingest: {files: a.csv}
+  bronze.bad:
+    ingest: {files: bad.csv, on_bad_record: fail}
   gold.small:
     sql: SELECT x FROM bronze.a
     expect:
@@ -141,6 +143,7 @@ tables:
 ",
     );
     sandbox.write("a.csv", "x\n1\n2\n3\n");
+    sandbox.write("bad.csv", "x,y\n1,2\n1\n");
     let call = |arguments: &[&str], limit: &str| {
         let mut command = sandbox.sluice(arguments);
         command.env("LIMIT", limit);
@@ -159,6 +162,7 @@ tables:
     assert_eq!(ended.code, Some(0), "{}", ended.all());
     let failed = [
         "bronze.a equal",
+        "bronze.bad failed_then",
         "gold.ratio failed_then",
         "gold.small failed_then",
     ];
@@ -181,7 +185,12 @@ tables:
         assert_eq!(told["findings"][0], error.events()[0]["error"], "{told}");
         assert_eq!(told["notes"][0], "it fails again with the same error");
     }
-    assert_eq!(events.last().unwrap()["failed_then"], 2);
+    assert_eq!(events.last().unwrap()["failed_then"], 3);
+    let note = &stage(&events, "bronze.bad")["notes"][0];
+    assert_eq!(
+        note,
+        "it was not tried again: which files it read is not known"
+    );
     // With another limit than then it does not, or otherwise.
     let ended = again("9");
     assert_eq!(ended.code, Some(5), "{}", ended.all());
@@ -202,6 +211,7 @@ tables:
     let ended = call(&["retry", "--json"], "9");
     assert_eq!(ended.code, Some(1), "{}", ended.all());
     let retried = run_id(&ended.events());
+    fs::remove_file(sandbox.path().join("bad.csv")).unwrap();
     let ended = call(
         &["replay", &retried, "--json", "--lakehouse", "lakehouse"],
         "9",
@@ -209,6 +219,7 @@ tables:
     assert_eq!(
         verdicts(&ended),
         [
+            "bronze.bad failed_then",
             "gold.ratio failed_then",
             "gold.small equal",
             "gold.sum equal"

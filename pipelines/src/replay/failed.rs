@@ -11,8 +11,14 @@ pub(super) fn never_begun(then: &Stage) -> ReplayedStage {
 
 /// Why a stage that failed is not tried again, in words.
 pub(super) fn why_not_again(then: &Stage) -> Option<&'static str> {
-    let passes = then.status == StageStatus::Failed && then.transient == Some(true);
-    passes.then_some("such an error passes, and says nothing about the definitions")
+    if then.status != StageStatus::Failed {
+        return None;
+    }
+    if then.transient == Some(true) {
+        return Some("such an error passes, and says nothing about the definitions");
+    }
+    // Only a commit says so.
+    (then.kind == "ingest").then_some("which files it read is not known")
 }
 
 /// A stage that is not made again, for a reason.

@@ -23,8 +23,13 @@ pub(super) async fn bring_back(
     let attempts = from.tagged_runs(&run.project, RunKind::Sweep, KEY_TAG, &key);
     let attempts = attempts.await?.into_iter();
     let earlier = attempts.filter(|attempt| attempt.start_time_ms < own.start_time_ms);
-    let mut records = Vec::new();
+    let (mut records, mut known) = (Vec::new(), false);
     for attempt in earlier {
+        // Another search began with the same.
+        if to.run(&attempt.run_id).await?.is_some() {
+            known = true;
+            continue;
+        }
         let trials = from.logged_children(&attempt.run_id).await?;
         let tags = from.tags(&attempt.run_id).await?;
         // The run that it was part of is not there.
@@ -40,7 +45,7 @@ pub(super) async fn bring_back(
         records.push(record(attempt));
         records.extend(trials.into_iter().map(record));
     }
-    if records.is_empty() {
+    if records.is_empty() && !known {
         let words = "its first points came from a search that is forgotten (`runs: {retain: ..}` of `maintain:` says for how long searches are kept)";
         return Ok(Some(words.to_owned()));
     }

@@ -14,7 +14,7 @@ use sluice_udfs::models::ModelSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ReplayError;
-use super::failed::{compare_failures, not_tried, why_not_again};
+use super::failed::{compare_failures, not_tried};
 use super::followed::{could_not_follow, why_untold};
 use super::inputs::{History, Inputs};
 use super::kept::KeptRun;
@@ -162,10 +162,6 @@ impl<'a> Replayer<'a> {
         asset: &Arc<Asset>,
         key: &str,
     ) -> Result<ReplayedStage, ReplayError> {
-        let then = &self.made[key].stage;
-        if let Some(why) = why_not_again(then) {
-            return Ok(not_tried(then, why));
-        }
         let not_replayable = ReplayVerdict::NotReplayable;
         let mut replayed = ReplayedStage::of(&asset.name, asset.kind(), not_replayable);
         replayed.notes = self.notes.remove(&asset.name).unwrap_or_default();

@@ -7,6 +7,7 @@ use sluice_lake::state::Run;
 use sluice_lake::{Lakehouse, TableName};
 
 use super::error::ReplayError;
+use super::failed::why_not_again;
 use super::inputs::{History, Inputs};
 use super::{Made, MadeFrom};
 use crate::check::World;
@@ -43,6 +44,10 @@ pub(super) async fn tables(
     let (mut histories, mut gone) = (BTreeMap::new(), BTreeMap::new());
     for (key, made_or_failed) in made {
         let Made { stage, from } = made_or_failed;
+        if let Some(why) = why_not_again(stage) {
+            gone.insert(stage.asset.clone(), why.to_owned());
+            continue;
+        }
         for (name, identity) in from.tables() {
             let Ok(table) = name.parse::<TableName>() else {
                 continue;
