@@ -1,10 +1,11 @@
 //! Bringing a table of keys up to date: the keys whose rows changed in the source are made
 //! again, and of these the ones that come out differently are written.
 //!
-//! The source is read whole only where it must be. Where rows were only added, the table's own
-//! row of a key stands for all that the source had of it before: it was the last of them. A
-//! row that the table does not hold (since it says that its key is gone, or since a rule drops
-//! it) may be later than one that arrives late; then the key is looked up in the source.
+//! The source is read whole only where it must be. Where rows were only added, the stored row
+//! of a key (in the table, or in its quarantine: see [`super::known`]) stands for all that the
+//! source had of it before: it was the last of them. A row that is not stored (since it says
+//! that its key is gone, or since a rule drops it) may be later than one that arrives late;
+//! then the key is looked up in the source.
 //!
 //! Rows are held in memory up to [`SPOOL_MEMORY_BYTES`] for each of five sets (rows that
 //! arrived, keys that lost rows, stored rows of both, keys to look up, outcome), and on disk
@@ -56,7 +57,7 @@ pub(crate) struct Change {
     added: Spool,
     /// Keys of rows of the query that were removed.
     lost: Spool,
-    /// The table's rows of all these keys.
+    /// The rows of all these keys that the table and its quarantine hold.
     stored: Spool,
 }
 
@@ -87,7 +88,7 @@ impl KeySession {
     }
 
     /// What changed: the query over the rows that were added to its source, and over those that
-    /// were removed, if any were; `stored` is the table.
+    /// were removed, if any were; `stored` is what is known ([`super::known`]).
     pub(crate) async fn change(
         &self,
         added: DataFrame,
@@ -180,7 +181,7 @@ impl KeySession {
         self.difference(rows, self.read(&change.stored)?).await
     }
 
-    /// What a history is to be changed to where nobody can tell which keys changed: all are
+    /// What a table is to be changed to where nobody can tell which keys changed: all are
     /// looked at. `query`: over the source as it is.
     pub(crate) async fn outcome_of_all(
         &self,

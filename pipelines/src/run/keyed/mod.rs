@@ -10,6 +10,7 @@
 
 pub(crate) mod history;
 pub(crate) mod increment;
+mod known;
 pub(crate) mod latest;
 mod source;
 pub(crate) mod stage;
@@ -37,8 +38,8 @@ pub(crate) struct Keyed {
     pub(crate) sequence: Option<String>,
     /// Whether a row says that its key is gone from then on: a condition on its columns.
     pub(crate) delete_when: Option<Expr>,
-    /// Whether the rules of the table drop rows: a row of the source may then be missing in the
-    /// table although none came after it.
+    /// Whether the rules of the table drop rows or put them aside: a row of the source may then
+    /// be missing in what is known although none came after it.
     pub(crate) drops_rows: bool,
 }
 
@@ -78,8 +79,8 @@ impl Keyed {
         condition.map_or_else(|| lit(false), Expr::is_true)
     }
 
-    /// Whether the source may hold rows that a late one has to be compared with, and that the
-    /// table does not hold.
+    /// Whether the source may hold rows that a late one has to be compared with, and that
+    /// neither the table nor its quarantine holds: somebody may have cleared that.
     fn hides_rows(&self) -> bool {
         self.delete_when.is_some() || self.drops_rows
     }

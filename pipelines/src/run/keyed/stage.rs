@@ -14,6 +14,7 @@ use sluice_lake::sql;
 use sluice_udfs::session::LakeSession;
 
 use super::increment::{KeySession, Outcome as Rows};
+use super::known::Known;
 use super::{Keeps, Keyed};
 use crate::plan::fingerprint::Fingerprint;
 use crate::plan::mode::Mode;
@@ -51,15 +52,9 @@ pub(crate) async fn follow(
     earlier: &Fingerprint,
 ) -> Result<Outcome, StageError> {
     let stage = Stage::prepare(run, asset, sql, fingerprint).await?;
-    let stored = run.catalog.table(&sql.table).await?;
-    let stored = stored.ok_or_else(|| StageError::TableGone(sql.table.to_string()))?;
-    let rows = || {
-        stage
-            .keys
-            .context()
-            .read_table(Arc::clone(&stored.provider))
-    };
-    let changed = match only_moved(from, fingerprint, earlier) {
+    let known = Known::of(run, asset, sql).await?;
+    let rows = || known.rows(stage.keys.context(), &stage.keys.keyed);
+    let changed = match known.is_whole && only_moved(from, fingerprint, earlier) {
         false => None,
         true => match stage.changed(from, earlier).await? {
             Ok(changed) => Some(changed),
@@ -79,7 +74,9 @@ pub(crate) async fn follow(
     if outcome.keys.is_empty() {
         return Ok(Outcome::Nothing("no row of it changed".to_owned()));
     }
-    Ok(Outcome::Written(stage.replace(&stored, outcome).await?))
+    Ok(Outcome::Written(
+        stage.replace(&known.table, outcome).await?,
+    ))
 }
 
 /// Whether, of what a table is made from, only the rows of `from` moved.

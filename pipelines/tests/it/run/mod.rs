@@ -7,6 +7,7 @@ mod evaluations;
 mod ingest;
 mod intervals;
 mod keyed;
+mod keyed_aside;
 mod models;
 mod partitions;
 mod quarantine;
