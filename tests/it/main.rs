@@ -31,6 +31,7 @@ mod replay;
 mod replay_gone;
 mod replay_kinds;
 mod reports;
+mod restored;
 mod sandbox;
 mod scaffold;
 mod schedules;
