@@ -131,7 +131,9 @@ tables:
   bronze.a:
     ingest: {files: a.csv}
   bronze.bad:
-    ingest: {files: bad.csv, on_bad_record: fail}
+    ingest: {files: bad.csv}
+    expect:
+      none: {that: y < 0, otherwise: fail}
   gold.small:
     sql: SELECT x FROM bronze.a
     expect:
@@ -143,7 +145,7 @@ tables:
 ",
     );
     sandbox.write("a.csv", "x\n1\n2\n3\n");
-    sandbox.write("bad.csv", "x,y\n1,2\n1\n");
+    sandbox.write("bad.csv", "y\n1\n");
     let call = |arguments: &[&str], limit: &str| {
         let mut command = sandbox.sluice(arguments);
         command.env("LIMIT", limit);
