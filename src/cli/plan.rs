@@ -44,7 +44,7 @@ pub(super) async fn plan(options: &Options, global: &Global) -> Result<Exit, Cli
         json(&detailed(&plan, &world).await)?
     } else {
         let steps = preview(&plan, &world).await;
-        table(&plan.pipeline, &steps, Screen::stdout())
+        table(&plan.pipeline, &steps, Screen::stdout().uncut())
     };
     print(&text)?;
     Ok(Exit::Ok)

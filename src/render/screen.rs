@@ -55,6 +55,17 @@ impl Screen {
         }
     }
 
+    /// The same; a pipe or a file takes lines of any length.
+    pub(crate) fn uncut(self) -> Self {
+        match self == Self::plain() {
+            true => Self {
+                width: usize::from(u16::MAX),
+                ..self
+            },
+            false => self,
+        }
+    }
+
     /// `text` in the colour of `tone`, or as it is where there are no colours.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.color || text.is_empty() {

@@ -247,14 +247,17 @@ fn unknown_key(what: &str, keys: &[&str], mapping: &Mapping, entry: &Entry, cx: 
         );
     }
     let elsewhere = super::pipeline::records_with(key);
-    let help = if elsewhere.is_empty() {
-        did_you_mean(key, keys.iter().copied())
-            .unwrap_or_else(|| format!("the keys of {what} are {}", list(keys)))
-    } else {
+    let near = did_you_mean(key, keys.iter().copied());
+    let elsewhere = (!elsewhere.is_empty()).then(|| {
         format!(
             "`{key}` is a key of {}; is the indentation right?",
             elsewhere.join(" and ")
         )
+    });
+    let help = match (near, elsewhere) {
+        (Some(near), Some(elsewhere)) => format!("{near} ({elsewhere})"),
+        (Some(help), None) | (None, Some(help)) => help,
+        (None, None) => format!("the keys of {what} are {}", list(keys)),
     };
     cx.report(
         Diagnostic::error("unknown_key", format!("unknown key `{key}` in {what}")).help(help),
