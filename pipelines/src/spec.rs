@@ -10,6 +10,7 @@ mod column_type;
 mod component;
 mod contract;
 pub mod decode;
+mod definition_file;
 mod definitions;
 mod duration;
 mod evaluate;

@@ -155,6 +155,7 @@ fn json_lines(replay: &Replay) -> Result<String, CliError> {
         "equal": replay.count(ReplayVerdict::Equal),
         "differs": replay.count(ReplayVerdict::Differs),
         "not_replayable": replay.count(ReplayVerdict::NotReplayable),
+        "failed_then": replay.count(ReplayVerdict::FailedThen),
         "lakehouse": replay.lakehouse,
     })))?;
     Ok(text)
@@ -173,6 +174,7 @@ fn told(replay: &Replay, screen: Screen) -> String {
             ReplayVerdict::Equal => (Tone::Good, "equal"),
             ReplayVerdict::Differs => (Tone::Bad, "differs"),
             ReplayVerdict::NotReplayable => (Tone::Warning, "not replayable"),
+            ReplayVerdict::FailedThen => (Tone::Warning, "failed then"),
         };
         grid.row(vec![
             (Tone::Plain, stage.asset.clone()),
@@ -201,12 +203,16 @@ fn told(replay: &Replay, screen: Screen) -> String {
             replay.run_id
         ),
         false => format!(
-            "Run {} of {}: {} equal, {} differ, {} not replayable",
+            "Run {} of {}: {} equal, {} differ, {} not replayable{}",
             replay.run_id,
             replay.pipeline,
             number(ReplayVerdict::Equal),
             number(ReplayVerdict::Differs),
             number(ReplayVerdict::NotReplayable),
+            match replay.count(ReplayVerdict::FailedThen) {
+                0 => String::new(),
+                failed => format!(", {} failed then", count(failed as u64)),
+            },
         ),
     });
     if let Some(lakehouse) = &replay.lakehouse {
@@ -245,10 +251,14 @@ fn difference(table: &ComparedTable) -> String {
     words.join("; ")
 }
 
+/// What a cell of a narrow terminal shows; what is longer is told below, too.
+const CELL_CHARACTERS: usize = 64;
+
 /// What is told below the table of stages.
 fn details(stage: &ReplayedStage) -> Vec<String> {
     let mut lines = stage.notes.clone();
-    if stage.findings.len() > 1 {
+    let cut = |finding: &String| finding.chars().count() > CELL_CHARACTERS;
+    if stage.findings.len() > 1 || stage.findings.iter().any(cut) {
         lines.extend(stage.findings.iter().cloned());
     }
     for table in stage.tables.iter().filter(|table| !table.is_equal()) {
@@ -326,6 +336,11 @@ mod tests {
                     ],
                     ..stage("wine_model", "train", ReplayVerdict::Differs)
                 },
+                ReplayedStage {
+                    findings: said("good_wine: 3 of 1,599 rows break it"),
+                    notes: said("it fails again with the same error"),
+                    ..stage("gold.good", "sql", ReplayVerdict::FailedThen)
+                },
             ],
             lakehouse: Some("/tmp/replayed".to_owned()),
         }
@@ -335,7 +350,7 @@ mod tests {
     fn stages_and_what_differs() {
         let text = told(&example(), Screen::plain());
         insta::assert_snapshot!(text);
-        assert_eq!(json_lines(&example()).unwrap().lines().count(), 5);
+        assert_eq!(json_lines(&example()).unwrap().lines().count(), 6);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sluice_lake::{Lakehouse, TableName};
 use crate::sandbox::{Ended, Sandbox, count};
 
 /// A model whose decision is written to a file, which a fail point can keep from being named.
-const MODEL: &str = "\
+pub(crate) const MODEL: &str = "\
 pipeline: p
 tables:
   gold.t:

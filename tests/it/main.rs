@@ -30,6 +30,7 @@ mod partitions;
 mod registry;
 mod replay;
 mod replay_gone;
+mod replay_kinds;
 mod reports;
 mod restored;
 mod sandbox;

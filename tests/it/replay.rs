@@ -38,7 +38,7 @@ pub(crate) fn equal(assets: &[&str]) -> Vec<String> {
 }
 
 /// All files of a lakehouse with their sizes, without what SQLite keeps beside its database.
-fn files(sandbox: &Sandbox) -> Vec<(PathBuf, u64)> {
+pub(crate) fn files(sandbox: &Sandbox) -> Vec<(PathBuf, u64)> {
     let mut all = Vec::new();
     let mut left = vec![sandbox.path().join("lakehouse")];
     while let Some(folder) = left.pop() {

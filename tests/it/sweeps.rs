@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::outcome::Outcome;
+use crate::replay::verdicts;
 use crate::sandbox::Sandbox;
 
 /// Trials of the sweep.
@@ -177,6 +178,19 @@ fn more_trials_and_a_warm_start_use_what_there_is() {
         let params = &event["params"];
         let chosen = format!("{},{}", params["max_depth"], params["learning_rate"]);
         assert!(line.ends_with(&chosen), "{chosen} is not in {line}");
+    }
+
+    // Neither is otherwise in a replay: the one tries all its points anew, the other knows the
+    // best two.
+    let runs = "SELECT run_id FROM system.runs WHERE kind = 'run' ORDER BY run_id DESC LIMIT 2";
+    for run in sandbox.rows(runs) {
+        let ended = sandbox.call(&["replay", run["run_id"].as_str().unwrap(), "--json"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.all());
+        assert!(
+            verdicts(&ended).contains(&"search equal".to_owned()),
+            "{}",
+            ended.all()
+        );
     }
 }
 

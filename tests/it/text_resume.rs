@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::replay::{equal, files, verdicts};
+use crate::sandbox::{Ended, Sandbox};
 
 /// Steps of the whole training.
 const STEPS: u64 = 24;
@@ -60,9 +61,9 @@ fn weights(sandbox: &Sandbox) -> Vec<u8> {
 }
 
 /// Runs until step `last` is told, then sends `signal`; the exit code.
-fn stop_after(sandbox: &Sandbox, last: u64, signal: &str) -> Option<i32> {
+fn stop_after(sandbox: &Sandbox, more: &[&str], last: u64, signal: &str) -> Option<i32> {
     let mut child = sandbox
-        .sluice(&["run", "--json"])
+        .sluice(&[&["run", "--json"], more].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -94,7 +95,7 @@ fn killed_and_stopped_at_any_step() {
         let last = 1 + (seed.wrapping_mul(2_654_435_761) >> (8 * number)) % (STEPS - 4);
         let context = format!("{signal} after step {last}");
         let sandbox = project();
-        let code = stop_after(&sandbox, last, signal);
+        let code = stop_after(&sandbox, &[], last, signal);
         match signal {
             "-KILL" => assert_eq!(code, None, "{context}"),
             _ => assert_eq!(code, Some(130), "{context}"),
@@ -138,4 +139,40 @@ fn killed_and_stopped_at_any_step() {
         let again = sandbox.run();
         assert!(again.iter().all(|event| event["event"] != "stage_started"));
     }
+}
+
+/// A replay works in a lakehouse of its own: it trains from the beginning, whatever the run went
+/// on from, and leaves alone what the next run will go on from.
+#[test]
+fn a_replay_goes_on_from_no_checkpoint_and_removes_none() {
+    let sandbox = project();
+    assert_eq!(stop_after(&sandbox, &[], 9, "-TERM"), Some(130));
+    let run = |order: &str| {
+        let runs = "SELECT run_id FROM system.runs WHERE kind = 'run' ORDER BY run_id";
+        let run = sandbox.value(&format!("{runs} {order} LIMIT 1"));
+        run.as_str().unwrap().to_owned()
+    };
+    let replayed = |run: &str| {
+        let before = files(&sandbox);
+        let ended = sandbox.call(&["replay", run, "--json"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.all());
+        assert_eq!(files(&sandbox), before);
+        verdicts(&ended)
+    };
+    // A stage that was stopped made nothing.
+    assert_eq!(replayed(&run("ASC")), equal(&["gold.reviews", "words"]));
+    let events = sandbox.run();
+    let resumed = |event: &Value| event["event"] == "training_resumed";
+    assert!(events.iter().any(resumed), "{events:?}");
+    let second = run("DESC");
+    assert_eq!(replayed(&second), equal(&["mood"]));
+    // The same training is stopped once more.
+    let again = ["--full-refresh", "mood"];
+    assert_eq!(stop_after(&sandbox, &again, 9, "-TERM"), Some(130));
+    assert_eq!(replayed(&second), equal(&["mood"]));
+    let mut command = sandbox.sluice(&["run", "--json", again[0], again[1]]);
+    let ended = Ended::of(command.output().unwrap(), sandbox.path());
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    assert!(ended.events().iter().any(resumed), "{}", ended.all());
+    assert_eq!(replayed(&run("DESC")), equal(&["mood"]));
 }

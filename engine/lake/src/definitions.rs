@@ -4,11 +4,14 @@
 //! _sluice/definitions/<pipeline>/<BLAKE3>.json
 //! ```
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use crate::{
     error::LakeError,
+    fail_points::{self, Moment},
+    folder,
     lakehouse::Lakehouse,
     name::check_pipeline,
     project::{remove_temporary, write_atomically},
@@ -62,6 +65,44 @@ impl Lakehouse {
         }
     }
 
+    /// Removes what [`Lakehouse::put_definitions`] kept of a pipeline, but for what is `named` by
+    /// its hash. Returns how many files that were, and their bytes. The caller holds the
+    /// pipeline's lock.
+    ///
+    /// Blocks: call it where that is fine.
+    ///
+    /// # Errors
+    /// [`LakeError::Unwritable`] when a file cannot be removed.
+    pub fn remove_definitions(
+        &self,
+        pipeline: &str,
+        named: &BTreeSet<String>,
+    ) -> Result<(u64, u64), LakeError> {
+        check_pipeline(pipeline)?;
+        let folder = self.sluice_path().join("definitions").join(pipeline);
+        let mut removed = (0, 0);
+        let mut all = || -> io::Result<()> {
+            for path in folder::entries(&folder)? {
+                let stem = path.file_stem().and_then(|stem| stem.to_str());
+                let kept = path.extension().is_some_and(|found| found == "json");
+                if !kept || stem.is_some_and(|hash| named.contains(hash)) {
+                    continue;
+                }
+                fail_points::pass(Moment::Before, "remove old artifacts");
+                removed = (removed.0 + 1, removed.1 + fs::metadata(&path)?.len());
+                fs::remove_file(&path)?;
+                fail_points::pass(Moment::After, "remove old artifacts");
+            }
+            Ok(())
+        };
+        let outcome = all();
+        outcome.map_err(|source| LakeError::Unwritable {
+            path: folder.clone(),
+            source,
+        })?;
+        Ok(removed)
+    }
+
     fn definitions_path(&self, pipeline: &str, hash: &str) -> Result<PathBuf, LakeError> {
         check_pipeline(pipeline)?;
         let folder = self.sluice_path().join("definitions").join(pipeline);
@@ -86,6 +127,11 @@ mod tests {
         assert_eq!(kept(&"0".repeat(64)).unwrap(), None);
         let files = fs::read_dir(folder.path().join("_sluice/definitions/wine")).unwrap();
         assert_eq!(files.count(), 2);
+        let named = BTreeSet::from([one.clone()]);
+        let remove = |pipeline: &str| lakehouse.remove_definitions(pipeline, &named).unwrap();
+        assert_eq!((remove("wine"), remove("beer")), ((1, 3), (0, 0)));
+        assert_eq!(kept(&two).unwrap(), None);
+        assert_eq!(kept(&one).unwrap().unwrap(), b"one");
         let path = lakehouse.definitions_path("wine", &one).unwrap();
         fs::write(path, "another").unwrap();
         let error = kept(&one).unwrap_err().to_string();

@@ -64,6 +64,6 @@ pub(super) fn could_not_follow(stage: &mut ReplayedStage, why: String) {
             stage.findings = vec![why];
             stage.tables.clear();
         }
-        ReplayVerdict::NotReplayable => {}
+        ReplayVerdict::NotReplayable | ReplayVerdict::FailedThen => {}
     }
 }

@@ -93,10 +93,9 @@ impl History {
         }))
     }
 
-    /// The same of a table that a stage makes beside its own, whether it wrote to it or not:
-    /// else it counts as it was at `then_ms` (milliseconds since 1970 UTC). None where there was
-    /// nothing to find.
-    pub(super) async fn of_beside(
+    /// The same of a table to which the run need not have written: else it counts as it was at
+    /// `then_ms` (milliseconds since 1970 UTC). None where there was nothing to find.
+    pub(super) async fn of_or_at(
         lakehouse: &Lakehouse,
         table: &TableName,
         run: &str,

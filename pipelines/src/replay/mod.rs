@@ -4,11 +4,13 @@
 //! that the run made is made again by the ordinary runner from the very versions of tables and
 //! models that the run made it from ([`made_from`], [`inputs`]), whatever the stages before it
 //! come to in the replay: so a difference is told where it arises, and nowhere else. Tables are
-//! compared in [`rows`], models, reports and decisions in [`learned`].
+//! compared in [`rows`], models, reports and decisions in [`learned`]; a stage at which the run
+//! failed is tried again, too ([`failed`]).
 //!
 //! The lakehouse of the run is only read.
 
 mod error;
+mod failed;
 mod followed;
 mod inputs;
 pub(crate) mod kept;
@@ -17,6 +19,7 @@ pub(crate) mod made_from;
 mod outcome;
 mod project;
 mod rows;
+mod searches;
 mod stages;
 mod then;
 
@@ -56,10 +59,25 @@ pub struct ReplayRequest {
     pub parallelism: NonZeroUsize,
 }
 
-/// A stage that the run made.
+/// A stage that the run made, or at which it failed.
 pub(crate) struct Made {
     pub(crate) stage: Stage,
     pub(crate) from: MadeFrom,
+}
+
+impl Made {
+    /// Whether it failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.stage.status == StageStatus::Failed
+    }
+}
+
+/// What a run did.
+struct Done {
+    /// The stages that can be tried again.
+    made: Vec<Made>,
+    /// Those that failed before it was known what they would be made from.
+    never_begun: Vec<Stage>,
 }
 
 /// Makes every stage of a run again that it made, and compares. `world` is what the run was of.
@@ -83,10 +101,11 @@ pub async fn replay(
         });
     }
     let kept = kept_by(run, state, &world.lakehouse).await?;
-    let made = made_by(run, state).await?;
+    let Done { made, never_begun } = done_by(run, state).await?;
     let (place, scratch) = place(&request, &world.lakehouse)?;
     let stages = stages::Replayer::prepare(&request, world, (kept, made), &place, (sink, cancel));
-    let stages = stages.await?.walk().await?;
+    let mut stages = stages.await?.walk().await?;
+    stages.extend(never_begun.iter().map(failed::never_begun));
     let stays = match scratch {
         Some(scratch) if request.keep => {
             scratch.keep();
@@ -118,22 +137,29 @@ async fn kept_by(run: &Run, state: &State, lakehouse: &Lakehouse) -> Result<Kept
     })
 }
 
-/// The stages that a run made, with what they were made from.
-async fn made_by(run: &Run, state: &State) -> Result<Vec<Made>, ReplayError> {
+/// The stages that a run made, or at which it failed, with what they were made from.
+async fn done_by(run: &Run, state: &State) -> Result<Done, ReplayError> {
     let mut from = state.made_from(&run.run_id).await?;
-    let mut made = Vec::new();
+    let (mut made, mut never_begun) = (Vec::new(), Vec::new());
     for stage in state.stages(&run.run_id).await? {
-        if stage.status != StageStatus::Success {
-            continue;
-        }
+        let failed = match stage.status {
+            StageStatus::Success => false,
+            StageStatus::Failed => true,
+            _ => continue,
+        };
         let text = from.remove(&stage.asset);
         let read = text.and_then(|text| serde_json::from_str(&text).ok());
-        let from = read.ok_or_else(|| ReplayError::NothingKept {
-            run: run.run_id.to_string(),
-        })?;
-        made.push(Made { stage, from });
+        match read {
+            Some(from) => made.push(Made { stage, from }),
+            None if failed => never_begun.push(stage),
+            None => {
+                return Err(ReplayError::NothingKept {
+                    run: run.run_id.to_string(),
+                });
+            }
+        }
     }
-    Ok(made)
+    Ok(Done { made, never_begun })
 }
 
 /// Where the replay works, and what removes it.

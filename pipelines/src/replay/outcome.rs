@@ -10,7 +10,7 @@ pub struct Replay {
     pub run_id: String,
     /// Its pipeline.
     pub pipeline: String,
-    /// The stages that it made, in the order of their replay.
+    /// The stages that it made, and those that failed, in the order of their replay.
     pub stages: Vec<ReplayedStage>,
     /// The lakehouse that the replay left, if it was to stay.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +36,22 @@ pub enum ReplayVerdict {
     Differs,
     /// It could not be made again.
     NotReplayable,
+    /// It failed in the run, and so it does again, as far as that was tried.
+    FailedThen,
+}
+
+impl ReplayedStage {
+    /// A stage of which nothing is known but how it comes out.
+    pub(super) fn of(asset: &str, kind: &str, verdict: ReplayVerdict) -> Self {
+        Self {
+            asset: asset.to_owned(),
+            kind: kind.to_owned(),
+            verdict,
+            findings: Vec::new(),
+            notes: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
 }
 
 /// A stage that was made again.

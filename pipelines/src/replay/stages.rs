@@ -14,14 +14,15 @@ use sluice_udfs::models::ModelSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ReplayError;
+use super::failed::{compare_failures, not_tried};
 use super::followed::{could_not_follow, why_untold};
 use super::inputs::{History, Inputs};
 use super::kept::KeptRun;
 use super::learned::{Found, Side, of_model, of_report, of_tokenizer};
 use super::outcome::{ReplayVerdict, ReplayedStage};
 use super::project::{AsItWas, Files};
-use super::then::{is_beside, models, place_all, read_by, tables};
-use super::{Made, MadeFrom, ReplayRequest, rows};
+use super::then::{is_beside, models, place_all, read_by, tables, tables_of_reports};
+use super::{Made, MadeFrom, ReplayRequest, rows, searches};
 use crate::check::{World, check};
 use crate::events::{self, EventSink};
 use crate::plan::{Asset, AssetBody, EventTime, Plan};
@@ -73,7 +74,8 @@ impl<'a> Replayer<'a> {
             .into_iter()
             .map(|made| (made.stage.asset.to_ascii_lowercase(), made));
         let made: BTreeMap<String, Made> = made.collect();
-        let (histories, mut not_replayable) = tables(&from.lakehouse, run, &made, &inputs).await?;
+        let (mut histories, mut not_replayable) =
+            tables(&from.lakehouse, run, &made, &inputs).await?;
         let as_it_was = AsItWas::new(request, &kept, place)?;
         let only = |gone: &BTreeMap<String, String>| -> BTreeSet<String> {
             let all = made.values().map(|made| made.stage.asset.clone());
@@ -83,6 +85,7 @@ impl<'a> Replayer<'a> {
         let files = Files::look(&spec, &histories).await;
         not_replayable.extend(files.changed);
         let spec = as_it_was.spec(only(&not_replayable))?;
+        tables_of_reports(&from.lakehouse, run, &spec, &mut histories).await?;
         let stays = only(&not_replayable);
         place_all(&mut inputs, &made, &histories, &stays).await?;
         models(from, &registry, run, &made, &stays).await?;
@@ -126,14 +129,7 @@ impl<'a> Replayer<'a> {
         let mut stages: Vec<ReplayedStage> = Vec::new();
         for (asset, reason) in &self.not_replayable {
             if let Some(made) = self.made.get(&asset.to_ascii_lowercase()) {
-                stages.push(ReplayedStage {
-                    asset: made.stage.asset.clone(),
-                    kind: made.stage.kind.clone(),
-                    verdict: ReplayVerdict::NotReplayable,
-                    findings: vec![reason.clone()],
-                    notes: Vec::new(),
-                    tables: Vec::new(),
-                });
+                stages.push(not_tried(&made.stage, reason));
             }
         }
         for position in 0..self.plan.assets.len() {
@@ -166,20 +162,13 @@ impl<'a> Replayer<'a> {
         asset: &Arc<Asset>,
         key: &str,
     ) -> Result<ReplayedStage, ReplayError> {
-        let kind = asset.kind().to_owned();
-        let mut replayed = ReplayedStage {
-            asset: asset.name.clone(),
-            kind,
-            verdict: ReplayVerdict::NotReplayable,
-            findings: Vec::new(),
-            notes: self.notes.remove(&asset.name).unwrap_or_default(),
-            tables: Vec::new(),
-        };
+        let not_replayable = ReplayVerdict::NotReplayable;
+        let mut replayed = ReplayedStage::of(&asset.name, asset.kind(), not_replayable);
+        replayed.notes = self.notes.remove(&asset.name).unwrap_or_default();
         replayed.notes.extend(may_differ(asset));
         self.bring_back(asset, key).await?;
         if let Some(missing) = self.bring_models_back(asset, key).await? {
-            replayed.findings.push(missing);
-            return Ok(replayed);
+            return Ok(not_tried(&self.made[key].stage, &missing));
         }
         let run = Arc::new(self.context(position, asset, key));
         stage::run(Arc::clone(&run), Arc::new(Tally::default()), position).await;
@@ -192,6 +181,16 @@ impl<'a> Replayer<'a> {
         let stages = self.state().stages(&self.run_id).await?;
         let ended = stages.into_iter().find(|ended| ended.asset == asset.name);
         match ended {
+            _ if self.made[key].failed() => {
+                let as_then = |text: &str| self.as_then(text);
+                compare_failures(
+                    &mut replayed,
+                    &self.made[key].stage,
+                    ended.as_ref(),
+                    as_then,
+                );
+                return Ok(replayed);
+            }
             Some(ended) if ended.status == StageStatus::Success => {
                 replayed.notes.extend(self.other_inputs(key, &ended).await?);
                 let compared = self.compare(asset, key, &ended, &mut replayed).await;
@@ -219,6 +218,13 @@ impl<'a> Replayer<'a> {
             could_not_follow(&mut replayed, why);
         }
         Ok(replayed)
+    }
+
+    /// A text of the replay as the run would have it.
+    fn as_then(&self, text: &str) -> String {
+        let root = |world: &World| world.lakehouse.root().display().to_string();
+        text.replace(&root(&self.to), &root(self.from))
+            .replace(self.run_id.as_str(), self.request.run.run_id.as_str())
     }
 
     /// Puts the tables of a stage back to where the run found them: those that it reads and
@@ -268,6 +274,13 @@ impl<'a> Replayer<'a> {
         key: &str,
     ) -> Result<Option<String>, ReplayError> {
         let made = &self.made[key];
+        if let (AssetBody::Model(_), Some(before)) = (&asset.body, &self.from.state) {
+            let run = &self.request.run;
+            let missing = searches::bring_back(before, self.state(), run, &asset.name).await?;
+            if missing.is_some() {
+                return Ok(missing);
+            }
+        }
         let (from, to) = (&self.from.registry, &self.to.registry);
         from.copy_moves_until(made.stage.start_time_ms, to).await?;
         let versions = made.from.fingerprint.model_versions();

@@ -7,11 +7,13 @@ use sluice_lake::state::Run;
 use sluice_lake::{Lakehouse, TableName};
 
 use super::error::ReplayError;
+use super::failed::why_not_again;
 use super::inputs::{History, Inputs};
 use super::{Made, MadeFrom};
 use crate::check::World;
 use crate::plan::upkeep::Pinned;
 use crate::run::{quarantine, rejects};
+use crate::spec::Spec;
 
 /// Whether a table is one that the stage of another makes beside it.
 pub(super) fn is_beside(table: &TableName, other: &TableName) -> bool {
@@ -40,7 +42,12 @@ pub(super) async fn tables(
     inputs: &Inputs,
 ) -> Result<Tables, ReplayError> {
     let (mut histories, mut gone) = (BTreeMap::new(), BTreeMap::new());
-    for (key, Made { stage, from }) in made {
+    for (key, made_or_failed) in made {
+        let Made { stage, from } = made_or_failed;
+        if let Some(why) = why_not_again(stage) {
+            gone.insert(stage.asset.clone(), why.to_owned());
+            continue;
+        }
         for (name, identity) in from.tables() {
             let Ok(table) = name.parse::<TableName>() else {
                 continue;
@@ -56,7 +63,16 @@ pub(super) async fn tables(
         let run_id = run.run_id.as_str();
         // Or all of it is written anew.
         let goes_on = !from.anew || stage.kind == "ingest";
-        match History::of(lakehouse, &table, run_id, stage.version).await? {
+        let then_ms = stage.start_time_ms;
+        let history = match made_or_failed.failed() {
+            false => History::of(lakehouse, &table, run_id, stage.version).await?,
+            // What it would have gone on from.
+            true => match History::of_or_at(lakehouse, &table, run_id, then_ms).await? {
+                Some(history) => Ok(history),
+                None => continue,
+            },
+        };
+        match history {
             Ok(history) => {
                 if let Some(base) = history.base.filter(|_| goes_on)
                     && let Some(why) = inputs.why_version_gone(&table, base).await?
@@ -72,8 +88,7 @@ pub(super) async fn tables(
             if !is_beside(&table, &beside) || made.contains_key(&key_beside) {
                 continue;
             }
-            let then_ms = stage.start_time_ms;
-            let history = History::of_beside(lakehouse, &beside, run_id, then_ms).await?;
+            let history = History::of_or_at(lakehouse, &beside, run_id, then_ms).await?;
             let Some(history) = history else { continue };
             if let Some(base) = history.base.filter(|_| goes_on)
                 && let Some(why) = inputs.why_version_gone(&beside, base).await?
@@ -84,6 +99,26 @@ pub(super) async fn tables(
         }
     }
     Ok((histories, gone))
+}
+
+/// Looks at the tables that reports make beside their pages; each is made whole.
+pub(super) async fn tables_of_reports(
+    lakehouse: &Lakehouse,
+    run: &Run,
+    spec: &Spec,
+    histories: &mut BTreeMap<String, History>,
+) -> Result<(), ReplayError> {
+    for (_, report) in spec.reports.iter() {
+        let table = report.body.makes().map(|table| table.value.parse());
+        let Some(Ok(table)) = table else {
+            continue;
+        };
+        let history = History::of(lakehouse, &table, run.run_id.as_str(), None);
+        if let Ok(history) = history.await? {
+            histories.insert(table.to_string().to_ascii_lowercase(), history);
+        }
+    }
+    Ok(())
 }
 
 /// Puts tables there before the project is checked: what is only read as it was read, what is

@@ -4,6 +4,7 @@
 //! The lock file proves that an earlier run on this machine has ended; the lease keeps runs on
 //! other machines away, and fences off one that was stopped for so long that it lost it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sluice_lake::state::{Claimant, Lease, LeaseHolder, RENEW_EVERY, State, now_ms};
@@ -16,8 +17,59 @@ use super::error::RunError;
 /// How long to wait before a lease that another run holds is asked for again.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
+/// What to work with while the lease of a project is held.
+pub(super) struct Leased {
+    /// The lakehouse and the store: they are written only while the lease is the newest.
+    pub(super) lakehouse: Lakehouse,
+    pub(super) state: State,
+    /// Cancelled when the work is to stop, or the lease is lost.
+    pub(super) stop: CancellationToken,
+}
+
+/// Works on the lakehouse in a folder while it holds the lease of a pipeline. With `wait` a run
+/// that is under way is waited for, until `cancel`.
+///
+/// # Errors
+/// As [`take`], as the work, and a lease that cannot be given back.
+pub(super) async fn under<T, Work>(
+    folder: &Path,
+    pipeline: &str,
+    wait: bool,
+    cancel: &CancellationToken,
+    work: impl FnOnce(Leased) -> Work,
+) -> Result<T, RunError>
+where
+    Work: Future<Output = Result<T, RunError>>,
+{
+    let lakehouse = Lakehouse::create(folder)?;
+    let state = State::open(lakehouse.state_path()).await?;
+    // A lease that is lost stops the work, and not what asked for it.
+    let stop = cancel.child_token();
+    let taken = take(&lakehouse, &state, pipeline, wait, cancel, &stop);
+    let held = match taken.await {
+        Ok(held) => held,
+        Err(error) => {
+            state.close().await;
+            return Err(error);
+        }
+    };
+    let fenced = held.fenced();
+    let outcome = work(Leased {
+        lakehouse: lakehouse.fenced(fenced.clone()),
+        state: fenced,
+        stop,
+    });
+    let outcome = outcome.await;
+    let released = held.release().await;
+    state.close().await;
+    // What the work came to counts more than what became of its lease.
+    let outcome = outcome?;
+    released?;
+    Ok(outcome)
+}
+
 /// The right to write for a project, as long as it is held.
-pub(super) struct Held {
+struct Held {
     lease: Lease,
     state: State,
     renewing: JoinHandle<()>,
@@ -27,7 +79,7 @@ pub(super) struct Held {
 
 impl Held {
     /// The store as the run is to use it: it writes only while the lease is the newest.
-    pub(super) fn fenced(&self) -> State {
+    fn fenced(&self) -> State {
         self.state.fenced(self.lease.clone())
     }
 
@@ -35,7 +87,7 @@ impl Held {
     ///
     /// # Errors
     /// A store that cannot be written: then the lease ends with the process.
-    pub(super) async fn release(self) -> Result<(), RunError> {
+    async fn release(self) -> Result<(), RunError> {
         self.renewing.abort();
         Ok(self.state.release_lease(&self.lease).await?)
     }
@@ -47,7 +99,7 @@ impl Held {
 /// # Errors
 /// [`RunError::Locked`] with who holds it; [`RunError::Stopped`] when it waited in vain; a
 /// lakehouse or store that cannot be written.
-pub(super) async fn take(
+async fn take(
     lakehouse: &Lakehouse,
     state: &State,
     pipeline: &str,

@@ -81,6 +81,7 @@ use crate::replay::kept::KeptRun;
 use crate::spec::{Instant, Spec};
 use after::After;
 use context::{RunContext, now_ms};
+use lease::Leased;
 use tally::{Ended, Tally};
 use turns::Turns;
 
@@ -159,48 +160,29 @@ async fn make(
     cancel: CancellationToken,
 ) -> Result<RunSummary, RunError> {
     let started = Clock::now();
-    let lakehouse = Lakehouse::create(&plan.lakehouse)?;
-    let state = State::open(lakehouse.state_path()).await?;
-    // A lease that is lost stops the run, and not what asked for it.
-    let stop = cancel.child_token();
-    let taken = lease::take(
-        &lakehouse,
-        &state,
-        &plan.pipeline,
-        options.wait,
-        &cancel,
-        &stop,
-    );
-    let held = match taken.await {
-        Ok(held) => held,
-        Err(error) => {
-            state.close().await;
-            return Err(error);
-        }
+    let (lakehouse, pipeline) = (plan.lakehouse.clone(), plan.pipeline.clone());
+    let work = |leased: Leased| async move {
+        let kept = EventStore::start(leased.state.clone());
+        let sink = events::all(vec![sink, kept.sink()]);
+        let outcome = run_leased(plan, options, sink, leased, started).await;
+        kept.finish().await;
+        outcome
     };
-    let fenced = held.fenced();
-    let lakehouse = lakehouse.fenced(fenced.clone());
-    let kept = EventStore::start(fenced.clone());
-    let sink = events::all(vec![sink, kept.sink()]);
-    let outcome = run_leased(plan, options, sink, stop, lakehouse, fenced, started).await;
-    kept.finish().await;
-    let released = held.release().await;
-    state.close().await;
-    // What the run came to counts more than what became of its lease.
-    let summary = outcome?;
-    released?;
-    Ok(summary)
+    lease::under(&lakehouse, &pipeline, options.wait, &cancel, work).await
 }
 
 async fn run_leased(
     mut plan: Plan,
     options: RunOptions,
     sink: EventSink,
-    cancel: CancellationToken,
-    lakehouse: Lakehouse,
-    state: State,
+    leased: Leased,
     started: Clock,
 ) -> Result<RunSummary, RunError> {
+    let Leased {
+        lakehouse,
+        state,
+        stop: cancel,
+    } = leased;
     let project = lakehouse.project_uuid(&plan.pipeline)?.to_string();
     let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
     let warnings = recover(&plan, &lakehouse, &state, &registry, &project).await?;

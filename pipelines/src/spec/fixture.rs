@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::decode::{Check, Context, Decode, Fields, choice, decode_record, record};
+use super::definition_file::DefinitionFile;
 use super::fixture_csv;
 use super::name::Named;
 use super::scalar::{Required, decode_all};
 use super::schema::Definitions;
-use super::table::read_definition;
 use super::test_names::FixtureColumns;
 use super::value::{Value, ValueKind};
 use crate::diagnostic::Diagnostic;
-use crate::source::{Location, SourceFile, Spanned};
-use crate::yaml::{Node, NodeKind, TextMap};
+use crate::source::{Location, Spanned};
+use crate::yaml::{Node, NodeKind};
 
 /// Rows that somebody wrote down, not typed yet.
 #[derive(Debug, Clone)]
@@ -264,26 +264,15 @@ pub(super) struct CsvFile(Fixture);
 
 impl Decode for CsvFile {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let path = Spanned::<String>::decode(node, cx)?;
-        let text = match read_definition(&path, cx) {
-            Ok(text) => text,
-            Err(diagnostic) => {
-                cx.report(*diagnostic, path.span);
-                return None;
-            }
-        };
-        let shown = cx.project.resolve(&path).display().to_string();
-        let source = Arc::new(SourceFile::new(shown, text));
-        let text = source.text();
-        let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        let map = TextMap::identity(start, text.len() - start);
-        match fixture_csv::rows(&text[start..], &map, &source) {
+        let file = DefinitionFile::decode(node, cx)?;
+        let (text, map) = file.content();
+        match fixture_csv::rows(text, &map, &file.source) {
             Ok(rows) => Some(Self(Fixture {
                 rows,
-                at: place(cx, path.span),
+                at: place(cx, file.path.span),
             })),
             Err(diagnostic) => {
-                let asked = place(cx, path.span);
+                let asked = place(cx, file.path.span);
                 cx.diagnostics
                     .push(Diagnostic::related(*diagnostic, asked, "the test reads it"));
                 None

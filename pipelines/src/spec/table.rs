@@ -1,14 +1,12 @@
 //! `tables:`.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::{Component as PathPart, Path};
-use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use super::contract::{Contract, ContractColumn};
 use super::decode::{Check, Context, Decode, Fields, Part, choice, record};
+use super::definition_file::DefinitionFile;
 use super::expectation::{Expectation, Rule};
 use super::ingest::Ingest;
 use super::maintain::TableMaintain;
@@ -19,9 +17,9 @@ use super::scalar::Required;
 use super::schema::{Definitions, ObjectSchema};
 use super::scored::ScoredSpec;
 use super::sql_text::SqlText;
-use crate::diagnostic::{Diagnostic, nearest};
-use crate::source::{self, SourceFile, Spanned};
-use crate::yaml::{Node, TextMap};
+use crate::diagnostic::Diagnostic;
+use crate::source::Spanned;
+use crate::yaml::Node;
 
 record! {
     /// A Delta table that the pipeline makes.
@@ -225,113 +223,29 @@ pub struct SqlFile {
 
 impl Decode for SqlFile {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let path = Spanned::<String>::decode(node, cx)?;
-        let text = match read_definition(&path, cx) {
-            Ok(text) => text,
-            Err(diagnostic) => {
-                cx.report(*diagnostic, path.span);
-                return None;
-            }
-        };
-        cx.files.insert(path.value.clone(), text.clone());
-        let shown = cx.project.resolve(&path).display().to_string();
-        let source = Arc::new(SourceFile::new(shown, text));
-        if source.text().trim().is_empty() {
+        let file = DefinitionFile::decode(node, cx)?;
+        let (path, whole) = (&file.path, file.source.text());
+        cx.files.insert(path.value.clone(), whole.to_owned());
+        if whole.trim().is_empty() {
             let message = format!("`{path}` is empty");
             cx.report(Diagnostic::error("missing_value", message), path.span);
             return None;
         }
-        let text = source.text();
-        let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        let base = TextMap::identity(start, text.len() - start);
+        let (text, base) = file.content();
         let sql = SqlText::substitute(
-            &text[start..],
+            text,
             &base,
-            &source,
+            &file.source,
             &cx.variables,
             &mut cx.diagnostics,
         )?;
-        Some(Self { path, sql })
+        Some(Self {
+            path: file.path,
+            sql,
+        })
     }
 
     fn schema(_defs: &mut Definitions) -> Json {
         json!({"type": "string", "minLength": 1})
     }
-}
-
-/// Reads a file that belongs to the project's definition and so lies inside its folder.
-pub(super) fn read_definition(path: &str, cx: &Context<'_>) -> Result<String, Box<Diagnostic>> {
-    if let Some(text) = cx
-        .overrides
-        .kept
-        .as_ref()
-        .and_then(|kept| kept.files.get(path))
-    {
-        return Ok(text.clone());
-    }
-    let folder = cx.project.folder();
-    let outside = || -> Box<Diagnostic> {
-        Diagnostic::error(
-            "outside_project",
-            format!("`{path}` lies outside the project's folder"),
-        )
-        .help("definitions belong to the project: move the file beside the pipeline")
-        .into()
-    };
-    let relative = Path::new(path);
-    let plain = |part: PathPart<'_>| matches!(part, PathPart::Normal(_) | PathPart::CurDir);
-    if relative.is_absolute() || path.is_empty() {
-        return Err(outside());
-    }
-    let file = folder.join(relative);
-    let unreadable = |error: &std::io::Error| -> Box<Diagnostic> {
-        let message = match error.kind() {
-            ErrorKind::NotFound => format!("there is no file `{path}`"),
-            _ => format!("cannot read `{path}`: {error}"),
-        };
-        let near = nearest_file(&file).map(|near| relative.with_file_name(near));
-        Diagnostic::error("unreadable_file", message)
-            .maybe_help(near.map(|near| format!("did you mean `{}`?", near.display())))
-            .into()
-    };
-    // A path with `..` may only be followed when what it names exists inside.
-    let real = match file.canonicalize() {
-        Ok(real) => real,
-        Err(error) if relative.components().all(plain) => return Err(unreadable(&error)),
-        Err(_) => return Err(outside()),
-    };
-    let root = folder.canonicalize().map_err(|error| unreadable(&error))?;
-    if !real.starts_with(&root) {
-        return Err(outside());
-    }
-    if real.is_dir() {
-        let message = format!("`{path}` is a folder");
-        return Err(Diagnostic::error("unreadable_file", message).into());
-    }
-    let bytes = source::read_definition(&real).map_err(|error| unreadable(&error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
-        Diagnostic::error(
-            "not_utf8",
-            format!("`{path}` is not UTF-8: byte {} on line {line}", at + 1),
-        )
-        .help("save the file as UTF-8")
-        .into()
-    })
-}
-
-/// The file in the same folder whose name is nearest.
-fn nearest_file(missing: &Path) -> Option<String> {
-    let wanted = missing.file_name()?.to_str()?;
-    let mut names: Vec<String> = std::fs::read_dir(missing.parent()?)
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }

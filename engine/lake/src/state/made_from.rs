@@ -1,6 +1,6 @@
 //! What runs ran and what their stages were made from: what it takes to make them again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{RunId, State, StateError};
 
@@ -14,6 +14,17 @@ impl State {
                 .await
                 .map_err(self.failed("read the definitions of a run"))?;
         Ok(found.flatten())
+    }
+
+    /// The hashes of all definitions that runs name, of whatever project.
+    pub async fn named_definitions(&self) -> Result<BTreeSet<String>, StateError> {
+        let named: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT definitions FROM runs WHERE definitions IS NOT NULL",
+        )
+        .fetch_all(self.pool())
+        .await
+        .map_err(self.failed("read the definitions of runs"))?;
+        Ok(named.into_iter().collect())
     }
 
     /// What the stages of a run were made from, by asset, as they said when they started; not

@@ -58,12 +58,14 @@ impl Keeper<'_> {
             }
             rows += self.state.forget_runs(some).await?.rows;
         }
+        let definitions = self.remove_definitions().await?;
         let details = json!({
             "retain": Length(retain).to_string(),
             "runs": runs,
             "rows": rows,
             "artifacts": files,
-            "bytes": bytes,
+            "definitions": definitions.0,
+            "bytes": bytes + definitions.1,
         });
         self.done(Operation::Runs, reason, details, started).await
     }
@@ -109,6 +111,13 @@ impl Keeper<'_> {
     ) -> Result<(u64, u64), StageError> {
         let (lakehouse, run) = (self.lakehouse.clone(), run.clone());
         blocking(move || Ok(lakehouse.remove_artifacts(run.as_str(), paths.as_deref())?)).await
+    }
+
+    /// Removes what was kept of definitions that no run names any more.
+    async fn remove_definitions(&self) -> Result<(u64, u64), StageError> {
+        let named = self.state.named_definitions().await?;
+        let (lakehouse, pipeline) = (self.lakehouse.clone(), self.plan.pipeline.clone());
+        blocking(move || Ok(lakehouse.remove_definitions(&pipeline, &named)?)).await
     }
 
     fn due(&self, operation: Operation, reason: String) -> Work {

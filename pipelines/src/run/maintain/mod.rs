@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::RunContext;
 use super::error::{RunError, StageError};
-use super::{lease, recover};
+use super::lease::{self, Leased};
+use super::recover;
 use crate::check::{World, error_chain};
 use crate::events::EventKind;
 use crate::plan::{Asset, Plan};
@@ -69,41 +70,16 @@ pub async fn maintain(
     options: MaintainOptions,
     cancel: &CancellationToken,
 ) -> Result<Vec<Work>, RunError> {
-    let lakehouse = Lakehouse::create(&plan.lakehouse)?;
-    let state = State::open(lakehouse.state_path()).await?;
-    let stop = cancel.child_token();
-    let taken = lease::take(
-        &lakehouse,
-        &state,
-        &plan.pipeline,
-        options.wait,
-        cancel,
-        &stop,
-    );
-    let held = match taken.await {
-        Ok(held) => held,
-        Err(error) => {
-            state.close().await;
-            return Err(error);
-        }
-    };
-    let fenced = held.fenced();
-    let lakehouse = lakehouse.fenced(fenced.clone());
-    let done = look_after(plan, options, &lakehouse, &fenced, stop).await;
-    let released = held.release().await;
-    state.close().await;
-    let done = done?;
-    released?;
-    Ok(done)
+    let work = |leased| look_after(plan, options, leased);
+    lease::under(&plan.lakehouse, &plan.pipeline, options.wait, cancel, work).await
 }
 
 async fn look_after(
     plan: &Plan,
     options: MaintainOptions,
-    lakehouse: &Lakehouse,
-    state: &State,
-    cancel: CancellationToken,
+    leased: Leased,
 ) -> Result<Vec<Work>, RunError> {
+    let (lakehouse, state) = (&leased.lakehouse, &leased.state);
     let project = lakehouse.project_uuid(&plan.pipeline)?.to_string();
     let registry = Registry::new(lakehouse.models_path(), Some(state.clone()));
     recover(plan, lakehouse, state, &registry, &project).await?;
@@ -115,7 +91,7 @@ async fn look_after(
         now: options.now,
         dry_run: false,
         threads: options.threads,
-        cancel: &cancel,
+        cancel: &leased.stop,
     };
     let chosen = plan.chosen.iter().map(|position| &*plan.assets[*position]);
     let mut done = keeper.tables(chosen).await?;
