@@ -192,3 +192,29 @@ fn what_a_full_refresh_keeps_is_said_beforehand() {
     sandbox.run();
     assert_eq!(sandbox.value("SELECT count(*) FROM bronze.a"), 1);
 }
+
+/// A file that was moved and then changed is known for what it is until its new rows are there.
+#[test]
+fn a_moved_file_that_changes_replaces_its_rows_although_a_run_is_killed() {
+    let sandbox = Sandbox::new();
+    let pipeline =
+        "pipeline: p\nlakehouse: lakehouse\ntables:\n  bronze.a: {ingest: {files: 'in/*.csv'}}\n";
+    sandbox.write("pipeline.yaml", pipeline);
+    sandbox.write("in/a.csv", "id\n1\n2\n");
+    sandbox.run();
+    std::fs::rename(
+        sandbox.path().join("in/a.csv"),
+        sandbox.path().join("in/b.csv"),
+    )
+    .unwrap();
+    sandbox.run();
+    sandbox.write("in/b.csv", "id\n3\n4\n5\n");
+    let killed = sandbox
+        .sluice(&["run"])
+        .env("SLUICE_FAIL_POINT", "before: commit rows=abort")
+        .output();
+    assert_eq!(killed.unwrap().status.code(), None);
+    sandbox.run();
+    let rows = "SELECT string_agg(CAST(id AS VARCHAR), ',' ORDER BY id) AS ids FROM bronze.a";
+    assert_eq!(sandbox.value(rows), "3,4,5");
+}

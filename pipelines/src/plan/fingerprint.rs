@@ -83,6 +83,20 @@ impl Fingerprint {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
+    /// Pins tables as `earlier` does where they may be at the same versions: a commit that one
+    /// of the two does not know, such as one of an earlier release, makes no difference.
+    pub(crate) fn agree_with(&mut self, earlier: &Self) {
+        for (name, identity) in &mut self.tables {
+            let Some(before) = earlier.tables.get(name) else {
+                continue;
+            };
+            let pinned = Pinned::parse(identity).zip(Pinned::parse(before));
+            if pinned.is_some_and(|(now, before)| now.may_be(&before)) {
+                identity.clone_from(before);
+            }
+        }
+    }
+
     /// Whether all but the tables read is the same: rows that were made from `earlier` are
     /// those that would be made now of the same rows.
     pub(crate) fn same_but_tables(&self, earlier: &Self) -> bool {
@@ -257,6 +271,30 @@ mod tests {
         assert_ne!(first.training_key(), seeded.training_key());
         let why = seeded.change_since(&first).unwrap();
         assert_eq!(why, "`estimator.forest.seed` is 2 (was 1)");
+    }
+
+    #[test]
+    fn a_commit_that_is_not_known_makes_no_difference() {
+        let reads = |identity: &str| {
+            let mut read = base();
+            read.tables
+                .insert("bronze.wine".to_owned(), identity.to_owned());
+            read
+        };
+        let agreed = |now: &str, earlier: &str| {
+            let mut now = reads(now);
+            now.agree_with(&reads(earlier));
+            (now.key() == reads(earlier).key()).then_some(())
+        };
+        assert!(agreed("t1@3:a", "t1@3").is_some());
+        assert!(agreed("t1@3", "t1@3:a").is_some());
+        assert!(agreed("t1@3:a", "t1@3:b").is_none());
+        assert!(agreed("t1@3:a", "t1@4").is_none() && agreed("t2@3", "t1@3").is_none());
+        let why = reads("t1@3:a").change_since(&reads("t1@3:b")).unwrap();
+        assert_eq!(
+            why,
+            "bronze.wine was restored and written again: its version 3 is another one"
+        );
     }
 
     #[test]

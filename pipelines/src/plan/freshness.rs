@@ -146,8 +146,11 @@ pub(crate) struct Lookup<'a> {
 impl Lookup<'_> {
     /// Looks at an asset whose inputs are all there.
     pub(crate) async fn freshness(&self, asset: &Asset) -> Result<Freshness, StageError> {
-        let fingerprint = self.fingerprint(asset).await?;
+        let mut fingerprint = self.fingerprint(asset).await?;
         let stored = self.stored(asset).await?;
+        if let Some(earlier) = stored.as_ref().and_then(stored_fingerprint) {
+            fingerprint.agree_with(&earlier);
+        }
         let ledger = self.ledger(asset).await?;
         let files = match &asset.body {
             AssetBody::Ingest(ingest) => {

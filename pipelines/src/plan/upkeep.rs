@@ -48,6 +48,11 @@ impl<'a> Pinned<'a> {
         }
     }
 
+    /// Whether it may be the same version, as far as its commit is known on both sides.
+    pub(crate) fn may_be(&self, other: &Self) -> bool {
+        (self.id, self.version) == (other.id, other.version) && self.is_commit(other.commit)
+    }
+
     /// Whether it may be of this commit, as far as both are known.
     pub(crate) fn is_commit(&self, commit: Option<&str>) -> bool {
         self.commit

@@ -222,7 +222,16 @@ async fn remember(
         let known = ingest.memory.get(&file.found_as);
         known.is_none_or(|known| known.seen != file.seen)
     };
-    let news: Vec<&SourceFile> = freshness.files.iter().filter(known).collect();
+    let mut news: Vec<&SourceFile> = freshness.files.iter().filter(known).collect();
+    if news.iter().any(|file| file.path != file.found_as) {
+        // That it is a known file is told by what is remembered of it: until the rows of what it
+        // is now are there, that stays.
+        let of_now = |file: &SourceFile| {
+            let known = freshness.ledger.get(&file.path);
+            known.is_none_or(|known| known.content_hash == file.content_hash)
+        };
+        news.retain(|file| file.path == file.found_as || of_now(file));
+    }
     if !news.is_empty() {
         let read_as = ingest.options.identity();
         run.state

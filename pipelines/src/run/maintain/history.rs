@@ -58,7 +58,12 @@ impl Keeper<'_> {
             }
             rows += self.state.forget_runs(some).await?.rows;
         }
-        let definitions = self.remove_definitions().await?;
+        // A store that was lost names nothing: what it does not know is kept until runs as old as
+        // that are forgotten.
+        let definitions = match runs {
+            0 => (0, 0),
+            _ => self.remove_definitions().await?,
+        };
         let details = json!({
             "retain": Length(retain).to_string(),
             "runs": runs,
