@@ -63,7 +63,12 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         let (action, reason) = if !plan.chosen.contains(&position) {
             (Action::Skip, "it is not selected".to_owned())
         } else if let Some(upstream) = upstream(plan, asset, &steps) {
-            upstream
+            let refreshed = plan.refreshed.contains(&position);
+            match refreshed {
+                true => upstream,
+                // Whatever becomes of what it reads, it is not this project's yet.
+                false => taken_over(&lookup, asset).await.unwrap_or(upstream),
+            }
         } else {
             verdict(&lookup, asset, plan.refreshed.contains(&position)).await
         };
@@ -97,7 +102,7 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     if let Ok(freshness) = &mut freshness
         && refreshed
     {
-        freshness.refresh(asset);
+        freshness.refresh(asset, lookup.event_time);
     }
     match freshness {
         Ok(freshness) => match &freshness.verdict {
@@ -120,6 +125,16 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
             }
         },
         Err(error) => (Action::Run, error_chain(&error)),
+    }
+}
+
+/// What becomes of a table that something else made. What cannot be told now is told when it
+/// is made.
+async fn taken_over(lookup: &Lookup<'_>, asset: &Asset) -> Option<(Action, String)> {
+    match lookup.taken_over(asset).await.ok()?? {
+        Verdict::Refused { reason, help } => Some((Action::Refuse, format!("{reason}; {help}"))),
+        Verdict::Stale { reason, .. } => Some((Action::Run, reason)),
+        Verdict::Fresh { .. } | Verdict::Rekey { .. } => None,
     }
 }
 

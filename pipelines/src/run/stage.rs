@@ -70,7 +70,7 @@ async fn attempt(
     settle(run, asset).await?;
     let mut freshness = lookup(run).freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
-        freshness.refresh(asset);
+        freshness.refresh(asset, run.plan.event_time);
     }
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();

@@ -9,6 +9,7 @@ mod intervals;
 mod keyed;
 mod keyed_aside;
 mod models;
+mod owners;
 mod partitions;
 mod quarantine;
 mod rebuilt;
