@@ -107,6 +107,9 @@ pub enum EventKind {
         /// `ingest`, `sql`, `predict`, `tokenizer`, `train`, `sweep`, or the kind of a report,
         /// such as `profile`.
         kind: &'static str,
+        /// Why it is made, as `plan` says it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// How far a stage is.
     StageProgress {

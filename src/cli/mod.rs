@@ -37,8 +37,9 @@ pub(crate) use error::CliError;
 /// all in unoptimised builds.
 const WORKER_STACK_BYTES: usize = 8 << 20;
 
-/// How long work that was given up may take to notice.
-const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How long work that was given up may take to notice: nothing waits for it, and nobody listens
+/// to signals any more. What it leaves, the next run takes away.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Turns a folder of YAML and SQL into a lakehouse that trains, registers and applies models.
 #[derive(Debug, Parser)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sluice_lake::state::Fault;
 use sluice_pipelines::events::{Event, EventKind, LeaderboardRow, RunStatus};
+use sluice_pipelines::plan::fingerprint::NEVER_MADE;
 
 const RUN: &str = "0193a0c41f6a7cc0b8f3a1d5e2f40001";
 
@@ -53,6 +54,10 @@ fn begin(asset: &str, kind: &'static str) -> EventKind {
     EventKind::StageStarted {
         asset: asset.into(),
         kind,
+        reason: Some(match asset {
+            "gold.wine_scored" => "its definition changed: `predict.as` is p_good (was p)".into(),
+            _ => NEVER_MADE.into(),
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_pipelines::events::EventKind;
+use sluice_pipelines::plan::fingerprint::NEVER_MADE;
 
 use super::figures;
 use super::screen::{Screen, Tone};
@@ -41,8 +42,15 @@ fn words(event: &EventKind) -> Option<(Tone, &'static str, String)> {
                 figures::counted(assets.len() as u64, "assets")
             ),
         ),
-        EventKind::StageStarted { asset, kind } => {
-            (Tone::Plain, "start", format!("{asset} ({kind})"))
+        EventKind::StageStarted {
+            asset,
+            kind,
+            reason,
+        } => {
+            // Of a first run it would stand in each line.
+            let why = reason.as_deref().filter(|reason| *reason != NEVER_MADE);
+            let why = why.map_or_else(String::new, |reason| format!(": {reason}"));
+            (Tone::Plain, "start", format!("{asset} ({kind}){why}"))
         }
         EventKind::Expectation {
             asset,

@@ -102,7 +102,7 @@ impl<W: Write> Consumer for Live<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.summary.observe(&event.kind);
         match &event.kind {
-            EventKind::StageStarted { asset, kind } => {
+            EventKind::StageStarted { asset, kind, .. } => {
                 self.begin(asset, kind, event.time_ms);
                 return Ok(());
             }

@@ -30,6 +30,7 @@ mod registry;
 mod replay;
 mod replay_gone;
 mod reports;
+mod restored;
 mod sandbox;
 mod scaffold;
 mod schedules;

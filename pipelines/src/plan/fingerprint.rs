@@ -9,9 +9,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::difference;
+use super::upkeep::Pinned;
 
 /// The key under which a fingerprint stands in commit metadata.
 pub const METADATA_KEY: &str = "sluice.fingerprint";
+
+/// Why an asset is made that is not there.
+pub const NEVER_MADE: &str = "it was never made";
 
 /// The key of an asset's outcome with the comment that its table was described by.
 pub(crate) const COMMENT_KEY: &str = "comment";
@@ -29,7 +33,7 @@ pub struct Fingerprint {
     pub semantics: u32,
     /// Hash of the normalised definition, the values of its variables included.
     pub definition: String,
-    /// The tables read: name to `table id@version`.
+    /// The tables read: name to `table id@version:commit`.
     pub tables: BTreeMap<String, String>,
     /// The models applied: address as written to the version that it named.
     pub models: BTreeMap<String, String>,
@@ -142,14 +146,18 @@ impl Fingerprint {
             return Some(setting.unwrap_or_else(|| changed.to_owned()));
         }
         let table = difference(&self.tables, &earlier.tables).map(|name| {
-            let versions = (
-                version(self.tables.get(&name)),
-                version(earlier.tables.get(&name)),
-            );
-            match versions {
-                (Some(new), Some(old)) if new != old => {
+            let pinned = |fingerprint: &'_ Self| {
+                let identity = fingerprint.tables.get(&name)?;
+                Pinned::parse(identity).map(|pinned| (pinned.id.to_owned(), pinned.version))
+            };
+            match (pinned(self), pinned(earlier)) {
+                (Some((_, new)), Some((_, old))) if new != old => {
                     format!("{name} is at version {new} (was {old})")
                 }
+                (Some(new), Some(old)) if new == old => format!(
+                    "{name} was restored and written again: its version {} is another one",
+                    new.1
+                ),
                 (Some(_), Some(_)) => format!("{name} was created anew"),
                 (Some(_), None) => format!("it now reads {name}"),
                 (None, _) => format!("it no longer reads {name}"),
@@ -221,10 +229,6 @@ pub(crate) fn difference(
         .chain(old.keys())
         .find(|name| new.get(*name) != old.get(*name))
         .cloned()
-}
-
-fn version(identity: Option<&String>) -> Option<&str> {
-    identity.map(|identity| identity.rsplit('@').next().unwrap_or(identity))
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
 use super::definition::REGISTERED_AS;
 use super::difference::columns_differ;
-use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY};
+use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, NEVER_MADE};
 use super::intervals::{EventTime, outside, pending};
 use super::mode::Mode;
 use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
-use super::upkeep::Upkeeping;
+use super::upkeep::{Pinned, Upkeeping};
 use super::{Applied, Asset, AssetBody, IngestAsset, ScoredAsset, SqlAsset};
 use crate::run::error::StageError;
 use crate::run::incremental::ledger_of;
@@ -251,7 +251,7 @@ impl Lookup<'_> {
     }
 
     fn never_made(&self, asset: &Asset) -> Verdict {
-        let reason = "it was never made".to_owned();
+        let reason = NEVER_MADE.to_owned();
         let AssetBody::Sql(sql) = &asset.body else {
             return Verdict::anew(reason);
         };
@@ -417,8 +417,8 @@ impl Lookup<'_> {
         let table = self.catalog.table(name).await?;
         let table = table.ok_or_else(|| self.catalog.lakehouse().unknown_table(name))?;
         // Data files that were written together are no other rows.
-        let identity = format!("{}@{}", table.table_id, table.data_version);
-        fingerprint.tables.insert(name.to_string(), identity);
+        let pinned = Pinned::text(&table);
+        fingerprint.tables.insert(name.to_string(), pinned);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! anew, when what it is made from changed.
 
 use sluice_lake::Lakehouse;
-use sluice_lake::delta::{Changes, ChangesError};
+use sluice_lake::delta::{Changes, ChangesError, PinnedTable, Since};
 use sluice_lake::state::now_ms;
 use sluice_report::number;
 
@@ -15,17 +15,53 @@ use super::ranges::Ranges;
 use crate::run::error::StageError;
 use crate::spec::{Instant, Refresh};
 
-/// A table as it is pinned in a fingerprint: `identity@version`.
+/// A table as it is pinned in a fingerprint: `identity@version:commit`, without the last where
+/// it is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pinned<'a> {
     pub(crate) id: &'a str,
     pub(crate) version: u64,
+    commit: Option<&'a str>,
 }
 
 impl<'a> Pinned<'a> {
     pub(crate) fn parse(identity: &'a str) -> Option<Self> {
         let (id, version) = identity.rsplit_once('@')?;
+        let (version, commit) = match version.split_once(':') {
+            Some((version, commit)) => (version, Some(commit)),
+            None => (version, None),
+        };
         let version = version.parse().ok()?;
-        Some(Self { id, version })
+        Some(Self {
+            id,
+            version,
+            commit,
+        })
+    }
+
+    /// How a table is pinned.
+    pub(crate) fn text(table: &PinnedTable) -> String {
+        let pinned = format!("{}@{}", table.table_id, table.data_version);
+        match &table.data_commit {
+            Some(commit) => format!("{pinned}:{commit}"),
+            None => pinned,
+        }
+    }
+
+    /// Whether it may be of this commit, as far as both are known.
+    pub(crate) fn is_commit(&self, commit: Option<&str>) -> bool {
+        self.commit
+            .zip(commit)
+            .is_none_or(|(pinned, commit)| pinned == commit)
+    }
+
+    /// The same for who asks what changed since.
+    pub(crate) fn since(self) -> Since<'a> {
+        Since {
+            table_id: self.id,
+            version: self.version,
+            commit: self.commit,
+        }
     }
 }
 
@@ -204,7 +240,7 @@ impl Upkeeping<'_> {
         let Some((since, until)) = Self::moved(self.now, earlier, &from) else {
             return Ok(self.anew(change));
         };
-        if (since.id, since.version) == (until.id, until.version) {
+        if since == until {
             return Ok(Verdict::Rekey {
                 version: self.version,
                 reason: format!(
@@ -270,9 +306,7 @@ impl Upkeeping<'_> {
         let from = self.sql.upkeep.mode.from();
         // Only asked of modes that read changes.
         let from = from.unwrap_or(&self.sql.table);
-        self.lakehouse
-            .changes(from, since.id, since.version, until)
-            .await
+        self.lakehouse.changes(from, since.since(), until).await
     }
 
     fn from(&self) -> String {

@@ -33,7 +33,7 @@ pub(super) async fn why_untold(
         return Ok(None);
     };
     let told = async {
-        let changes = lakehouse.changes(table, since.id, since.version, until.version);
+        let changes = lakehouse.changes(table, since.since(), until.version);
         changes.await?.require_data_files().await
     };
     match told.await {

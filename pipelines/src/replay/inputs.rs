@@ -170,12 +170,15 @@ impl Inputs {
             return Ok(Some(gone));
         }
         let there = self.from.load(table, Some(pinned.version)).await?;
-        Ok((there.table_id != pinned.id).then(|| {
-            format!(
-                "version {} of {table} is gone: the table was created anew since",
-                pinned.version
-            )
-        }))
+        let why = if there.table_id != pinned.id {
+            "the table was created anew since"
+        } else if !pinned.is_commit(there.data_commit.as_deref()) {
+            "the table was restored and written again since"
+        } else {
+            return Ok(None);
+        };
+        let version = pinned.version;
+        Ok(Some(format!("version {version} of {table} is gone: {why}")))
     }
 
     /// The version whose files hold the rows of `version`: a later one, where its own files are

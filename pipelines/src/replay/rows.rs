@@ -247,6 +247,7 @@ mod tests {
             name: "gold.t".parse().unwrap(),
             version: 4,
             data_version: 4,
+            data_commit: None,
             table_id: "id".to_owned(),
             schema,
             provider: Arc::new(rows),

@@ -22,9 +22,9 @@ use crate::plan::mode::Mode;
 use crate::plan::{Asset, RowPlan, SqlAsset, TableExpectation};
 use crate::spec::Instant;
 
-/// From the year 1 to the end of the year 9999: what a query of intervals is asked for when no
-/// interval is meant.
-const ALL_TIME: (Instant, Instant) = (Instant(-62_135_596_800_000), Instant(253_402_300_799_000));
+/// The years 1678 to 2261, which timestamps of every unit can tell: what a query of intervals is
+/// asked for when no interval is meant.
+const ALL_TIME: (Instant, Instant) = (Instant(-9_214_560_000_000), Instant(9_214_646_400_000));
 
 /// The rows in the query's order; all of them in memory. What the table's `mode:` makes of them,
 /// and of the rows that are there, is not looked at: of intervals those of all time are asked

@@ -18,6 +18,7 @@ use sluice_learn::sweep::{Before, EarlierTrial, SweepSpec};
 
 use super::error::StageError;
 use crate::plan::fingerprint::Fingerprint;
+use crate::plan::upkeep::Pinned;
 use crate::plan::{Asset, Fit, ModelAsset};
 
 /// The tag with the identity of a search.
@@ -162,7 +163,10 @@ pub(crate) async fn progress(
         return Ok(None);
     };
     let stored = trials(state, project, &key, spec).await?;
-    let version = (seen != present).then(|| seen.rsplit('@').next().unwrap_or(&seen).to_owned());
+    let version = (seen != present).then(|| match Pinned::parse(&seen) {
+        Some(pinned) => pinned.version.to_string(),
+        None => seen.clone(),
+    });
     Ok(Some(Progress {
         done: stored.range(..=spec.trials()).count(),
         total: spec.trials(),

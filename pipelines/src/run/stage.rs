@@ -104,6 +104,7 @@ async fn attempt(
     run.emit(EventKind::StageStarted {
         asset: asset.name.clone(),
         kind: asset.kind(),
+        reason: reason.clone(),
     });
     let made = make(run, asset, freshness).await?;
     let reason = match (reason, made.note) {

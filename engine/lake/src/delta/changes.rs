@@ -29,7 +29,7 @@ use url::Url;
 use super::{
     change_log::{ChangedCommit, entries},
     failure::{delta_error, rows_error},
-    read::{READER, blocking},
+    read::{READER, blocking, read_entry},
     scan::scan,
 };
 use crate::{error::LakeError, lakehouse::Lakehouse, name::TableName};
@@ -62,6 +62,14 @@ pub enum Untold {
         since: u64,
         /// The latest version.
         until: u64,
+    },
+    /// The version that was read was lost, and another commit has its number.
+    #[error("{table} was restored and written again: its version {since} is another one")]
+    Rewritten {
+        /// The table.
+        table: TableName,
+        /// The version that was read.
+        since: u64,
     },
     /// The log does not reach back so far.
     #[error("the log of {table} does not say any more what version {version} changed")]
@@ -100,6 +108,29 @@ pub enum ChangesError {
     Lake(#[from] LakeError),
 }
 
+/// What was read of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Since<'a> {
+    /// The table's identity: [`PinnedTable::table_id`](super::PinnedTable).
+    pub table_id: &'a str,
+    /// The version.
+    pub version: u64,
+    /// What tells its commit from others of that number, where it is known:
+    /// [`PinnedTable::data_commit`](super::PinnedTable).
+    pub commit: Option<&'a str>,
+}
+
+impl<'a> Since<'a> {
+    /// A version, whose commit is not known.
+    pub fn version(table_id: &'a str, version: u64) -> Self {
+        Self {
+            table_id,
+            version,
+            commit: None,
+        }
+    }
+}
+
 /// What changed in a table after one version, up to another.
 #[derive(Debug, Clone)]
 pub struct Changes {
@@ -126,8 +157,7 @@ pub struct Net {
 }
 
 impl Lakehouse {
-    /// What changed in a table after version `since` of the table that has the identity
-    /// `table_id`, up to version `until`. Reads the log only.
+    /// What changed in a table since it was read, up to version `until`. Reads the log only.
     ///
     /// # Errors
     /// [`ChangesError::Untold`] with the reason why it cannot be told;
@@ -135,12 +165,12 @@ impl Lakehouse {
     pub async fn changes(
         &self,
         name: &TableName,
-        table_id: &str,
-        since: u64,
+        read: Since<'_>,
         until: u64,
     ) -> Result<Changes, ChangesError> {
+        let since = read.version;
         let now = self.load(name, Some(until)).await?;
-        if now.table_id != table_id {
+        if now.table_id != read.table_id {
             return Err(Untold::Recreated {
                 table: name.clone(),
             }
@@ -156,6 +186,16 @@ impl Lakehouse {
             .into());
         }
         let log = self.table_path(name).join("_delta_log");
+        if let Some(commit) = read.commit {
+            let log = log.clone();
+            let entry = blocking(move || read_entry(&log, since)).await?;
+            // An entry that is gone tells nothing.
+            let mark = entry.and_then(|entry| entry.mark());
+            if mark.is_some_and(|mark| mark != commit) {
+                let table = name.clone();
+                return Err(Untold::Rewritten { table, since }.into());
+            }
+        }
         let table = name.clone();
         let entries = blocking(move || entries(&log, &table, since, until)).await?;
         let mut commits = Vec::new();

@@ -14,17 +14,30 @@ impl Lakehouse {
     /// # Errors
     /// [`LakeError::Unreadable`] and [`LakeError::Damaged`].
     pub async fn data_version(&self, name: &TableName, version: u64) -> Result<u64, LakeError> {
+        let (version, _) = self.data_commit(name, version).await?;
+        Ok(version)
+    }
+
+    /// The same, and what tells its commit from any other that may once have had this number;
+    /// `None` where the log does not reach back so far.
+    pub(super) async fn data_commit(
+        &self,
+        name: &TableName,
+        version: u64,
+    ) -> Result<(u64, Option<String>), LakeError> {
         let log = self.table_path(name).join("_delta_log");
         blocking(move || {
             let mut at = version;
+            let mut earliest = None;
             while let Some(entry) = read_entry(&log, at)? {
+                earliest = entry.mark();
                 if at == 0 || changes_data(&log, at, &entry)? {
-                    return Ok(at);
+                    return Ok((at, earliest));
                 }
                 at -= 1;
             }
             // The entry before that one is gone.
-            Ok(version.min(at + 1))
+            Ok((version.min(at + 1), earliest))
         })
         .await
     }

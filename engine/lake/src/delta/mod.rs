@@ -36,7 +36,7 @@ mod write;
 pub use change_log::ChangedCommit;
 pub use changes::{
     CHANGE_TYPE_COLUMN, COMMIT_TIMESTAMP_COLUMN, COMMIT_VERSION_COLUMN, Changes, ChangesError, Net,
-    Untold,
+    Since, Untold,
 };
 pub use conflict::ConflictClass;
 pub use keys::{HASHED_KEYS_BYTES, with_keys, without_keys};
@@ -70,6 +70,9 @@ pub struct PinnedTable {
     /// The version that changed rows or columns last: those before it that only wrote data files
     /// together have the same rows.
     pub data_version: u64,
+    /// What tells the commit of [`Self::data_version`] from any other that once had its number,
+    /// before the table was restored; `None` where the log does not reach back so far.
+    pub data_commit: Option<String>,
     /// Delta's identity of the table: another one after the folder was made anew.
     pub table_id: String,
     /// The columns, with their metadata.

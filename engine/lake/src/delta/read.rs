@@ -67,10 +67,12 @@ impl Lakehouse {
         let state = table.snapshot().map_err(failed)?;
         let provider =
             scan(&table, &*READER).map_err(|source| super::failure::rows_error(name, source))?;
+        let (data_version, data_commit) = self.data_commit(name, state.version()).await?;
         Ok(PinnedTable {
             name: name.clone(),
             version: state.version(),
-            data_version: self.data_version(name, state.version()).await?,
+            data_version,
+            data_commit,
             table_id: state.metadata().id().to_owned(),
             schema: provider.schema(),
             provider: Arc::new(provider),
@@ -245,6 +247,15 @@ pub(super) struct LogEntry {
     pub(super) changes: Changes,
     pub(super) added_files: u64,
     pub(super) added_bytes: u64,
+}
+
+impl LogEntry {
+    /// What tells the commit from one that has the same number in another past of the table:
+    /// the number of its write, or its time where another program made it.
+    pub(super) fn mark(&self) -> Option<String> {
+        let time = self.commit.timestamp_ms.map(|time| time.to_string());
+        self.write_id.clone().or(time)
+    }
 }
 
 /// What a commit did to the table.

@@ -38,6 +38,7 @@ pub fn normalise(statement: &Statement) -> String {
 /// The canonical text of an expression.
 pub fn normalise_expression(expression: &Expression) -> String {
     let mut tree = expression.ast.clone();
+    bare(&mut tree);
     let _always_continues = tree.visit(&mut Canonical);
     let text = tree.to_string();
     let same = parse_expression(&text).is_ok_and(|again| again.ast == tree);
@@ -194,6 +195,14 @@ fn quote_options(options: &mut WildcardAdditionalOptions) {
     }
 }
 
+/// Parentheses around all of a condition say nothing.
+fn bare(condition: &mut Expr) {
+    while let Expr::Nested(inner) = condition {
+        let placeholder = Expr::value(ast::Value::Null);
+        *condition = std::mem::replace(inner, placeholder);
+    }
+}
+
 /// Functions without quotes are looked up in lower case.
 fn lower(function: &mut Function) {
     if let [ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice()
@@ -220,6 +229,9 @@ impl VisitorMut for Canonical {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for condition in [&mut select.selection, &mut select.having] {
+            condition.iter_mut().for_each(bare);
+        }
         for item in &mut select.projection {
             match item {
                 SelectItem::ExprWithAlias { alias, .. } => quote(alias),

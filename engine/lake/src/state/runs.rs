@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{State, StateError, now_ms};
 
 /// Identifies a run: a UUID of version 7 in 32 hexadecimal digits, so that
-/// runs sort by the time they started.
+/// runs sort in the order in which they started, whatever the clock did.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(String);
@@ -18,6 +18,20 @@ impl RunId {
     /// An identifier that no other run has.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().simple().to_string())
+    }
+
+    /// The same, and later than `latest` even where the clock was ahead when that was made.
+    fn generate_after(latest: Option<&str>) -> Self {
+        let new = Uuid::now_v7();
+        let latest = latest.and_then(|latest| Uuid::parse_str(latest).ok());
+        let Some(latest) = latest.filter(|latest| *latest >= new) else {
+            return Self(new.simple().to_string());
+        };
+        let mut bytes = new.into_bytes();
+        // The first 48 bits are milliseconds.
+        let millis = (latest.as_u128() >> 80).saturating_add(1) as u64;
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        Self(Uuid::from_bytes(bytes).simple().to_string())
     }
 
     /// The 32 hexadecimal digits.
@@ -163,8 +177,12 @@ impl State {
     /// [`StateError::UnknownRun`] when the parent is not in the store.
     pub async fn start_run(&self, run: NewRun) -> Result<RunId, StateError> {
         let action = "start a run";
-        let id = RunId::generate();
         let mut tx = self.begin(action).await?;
+        let latest: Option<String> = sqlx::query_scalar("SELECT max(run_id) FROM runs")
+            .fetch_one(tx.connection())
+            .await
+            .map_err(self.failed(action))?;
+        let id = RunId::generate_after(latest.as_deref());
         self.insert_run(tx.connection(), &id, &run, now_ms())
             .await?;
         self.commit(tx, action).await?;
@@ -384,5 +402,31 @@ impl State {
             project: row.try_get("project").map_err(read())?,
             pipeline: row.try_get("pipeline").map_err(read())?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_later_than_the_last_one_whatever_the_clock_says() {
+        let before = RunId::generate();
+        let next = RunId::generate_after(Some(before.as_str()));
+        assert!(next > before);
+        // A clock that was a year ahead.
+        let mut ahead = Uuid::now_v7().into_bytes();
+        ahead[1] += 8;
+        let ahead = RunId(Uuid::from_bytes(ahead).simple().to_string());
+        let mut last = ahead.clone();
+        for _ in 0..3 {
+            let next = RunId::generate_after(Some(last.as_str()));
+            assert!(next > last, "{next} after {last}");
+            assert_eq!(next.as_str()[..8], ahead.as_str()[..8]);
+            assert_eq!(Uuid::parse_str(next.as_str()).unwrap().get_version_num(), 7);
+            last = next;
+        }
+        assert!(RunId::generate_after(None) < ahead);
+        assert!(RunId::generate_after(Some("no identifier")) < ahead);
     }
 }

@@ -7,7 +7,7 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
-use sluice_lake::delta::{Changes, ChangesError, Untold, WriteMode};
+use sluice_lake::delta::{Changes, ChangesError, Since, Untold, WriteMode};
 
 use crate::fixture::{TestLake, filed, lines, name, words};
 
@@ -18,7 +18,7 @@ async fn id_of(test: &TestLake, table: &str) -> String {
 async fn changes(test: &TestLake, since: u64, until: u64) -> Result<Changes, ChangesError> {
     let id = id_of(test, "bronze.t").await;
     test.lake
-        .changes(&name("bronze.t"), &id, since, until)
+        .changes(&name("bronze.t"), Since::version(&id, since), until)
         .await
 }
 
@@ -115,8 +115,23 @@ async fn why_changes_cannot_be_told() {
         Err(ChangesError::Untold(why)) => why,
         other => panic!("told: {other:?}"),
     };
-    let other = test.lake.changes(&name("bronze.t"), "another", 0, 1).await;
+    let other = test
+        .lake
+        .changes(&name("bronze.t"), Since::version("another", 0), 1)
+        .await;
     assert!(matches!(told(other), Untold::Recreated { .. }));
+    // A version that was read, and is not the one that has its number now.
+    let pinned = test.lake.load(&name("bronze.t"), Some(1)).await.unwrap();
+    let commit = pinned.data_commit.as_deref();
+    let since = |commit| Since {
+        commit,
+        ..Since::version(&pinned.table_id, 1)
+    };
+    let same = test.lake.changes(&name("bronze.t"), since(commit), 2).await;
+    assert!(commit.is_some() && same.is_ok());
+    let lost = since(Some("lost"));
+    let lost = test.lake.changes(&name("bronze.t"), lost, 2).await;
+    assert!(matches!(told(lost), Untold::Rewritten { .. }));
     assert!(matches!(
         told(changes(&test, 3, 2).await),
         Untold::WentBack { .. }

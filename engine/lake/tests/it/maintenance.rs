@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datafusion::prelude::SessionContext;
 use sluice_lake::LakeError;
-use sluice_lake::delta::{OptimizeOptions, Optimized, VacuumOptions, WriteMode};
+use sluice_lake::delta::{OptimizeOptions, Optimized, Since, VacuumOptions, WriteMode};
 
 use crate::fixture::{APP, TestLake, commit, filed, name, parquet_files, words};
 
@@ -53,7 +53,9 @@ async fn files_written_together_are_the_same_rows_of_the_same_version() {
     );
     // Nothing is new in it.
     let silver = name("silver.t");
-    let changes = test.lake.changes(&silver, &table.table_id, 4, 5);
+    let changes = test
+        .lake
+        .changes(&silver, Since::version(&table.table_id, 4), 5);
     assert!(changes.await.unwrap().commits.is_empty());
     // And nothing more to gain.
     assert_eq!(optimize(&test, &[], 7).await, None);

@@ -13,7 +13,7 @@ use datafusion::{
     prelude::SessionContext,
 };
 use sluice_lake::delta::{
-    KeyRows, OptimizeOptions, RowParts, VacuumOptions, WriteMode, nothing_at_end,
+    KeyRows, OptimizeOptions, RowParts, Since, VacuumOptions, WriteMode, nothing_at_end,
 };
 
 use crate::fixture::{TestLake, commit, lines, name, rows_of, stream};
@@ -155,10 +155,11 @@ async fn every_write_finds_the_rows_of_every_text() {
     let changes = {
         let pinned = table.test.lake.load(&name("silver.t"), None).await.unwrap();
         let (since, id) = (1, pinned.table_id);
-        let changes = table
-            .test
-            .lake
-            .changes(&pinned.name, &id, since, pinned.version);
+        let changes =
+            table
+                .test
+                .lake
+                .changes(&pinned.name, Since::version(&id, since), pinned.version);
         changes.await.unwrap()
     };
     let net = changes.net(&SessionContext::new()).await.unwrap();

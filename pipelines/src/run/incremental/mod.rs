@@ -76,7 +76,7 @@ pub(crate) async fn changes_between(
         return Err(StageError::TableGone(name));
     };
     let lakehouse = &run.world.lakehouse;
-    let changes = lakehouse.changes(from, since.id, since.version, until.version);
+    let changes = lakehouse.changes(from, since.since(), until.version);
     changes.await.map_err(|error| untold(sql, error))
 }
 

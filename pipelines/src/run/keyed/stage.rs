@@ -182,7 +182,7 @@ impl<'a> Stage<'a> {
         };
         let told = async {
             let lakehouse = &self.run.world.lakehouse;
-            let changes = lakehouse.changes(from, since.id, since.version, until.version);
+            let changes = lakehouse.changes(from, since.since(), until.version);
             let read = columns_read(self.run, self.sql, from, self.fingerprint).await?;
             let changes = changes.await?.looking_at(read);
             // The difference is taken once, and within bounded memory.

@@ -41,6 +41,10 @@ fn writing_makes_no_difference() {
             "SELECT * REPLACE (1 AS a) FROM t.u",
         ),
         ("SELECT a <> 1 AS b FROM t.u", "SELECT a != 1 AS b FROM t.u"),
+        (
+            "SELECT a FROM t.u WHERE (a > 1 AND (b OR c))",
+            "SELECT a FROM t.u WHERE a > 1 AND (b OR c)",
+        ),
     ] {
         assert_eq!(canonical(left), canonical(right), "{left} / {right}");
     }
