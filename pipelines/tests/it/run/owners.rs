@@ -129,7 +129,7 @@ async fn a_history_is_not_given_up_for_another_mode() {
     assert_eq!(sandbox.value(HISTORY).await, "1");
     // The other way there is none to lose.
     sandbox.edit("merge: {keys", "scd2: {keys");
-    insta::assert_snapshot!(sandbox.plan_of("gold.h").await, @"");
+    insta::assert_snapshot!(sandbox.plan_of("gold.h").await, @"run   gold.h: recomputed in full: `mode` is scd2 (was merge)");
     sandbox.run_well().await;
     sandbox.write("e.csv", "k,t,a\n0,3,12\n");
     sandbox.run_well().await;
