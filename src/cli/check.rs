@@ -33,6 +33,8 @@ pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, Cl
             AssetBody::Tokenizer(_) => tokenizers += 1,
             AssetBody::Model(_) => models += 1,
             AssetBody::Report(_) => reports += 1,
+            // Only a plan that is to run has any.
+            AssetBody::Unread(_) => {}
         }
     }
     let mut parts = vec![counted(tables, "tables")];
@@ -49,20 +51,20 @@ pub(super) async fn check(options: &Options, global: &Global) -> Result<Exit, Cl
 }
 
 /// As [`checked`], for a command that is going to write: a store that an older release wrote is
-/// brought up to date first.
+/// brought up to date first, and files that cannot be read are left to their stage.
 ///
 /// # Errors
-/// As [`checked`].
+/// As [`checked`], without what is wrong with files.
 pub(super) async fn checked_to_run(
     path: Option<&Path>,
     global: &Global,
 ) -> Result<(Plan, World), CliError> {
-    match checked(path, global).await {
+    match resolved(path, global, true).await {
         Err(CliError::Unreadable(wrong)) if wrong.iter().any(|one| one.code == OUTDATED_STATE) => {
             let lakehouse = project::lakehouse_quietly(path, global).map_err(CliError::Wrong)?;
             let state = Lakehouse::open(lakehouse)?.state_path();
             State::bring_up_to_date(state).await?;
-            checked(path, global).await
+            resolved(path, global, true).await
         }
         other => other,
     }
@@ -77,6 +79,14 @@ pub(super) async fn checked(
     path: Option<&Path>,
     global: &Global,
 ) -> Result<(Plan, World), CliError> {
+    resolved(path, global, false).await
+}
+
+async fn resolved(
+    path: Option<&Path>,
+    global: &Global,
+    to_run: bool,
+) -> Result<(Plan, World), CliError> {
     let spec = match project::load(path, global) {
         Err(CliError::Wrong(wrong)) => return Err(project::all_wrong(path, global, wrong).await),
         loaded => loaded?,
@@ -84,7 +94,11 @@ pub(super) async fn checked(
     let world = World::open(&spec.lakehouse.path)
         .await
         .map_err(|diagnostic| CliError::Unreadable(Diagnostics::from(*diagnostic)))?;
-    let (plan, warnings) = check::check(&spec, &world).await.map_err(CliError::Wrong)?;
+    let resolved = match to_run {
+        true => check::check_to_run(&spec, &world).await,
+        false => check::check(&spec, &world).await,
+    };
+    let (plan, warnings) = resolved.map_err(CliError::Wrong)?;
     project::warn(&warnings);
     Ok((plan, world))
 }

@@ -65,9 +65,17 @@ pub(super) fn lakehouse_quietly(
     path: Option<&Path>,
     global: &Global,
 ) -> Result<PathBuf, Diagnostics> {
+    Ok(load_quietly(path, global)?.lakehouse.path)
+}
+
+/// As [`load`], without a word about what is wrong or doubtful.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_quietly(path: Option<&Path>, global: &Global) -> Result<Spec, Diagnostics> {
     let project = find_project(path)?;
     let (spec, _) = spec::load(&project, &overrides(global))?;
-    Ok(spec.lakehouse.path)
+    Ok(spec)
 }
 
 /// Shows warnings on standard error.

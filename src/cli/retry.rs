@@ -7,9 +7,8 @@ use sluice_lake::state::{Run, State, StateError};
 use sluice_pipelines::plan::Plan;
 use sluice_pipelines::select::{SelectError, undone};
 
-use super::check::checked_to_run;
 use super::error::CliError;
-use super::run::{Manner, carry_out};
+use super::run::{Manner, begun, carry_out};
 use super::{Global, print};
 use crate::exit::Exit;
 
@@ -31,7 +30,7 @@ pub(super) struct Options {
 /// # Errors
 /// As `sluice run`; a run that is not of this project.
 pub(super) async fn retry(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
+    let (mut plan, world) = begun(options.project.as_deref(), global).await?;
     let project = world.lakehouse.existing_project_uuid(&plan.pipeline)?;
     let (Some(state), Some(project)) = (&world.state, project) else {
         return Err(nothing(&plan, "the project has not run yet").into());

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sluice_pipelines::check::World;
-use sluice_pipelines::events::RunStatus;
+use sluice_pipelines::events::{Event, EventKind, EventSink, RunStatus};
 use sluice_pipelines::plan::Plan;
 use sluice_pipelines::run::{self, RunOptions};
 use sluice_pipelines::spec::Length;
@@ -15,7 +16,7 @@ use super::check::checked_to_run;
 use super::error::CliError;
 use super::event_time::EventWindow;
 use super::selection::{Refresh, Selected};
-use super::{Global, signal};
+use super::{Global, project, signal};
 use crate::exit::Exit;
 use crate::export::Exports;
 use crate::render::Display;
@@ -63,11 +64,34 @@ pub(super) struct Manner {
 /// All that is wrong with the project; another run of it at work; a lakehouse that cannot be
 /// written. A stage that fails is told by the exit code.
 pub(super) async fn run(options: &Options, global: &Global) -> Result<Exit, CliError> {
-    let (mut plan, world) = checked_to_run(options.project.as_deref(), global).await?;
+    let (mut plan, world) = begun(options.project.as_deref(), global).await?;
     options.selected.narrow(&mut plan, &world).await?;
     options.refresh.mark(&mut plan, &world).await?;
     options.event_time.mark(&mut plan)?;
     carry_out(plan, world, &options.manner).await
+}
+
+/// The plan that a run carries out. Where there is none although the project can be read, its
+/// hooks are told that the run could not begin.
+///
+/// # Errors
+/// As [`checked_to_run`].
+pub(super) async fn begun(path: Option<&Path>, global: &Global) -> Result<(Plan, World), CliError> {
+    let checked = checked_to_run(path, global).await;
+    if let Err(error) = &checked
+        && let Ok(spec) = project::load_quietly(path, global)
+    {
+        let warn: EventSink = Arc::new(|event: &Event| {
+            if let EventKind::Warning { message, .. } = &event.kind {
+                tell_lost(std::slice::from_ref(message));
+            }
+        });
+        let cancel = CancellationToken::new();
+        let watcher = signal::watch(cancel.clone(), || {});
+        run::tell_not_begun(&spec, &error.to_string(), warn, &cancel).await;
+        watcher.abort();
+    }
+    checked
 }
 
 /// Runs a plan and shows what happens.
@@ -112,7 +136,8 @@ pub(super) async fn carry_out(plan: Plan, world: World, manner: &Manner) -> Resu
     })
 }
 
-/// Says which events went nowhere; the run is none the worse for it.
+/// Says what told nobody: events that went nowhere, hooks that failed; the run is none the worse
+/// for it.
 fn tell_lost(lost: &[String]) {
     let warning = Screen::stderr().paint(Tone::Warning, "warning");
     for words in lost {

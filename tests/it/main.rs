@@ -19,6 +19,7 @@ mod interrupted;
 mod journey;
 mod keyed;
 mod kills;
+mod landing_files;
 mod layering;
 mod leases;
 mod lineage;

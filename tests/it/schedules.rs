@@ -272,6 +272,20 @@ fn projects_that_are_all_wrong_are_told_and_nothing_runs() {
 }
 
 #[test]
+fn files_that_cannot_be_read_fail_a_run_and_keep_no_daemon_from_starting() {
+    let sandbox = often();
+    let when = "or_when: {new_files: bronze.a}";
+    sandbox.edit("pipeline.yaml", "every: 1s", when);
+    sandbox.write("a.csv", "");
+    let mut daemon = Daemon::start(&sandbox, &[]);
+    daemon.says("bronze.a failed: a.csv is empty");
+    daemon.says("failed: 0 made, 0 skipped, 1 failed or blocked");
+    sandbox.write("a.csv", "n\n1\n");
+    daemon.says("finished: 1 made");
+    daemon.stop();
+}
+
+#[test]
 fn new_files_begin_a_run_each_once() {
     let sandbox = often();
     let when = "or_when: {new_files: bronze.a}";

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use sluice_lake::TableName;
 use sluice_lake::ingest::{
-    self, BadRecords, Encoding, FileMemory, Format, IngestError, NameStyle, ReadOptions, Unmatched,
+    self, BadRecords, Encoding, FileMemory, Format, IngestError, NameStyle, ReadOptions,
+    SourceFile, Unmatched,
 };
 
 use super::Checker;
@@ -20,7 +21,8 @@ use crate::spec::{
     ColumnNames, ColumnType, DecimalMark, FileEncoding, HeaderNames, Ingest, Named, OnBadRecord,
 };
 
-/// Checks the files of a table, and finds its columns.
+/// Checks the files of a table, and finds its columns: none where they cannot be read, the table
+/// was never made and the plan is to run all the same.
 pub(super) async fn check_ingest(
     checker: &mut Checker<'_>,
     ingest: &Ingest,
@@ -44,17 +46,26 @@ pub(super) async fn check_ingest(
     let look = async {
         let mut found = ingest::find_files(&folder, &patterns, unmatched).await?;
         if let Some(only) = &only {
-            found.retain(|file| only.contains(&file.path));
+            found.retain(|file| only.contains_key(&file.path));
         }
         let files = ingest::survey(found, &options, &memory).await?;
         let columns = match files.is_empty() {
             true => Arc::new(stored.unwrap_or_else(Schema::empty)),
             false => ingest::infer_schema(&files, &options, stored.as_ref()).await?,
         };
-        Ok((files, columns))
+        Ok::<(Vec<SourceFile>, SchemaRef), IngestError>((files, columns))
     };
-    let (files, columns) = match look.await {
-        Ok(found) => found,
+    let ((files, columns), unread) = match look.await {
+        Ok(found) => (found, None),
+        // What came in is no fault of the project: a stage says so.
+        Err(error) if checker.to_run && is_of_files(&error) => {
+            let columns = Arc::new(
+                stored_columns(checker, name, has_split)
+                    .await
+                    .unwrap_or_else(Schema::empty),
+            );
+            ((Vec::new(), columns), Some(error))
+        }
         Err(error) => {
             let span = ingest_span(ingest, &error);
             let diagnostic = Diagnostic::error("ingest", error_chain(&error));
@@ -62,7 +73,10 @@ pub(super) async fn check_ingest(
             return None;
         }
     };
-    let schema = ingest::output_schema(&columns);
+    let schema = match unread.is_some() && columns.fields().is_empty() {
+        true => Arc::clone(&columns),
+        false => ingest::output_schema(&columns),
+    };
     let body = AssetBody::Ingest(Box::new(IngestAsset {
         table: name.clone(),
         folder,
@@ -72,10 +86,24 @@ pub(super) async fn check_ingest(
         files: files.into(),
         memory: Arc::new(memory),
         columns,
+        unread,
         rows: RowPlan::default(),
     }));
+    if schema.fields().is_empty() {
+        return Some((body, schema));
+    }
     let span = ingest.files[0].span;
     storable(checker, name, &schema, span).then_some((body, schema))
+}
+
+/// Whether an error is about files that there are, or are not, rather than about what is written.
+fn is_of_files(error: &IngestError) -> bool {
+    !matches!(
+        error,
+        IngestError::Pattern { .. }
+            | IngestError::BadDelimiter { .. }
+            | IngestError::ColumnType { .. }
+    )
 }
 
 /// How the files are to be read.

@@ -32,6 +32,7 @@ mod test_cases;
 mod test_rows;
 mod text_models;
 mod tokenizers;
+mod unread;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -119,6 +120,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) stored_models: HashMap<String, Stored>,
     /// The files of the tokenizers that only the registry has, by reference as written.
     pub(crate) stored_tokenizers: HashMap<String, PathBuf>,
+    /// Whether files that cannot be read are left to the stage that reads them.
+    pub(crate) to_run: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -161,6 +164,23 @@ impl<'a> Checker<'a> {
 /// # Errors
 /// Everything that is wrong, sorted by place.
 pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Diagnostics> {
+    resolve(spec, world, false).await
+}
+
+/// As [`check`], for a plan that is to run: files that cannot be read are no error. The stage that
+/// reads them fails with it, what depends on that stage is blocked, and all else is made.
+///
+/// # Errors
+/// As [`check`], without what is wrong with files.
+pub async fn check_to_run(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Diagnostics> {
+    resolve(spec, world, true).await
+}
+
+async fn resolve(
+    spec: &Spec,
+    world: &World,
+    to_run: bool,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
     let assets = declarations(spec);
     let mut by_name = HashMap::with_capacity(assets.len());
     for (position, asset) in assets.iter().enumerate() {
@@ -175,6 +195,7 @@ pub async fn check(spec: &Spec, world: &World) -> Result<(Plan, Diagnostics), Di
         diagnostics: Diagnostics::new(),
         stored_models: HashMap::new(),
         stored_tokenizers: HashMap::new(),
+        to_run,
     };
     let found = edges::find(&mut checker).await;
     let order = graph::order(&mut checker, &found);
@@ -256,6 +277,7 @@ async fn type_in_order(
                 reports::check(checker, &mut known, declaration, report, &found[*position]).await
             }
         };
+        let body = body.or_else(|| unread::of(declaration, &found[*position], &typed));
         let columns = declaration.name.parse::<TableName>().ok();
         let columns = columns.and_then(|name| known.tables.get(&name));
         let columns = columns.filter(|_| body.is_some());

@@ -34,6 +34,8 @@ pub(super) struct Query<'a> {
     pub(super) reads: &'a BTreeSet<TableName>,
     /// Its columns.
     pub(super) schema: &'a SchemaRef,
+    /// Whether rows of it may go into quarantine.
+    pub(super) has_quarantine: bool,
 }
 
 /// What `mode:` and `refresh:` come to. `None` after having reported what is wrong.
@@ -247,9 +249,25 @@ fn intervals(
         every: interval.every.value,
         start: interval.start.value,
         lookback: interval.lookback.map_or(0, |count| count.value),
-        batch_size: interval.batch_size.map_or(1, |count| count.value),
+        batch_size: batch_size(checker, interval, query),
         concurrency: interval.concurrency.map_or(1, |count| count.value),
     }))
+}
+
+/// How many intervals are asked for at once: a row in quarantine is of the interval that was
+/// asked for, and its own time need not tell which of several that was.
+fn batch_size(checker: &mut Checker<'_>, interval: &spec::Interval, query: &Query<'_>) -> u64 {
+    let Some(size) = interval.batch_size.filter(|size| size.value > 1) else {
+        return 1;
+    };
+    if !query.has_quarantine {
+        return size.value;
+    }
+    let message = "a table with rows in quarantine is asked for one interval at a time";
+    let warning = Diagnostic::warning("unused_key", message)
+        .help("leave `batch_size` out; `concurrency` asks for several intervals side by side");
+    checker.error(warning, size.span);
+    1
 }
 
 fn whole_days(interval: &spec::Interval) -> bool {

@@ -7,9 +7,9 @@ use super::Checker;
 use super::known::Known;
 use super::world::error_chain;
 use crate::diagnostic::Diagnostic;
-use crate::run::quarantine::{ADDED, schema_of, table_of};
+use crate::run::quarantine::{added, schema_of, table_of};
 use crate::source::{Span, Spanned};
-use crate::spec::{Otherwise, TableSpec};
+use crate::spec::{Mode, Otherwise, TableSpec};
 
 /// What is wrong is told.
 pub(super) struct Told;
@@ -21,6 +21,11 @@ fn asked(table: &TableSpec) -> Option<Span> {
         let otherwise: Spanned<Otherwise> = rule.otherwise?;
         (otherwise.value == Otherwise::Quarantine).then_some(otherwise.span)
     })
+}
+
+/// Whether rows of a table may go into quarantine.
+pub(super) fn has_quarantine(table: &TableSpec) -> bool {
+    asked(table).is_some()
 }
 
 /// The quarantine of a table, if it has one that can be.
@@ -40,6 +45,10 @@ pub(super) fn check_quarantine(
     let Some(span) = asked(table) else {
         return Ok(None);
     };
+    let by_interval = matches!(
+        table.mode.as_ref().map(|mode| &mode.value),
+        Some(Mode::Interval(_))
+    );
     let taken = |quarantine: &TableName| {
         let message = format!("`{quarantine}` is where the rows of `{name}` in quarantine go");
         Diagnostic::error("reserved_name", message).help("give one of the two another name")
@@ -51,11 +60,13 @@ pub(super) fn check_quarantine(
             let mut fields = schema.fields().iter();
             let clash = fields.find(|field| {
                 let name = field.name();
-                ADDED.iter().any(|added| added.eq_ignore_ascii_case(name))
+                added(by_interval)
+                    .iter()
+                    .any(|added| added.eq_ignore_ascii_case(name))
             });
             match clash {
                 None => {
-                    let added = known.add(&quarantine, schema_of(schema));
+                    let added = known.add(&quarantine, schema_of(schema, by_interval));
                     return added.map(|()| Some(quarantine)).map_err(|_| Told);
                 }
                 Some(column) => {

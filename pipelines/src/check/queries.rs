@@ -17,6 +17,7 @@ use sluice_udfs::text;
 use super::edges::{Found, registering};
 use super::known::Known;
 use super::lineage::{column_origins, predicted_columns};
+use super::quarantine::has_quarantine;
 use super::world::error_chain;
 use super::{Checker, Stored, modes, sql_errors, tokenizers};
 use crate::diagnostic::Diagnostic;
@@ -65,6 +66,7 @@ pub(super) async fn check_query(
         plan: &plan,
         reads: &found.reads,
         schema: &schema,
+        has_quarantine: has_quarantine(table),
     };
     let upkeep = modes::check_mode(checker, known, table, &query)?;
     let schema = modes::stored_schema(&upkeep.mode, &schema);

@@ -58,6 +58,10 @@ pub(super) async fn look(
         }
         TableBody::Predict(scored) => check_scored(checker, known, scored, &name, found)?,
     };
+    if schema.fields().is_empty() {
+        // Files that cannot be read, of a table that was never made.
+        return Some((body, schema));
+    }
     let tokenizers = tokenizers::settled(checker, &found.tokenizers, known.models.tokenizers());
     let tokenizers = tokenizers.await;
     let rows = check_rows(checker, known, table, &name, &schema, &tokenizers);
@@ -97,7 +101,10 @@ pub(super) async fn look(
             ..*sql
         })),
         AssetBody::Scored(scored) => AssetBody::Scored(Box::new(ScoredAsset { rows, ..*scored })),
-        other @ (AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_)) => other,
+        other @ (AssetBody::Tokenizer(_)
+        | AssetBody::Model(_)
+        | AssetBody::Report(_)
+        | AssetBody::Unread(_)) => other,
     };
     Some((body, schema))
 }

@@ -1,6 +1,6 @@
 //! What exists already: the tables and models of the lakehouse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,13 +23,14 @@ pub struct World {
     pub state: Option<State>,
     /// The models.
     pub registry: Registry,
-    /// The files that count of those that the globs of an ingest name, by their paths; all
-    /// where a table is not there.
+    /// The files that count of those that the globs of an ingest name; all where a table is not
+    /// there.
     pub only_files: Arc<OnlyFiles>,
 }
 
-/// Files by the tables that are made of them.
-pub type OnlyFiles = BTreeMap<TableName, Arc<BTreeSet<String>>>;
+/// Files by the tables that are made of them: the path at which a file lies, to the name by which
+/// the table knows it.
+pub type OnlyFiles = BTreeMap<TableName, Arc<BTreeMap<String, String>>>;
 
 impl World {
     /// Opens what is there, and makes nothing.

@@ -98,7 +98,7 @@ fn direct(asset: &Asset) -> Vec<(String, Origins)> {
             }
             TokenizerSource::File { .. } => Vec::new(),
         },
-        AssetBody::Report(_) => Vec::new(),
+        AssetBody::Report(_) | AssetBody::Unread(_) => Vec::new(),
     }
 }
 

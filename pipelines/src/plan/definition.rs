@@ -17,6 +17,7 @@ impl Fingerprint {
             AssetBody::Model(model) => (model.definition.clone(), decided(asset)),
             AssetBody::Scored(scored) => (partitioned(scored.settings(), asset), json!({})),
             AssetBody::Report(report) => (report.settings(), json!({})),
+            AssetBody::Unread(_) => (json!({}), json!({})),
         };
         let mut settings_now = settings(&own);
         settings_now.extend(difference::of_variables(&asset.variables));
@@ -90,6 +91,8 @@ fn definition_of(asset: &Asset) -> Value {
         AssetBody::Tokenizer(tokenizer) => tokenizer.definition.clone(),
         AssetBody::Model(model) => model.definition.clone(),
         AssetBody::Report(report) => report.definition(),
+        // It is not made, and not compared.
+        AssetBody::Unread(unread) => json!({ "needs": unread.needs }),
     }
 }
 

@@ -144,6 +144,7 @@ impl Lookup<'_> {
     pub(crate) async fn freshness(&self, asset: &Asset) -> Result<Freshness, StageError> {
         let fingerprint = self.fingerprint(asset).await?;
         let stored = self.stored(asset).await?;
+        let ledger = self.ledger(asset).await?;
         let files = match &asset.body {
             AssetBody::Ingest(ingest) => {
                 // Files may be gone once their rows are there.
@@ -152,11 +153,10 @@ impl Lookup<'_> {
                     true => Unmatched::Ignore,
                     false => Unmatched::Refuse,
                 };
-                files_now(ingest, unmatched).await?
+                files_now(ingest, unmatched, &ledger).await?
             }
             _ => Vec::new(),
         };
-        let ledger = self.ledger(asset).await?;
         let comment = stored
             .as_ref()
             .and_then(|stored| stored.outcome.get(COMMENT_KEY)?.as_str())
@@ -333,8 +333,21 @@ impl Lookup<'_> {
             let reason = earlier
                 .as_ref()
                 .and_then(|earlier| fingerprint.change_since(earlier));
+            let reason = reason.unwrap_or_else(|| "what it is made from changed".to_owned());
+            if names_other_files(asset, fingerprint, earlier.as_ref()) {
+                return Ok(match news(files, ledger) {
+                    Some(news) => Verdict::Stale {
+                        reason: format!("{reason}; {news}"),
+                        anew: false,
+                    },
+                    None => Verdict::Rekey {
+                        version,
+                        reason: format!("{reason}; no file is new"),
+                    },
+                });
+            }
             return Ok(Verdict::Stale {
-                reason: reason.unwrap_or_else(|| "what it is made from changed".to_owned()),
+                reason,
                 anew: !keeps_rows(asset, fingerprint, earlier.as_ref()),
             });
         }
@@ -349,7 +362,7 @@ impl Lookup<'_> {
         }
         Ok(Verdict::Fresh {
             version,
-            reason: unchanged(asset, version, files.len()),
+            reason: unchanged(asset, version, files),
         })
     }
 
@@ -367,7 +380,7 @@ impl Lookup<'_> {
     async fn fingerprint(&self, asset: &Asset) -> Result<Fingerprint, StageError> {
         let mut fingerprint = Fingerprint::of_definition(asset);
         match &asset.body {
-            AssetBody::Ingest(_) => {}
+            AssetBody::Ingest(_) | AssetBody::Unread(_) => {}
             AssetBody::Sql(sql) => {
                 for table in &sql.reads {
                     self.put_table(&mut fingerprint, table).await?;
@@ -441,10 +454,29 @@ fn keeps_rows(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -
     scored && earlier.is_some_and(|earlier| ScoredAsset::keeps_predictions(now, earlier))
 }
 
-/// The files of an ingest. Those that did not change since the check are not read.
+/// Whether an ingest only says otherwise where its files lie: what they give is the same.
+fn names_other_files(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -> bool {
+    let rest = |fingerprint: &Fingerprint| Fingerprint {
+        definition: String::new(),
+        settings: {
+            let settings = fingerprint.settings.iter();
+            let rest = settings.filter(|(name, _)| *name != "files");
+            rest.map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        },
+        ..fingerprint.clone()
+    };
+    let ingested = matches!(asset.body, AssetBody::Ingest(_));
+    let known = earlier.filter(|earlier| earlier.settings.contains_key("files"));
+    ingested && known.is_some_and(|earlier| rest(now) == rest(earlier))
+}
+
+/// The files of an ingest, by the names that the table knows them by. Those that did not change
+/// since the check are not read.
 async fn files_now(
     ingest: &IngestAsset,
     unmatched: Unmatched,
+    ledger: &BTreeMap<String, LedgerFile>,
 ) -> Result<Vec<SourceFile>, StageError> {
     let unmatched = match ingest.only {
         Some(_) => Unmatched::Ignore,
@@ -452,11 +484,21 @@ async fn files_now(
     };
     let mut found = ingest::find_files(&ingest.folder, &ingest.patterns, unmatched).await?;
     if let Some(only) = &ingest.only {
-        found.retain(|file| only.contains(&file.path));
+        found.retain(|file| only.contains_key(&file.path));
     }
     let checked = ingest.files.iter();
     let memory = checked.map(|file| (file.path.clone(), file.remembered()));
-    Ok(ingest::identify(found, &memory.collect()).await?)
+    let mut files = ingest::identify(found, &memory.collect()).await?;
+    if let Some(only) = &ingest.only {
+        for file in &mut files {
+            file.path.clone_from(&only[&file.found_as]);
+        }
+        return Ok(files);
+    }
+    let known = ledger.iter();
+    let known = known.map(|(name, file)| (name.clone(), file.content_hash.clone()));
+    let (folder, known) = (&ingest.folder, known.collect());
+    Ok(ingest::call_as_known(folder, files, &known, &ingest.memory).await?)
 }
 
 /// What files are new or changed, in words.
@@ -485,12 +527,18 @@ fn news(files: &[SourceFile], ledger: &BTreeMap<String, LedgerFile>) -> Option<S
     }
 }
 
-fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
+fn unchanged(asset: &Asset, version: Option<i64>, files: &[SourceFile]) -> String {
     let at = version.map_or_else(String::new, |version| format!(" since version {version}"));
-    match (&asset.body, files) {
+    let moved = files.iter().filter(|file| file.path != file.found_as);
+    let moved = match moved.count() {
+        0 => String::new(),
+        1 => "; 1 stands at another place".to_owned(),
+        moved => format!("; {moved} stand at other places"),
+    };
+    match (&asset.body, files.len()) {
         (AssetBody::Ingest(_), 0) => format!("its files are gone, their rows stay{at}"),
-        (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}"),
-        (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}"),
+        (AssetBody::Ingest(_), 1) => format!("its file is unchanged{at}{moved}"),
+        (AssetBody::Ingest(_), files) => format!("its {files} files are unchanged{at}{moved}"),
         (AssetBody::Sql(_), _) => format!("query and inputs are unchanged{at}"),
         (AssetBody::Report(report), _) if !report.applies().is_empty() => {
             "model, definition and data are unchanged".to_owned()
@@ -501,7 +549,9 @@ fn unchanged(asset: &Asset, version: Option<i64>, files: usize) -> String {
         }
         (AssetBody::Tokenizer(_), _) => format!("definition and data are unchanged{at}"),
         (AssetBody::Report(_), _) => "definition and data are unchanged".to_owned(),
-        (AssetBody::Model(_), _) => format!("definition and data are unchanged{at}"),
+        (AssetBody::Model(_) | AssetBody::Unread(_), _) => {
+            format!("definition and data are unchanged{at}")
+        }
     }
 }
 

@@ -47,6 +47,7 @@ impl Lookup<'_> {
                 Ok((!there).then(|| format!("version {version} is gone from the registry")))
             }
             AssetBody::Tokenizer(_) => self.lost_tokenizer(&asset.name, version).await,
+            AssetBody::Unread(_) => Ok(None),
             AssetBody::Report(report) => {
                 let hash = stored.outcome.get(PAGE_HASH).and_then(Value::as_str);
                 let lakehouse = self.catalog.lakehouse().clone();

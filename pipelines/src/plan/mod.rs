@@ -26,6 +26,7 @@ pub mod scored;
 pub mod test_case;
 pub mod tokenizer;
 pub(crate) mod training;
+pub mod unread;
 pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::TableName;
-use sluice_lake::ingest::{FileMemory, ReadOptions, SourceFile};
+use sluice_lake::ingest::{FileMemory, IngestError, ReadOptions, SourceFile};
 use sluice_lake::registry::{ModelUri, VersionSpec};
 use sluice_lake::sql::{Expression, Statement};
 use sluice_learn::sweep::SweepSpec;
@@ -49,6 +50,7 @@ pub use rules::{TableExpectation, TableRule};
 pub use scored::ScoredAsset;
 pub use test_case::{TestCase, TestOutcome};
 pub use tokenizer::{TokenizerAsset, TokenizerSource};
+pub use unread::UnreadAsset;
 
 use crate::spec::{Otherwise, PipelineDefinitions, Register, SqlText};
 
@@ -176,6 +178,8 @@ pub enum AssetBody {
     Model(Box<ModelAsset>),
     /// A page to look at.
     Report(Box<ReportAsset>),
+    /// Something that files keep from being looked into, in a plan that is to run all the same.
+    Unread(Box<UnreadAsset>),
 }
 
 impl Asset {
@@ -192,6 +196,7 @@ impl Asset {
                 Fit::Sweep(_) => "sweep",
             },
             AssetBody::Report(report) => report.kind.name(),
+            AssetBody::Unread(unread) => unread.kind,
         }
     }
 
@@ -201,6 +206,7 @@ impl Asset {
             AssetBody::Ingest(ingest) => Some(&ingest.table),
             AssetBody::Sql(sql) => Some(&sql.table),
             AssetBody::Scored(scored) => Some(&scored.table),
+            AssetBody::Unread(unread) => unread.table.as_ref(),
             AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
         }
     }
@@ -214,6 +220,7 @@ impl Asset {
             AssetBody::Tokenizer(tokenizer) => tokenizer.table().into_iter().collect(),
             AssetBody::Model(model) => vec![&model.from],
             AssetBody::Report(report) => vec![&report.of],
+            AssetBody::Unread(unread) => unread.reads.iter().collect(),
         }
     }
 
@@ -223,7 +230,10 @@ impl Asset {
             AssetBody::Ingest(ingest) => Some(&ingest.rows),
             AssetBody::Sql(sql) => Some(&sql.rows),
             AssetBody::Scored(scored) => Some(&scored.rows),
-            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => None,
+            AssetBody::Tokenizer(_)
+            | AssetBody::Model(_)
+            | AssetBody::Report(_)
+            | AssetBody::Unread(_) => None,
         }
     }
 
@@ -238,7 +248,10 @@ impl Asset {
             AssetBody::Ingest(ingest) => &ingest.rows.tokenizers,
             AssetBody::Sql(sql) => &sql.rows.tokenizers,
             AssetBody::Scored(scored) => &scored.rows.tokenizers,
-            AssetBody::Tokenizer(_) | AssetBody::Model(_) | AssetBody::Report(_) => &[],
+            AssetBody::Tokenizer(_)
+            | AssetBody::Model(_)
+            | AssetBody::Report(_)
+            | AssetBody::Unread(_) => &[],
         }
     }
 
@@ -256,7 +269,8 @@ impl Asset {
             | AssetBody::Sql(_)
             | AssetBody::Scored(_)
             | AssetBody::Tokenizer(_)
-            | AssetBody::Report(_) => 1,
+            | AssetBody::Report(_)
+            | AssetBody::Unread(_) => 1,
         }
     }
 
@@ -274,7 +288,7 @@ impl Asset {
                 },
                 Fit::Train(_) | Fit::Sweep(_) => &[],
             },
-            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) => &[],
+            AssetBody::Ingest(_) | AssetBody::Tokenizer(_) | AssetBody::Unread(_) => &[],
         }
     }
 
@@ -291,6 +305,7 @@ impl Asset {
     pub fn registers(&self) -> Option<&Register> {
         match &self.body {
             AssetBody::Model(model) => model.register.as_ref(),
+            AssetBody::Unread(unread) => unread.register.as_ref(),
             _ => None,
         }
     }
@@ -307,14 +322,18 @@ pub struct IngestAsset {
     pub patterns: Vec<String>,
     /// How the files are written.
     pub options: ReadOptions,
-    /// The files that count, of those that the globs name, where not all do.
-    pub only: Option<Arc<BTreeSet<String>>>,
+    /// The files that count, of those that the globs name, where not all do: the path at which a
+    /// file lies, to the name by which the table knows it.
+    pub only: Option<Arc<BTreeMap<String, String>>>,
     /// The files as they were when the project was checked.
     pub files: Arc<[SourceFile]>,
     /// What earlier runs remember of the files.
     pub memory: Arc<FileMemory>,
-    /// The columns that the files have, all of them read together.
+    /// The columns that the files have, all of them read together; those of the table where they
+    /// cannot be read.
     pub columns: SchemaRef,
+    /// Why the files cannot be read, in a plan that is to run all the same.
+    pub unread: Option<IngestError>,
     /// Rules and split.
     pub rows: RowPlan,
 }

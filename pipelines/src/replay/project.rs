@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sluice_lake::TableName;
-use sluice_lake::ingest::{self, FileMemory, Unmatched};
+use sluice_lake::ingest::{self, FileMemory, SourceFile as FoundFile, Unmatched};
 
 use super::ReplayRequest;
 use super::error::ReplayError;
@@ -116,22 +116,26 @@ impl Files {
             else {
                 continue;
             };
-            match now(spec.project.folder(), ingest).await {
-                Ok(now) => files.judge(&table, history, &now),
+            match now(spec.project.folder(), ingest, history).await {
+                Ok(found) => files.judge(&table, history, found),
                 Err(words) => drop(files.changed.insert(table.to_string(), words)),
             }
         }
         files
     }
 
-    fn judge(&mut self, table: &TableName, history: &History, now: &BTreeMap<String, String>) {
+    fn judge(&mut self, table: &TableName, history: &History, found: Vec<FoundFile>) {
         let name = table.to_string();
+        let now: BTreeMap<&String, &String> = found
+            .iter()
+            .map(|file| (&file.path, &file.content_hash))
+            .collect();
         let mut notes = Vec::new();
         for file in &history.files {
             let path = &file.path;
             let was = shortened(&file.hash);
             match now.get(path) {
-                Some(hash) if *hash == file.hash => {}
+                Some(hash) if **hash == file.hash => {}
                 Some(hash) => {
                     let is = shortened(hash);
                     let words = format!(
@@ -151,9 +155,9 @@ impl Files {
                 }
             }
         }
-        let same = |(path, hash): &(&String, &String)| now.get(*path) == Some(*hash);
-        let same = history.after.iter().filter(same);
-        let only = same.map(|(path, _)| path.clone()).collect();
+        let same = |file: &FoundFile| history.after.get(&file.path) == Some(&file.content_hash);
+        let same = found.into_iter().filter(same);
+        let only = same.map(|file| (file.found_as, file.path)).collect();
         self.only.insert(table.clone(), Arc::new(only));
         self.notes.insert(name, notes);
     }
@@ -163,14 +167,14 @@ fn shortened(hash: &str) -> &str {
     hash.get(..SHOWN_DIGITS).unwrap_or(hash)
 }
 
-/// The files that an ingest's globs name now: hash by path.
-async fn now(folder: &Path, ingest: &Ingest) -> Result<BTreeMap<String, String>, String> {
+/// The files that an ingest's globs name now, by the names that the run knew them by.
+async fn now(folder: &Path, ingest: &Ingest, history: &History) -> Result<Vec<FoundFile>, String> {
     let globs: Vec<String> = ingest.files.iter().map(|file| file.value.clone()).collect();
     let look = async {
         let found = ingest::find_files(folder, &globs, Unmatched::Ignore).await?;
-        ingest::identify(found, &FileMemory::new()).await
+        let memory = FileMemory::new();
+        let files = ingest::identify(found, &memory).await?;
+        ingest::call_as_known(folder, files, &history.after, &memory).await
     };
-    let files = look.await.map_err(|error| error_chain(&error))?;
-    let files = files.into_iter();
-    Ok(files.map(|file| (file.path, file.content_hash)).collect())
+    look.await.map_err(|error| error_chain(&error))
 }

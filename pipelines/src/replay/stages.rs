@@ -392,7 +392,10 @@ impl<'a> Replayer<'a> {
             }
             AssetBody::Tokenizer(_) => Some(of_tokenizer(&asset.name, run, replay).await?),
             AssetBody::Report(_) => Some(of_report(&asset.name, run, replay).await?),
-            AssetBody::Ingest(_) | AssetBody::Sql(_) | AssetBody::Scored(_) => None,
+            AssetBody::Ingest(_)
+            | AssetBody::Sql(_)
+            | AssetBody::Scored(_)
+            | AssetBody::Unread(_) => None,
         };
         replayed.verdict = ReplayVerdict::Equal;
         if let Some(Found { verdict, words }) = found {

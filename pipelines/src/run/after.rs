@@ -1,5 +1,6 @@
 //! The end of a run, told to the pipeline's hooks.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -27,12 +28,16 @@ pub(super) struct After {
 
 impl After {
     pub(super) fn new(plan: &Plan, sink: EventSink) -> Self {
-        let lakehouse = std::path::absolute(&plan.lakehouse);
+        Self::of(plan.hooks.clone(), &plan.pipeline, &plan.lakehouse, sink)
+    }
+
+    pub(super) fn of(hooks: Hooks, pipeline: &str, lakehouse: &Path, sink: EventSink) -> Self {
+        let absolute = std::path::absolute(lakehouse);
         Self {
-            hooks: plan.hooks.clone(),
-            pipeline: plan.pipeline.clone(),
-            lakehouse: lakehouse
-                .unwrap_or_else(|_| plan.lakehouse.clone())
+            hooks,
+            pipeline: pipeline.to_owned(),
+            lakehouse: absolute
+                .unwrap_or_else(|_| lakehouse.to_owned())
                 .display()
                 .to_string(),
             started_ms: now_ms(),

@@ -88,6 +88,10 @@ pub(crate) enum StageError {
     #[error(transparent)]
     Ingest(#[from] sluice_lake::ingest::IngestError),
     #[error(transparent)]
+    Unread(sluice_lake::ingest::IngestError),
+    #[error("it needs {0}, whose files could not be read when the run began")]
+    NeedsUnread(String),
+    #[error(transparent)]
     Learn(LearnError),
     #[error(transparent)]
     Profile(#[from] sluice_report::profile::ProfileError),

@@ -4,6 +4,8 @@
 //! surroundings, other writers, and this program. Only failures that pass are tried again
 //! ([`super::attempts`]).
 
+use std::io::ErrorKind;
+
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use sluice_lake::LakeError;
@@ -37,7 +39,8 @@ impl StageError {
                 EvaluateError::OtherClasses { .. } => Fault::User,
                 EvaluateError::NotLoaded { .. } => Fault::System,
             },
-            Self::Ingest(error) => of_ingest(error),
+            Self::Ingest(error) | Self::Unread(error) => of_ingest(error),
+            Self::NeedsUnread(_) => Fault::Data,
             Self::Learn(error) => of_learner(error),
             Self::Tokenizer(error) => of_deep(error),
             Self::Profile(error) => match error {
@@ -68,6 +71,8 @@ impl StageError {
             Self::Learn(error) => is_transient(error),
             Self::Tokenizer(error) => is_transient(error),
             Self::Profile(error) => is_transient(error),
+            // What was found when the project was checked stays so in this run.
+            Self::Unread(_) | Self::NeedsUnread(_) => false,
             other => is_transient(other),
         }
     }
@@ -126,12 +131,16 @@ fn of_arrow(error: &ArrowError) -> Fault {
 
 fn of_ingest(error: &IngestError) -> Fault {
     match error {
-        IngestError::NoMatch { .. }
-        | IngestError::Pattern { .. }
+        IngestError::Pattern { .. }
         | IngestError::BadDelimiter { .. }
         | IngestError::UnknownColumn { .. }
         | IngestError::ColumnType { .. } => Fault::User,
-        IngestError::Unreadable { .. } | IngestError::CutOff { .. } => Fault::System,
+        IngestError::Unreadable { source, .. } => match source.kind() {
+            // A file that is packed and cut off, or no such file at all.
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::Other => Fault::Data,
+            _ => Fault::System,
+        },
+        IngestError::CutOff { .. } => Fault::System,
         _ => Fault::Data,
     }
 }

@@ -73,6 +73,7 @@ pub(crate) async fn from_files(
         files: arrivals.records,
         in_parts: true,
         rejects: Some((arrivals.replaces, offer)),
+        window: None,
         outcome: serde_json::Map::new(),
     };
     let rules = &ingest.rows;

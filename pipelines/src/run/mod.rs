@@ -75,9 +75,10 @@ use tokio_util::sync::CancellationToken;
 use crate::check::World;
 use crate::events::store::EventStore;
 use crate::events::{self, EventKind, EventSink, RunStatus};
+use crate::hooks::Hooks;
 use crate::plan::{Asset, Plan};
 use crate::replay::kept::KeptRun;
-use crate::spec::Instant;
+use crate::spec::{Instant, Spec};
 use after::After;
 use context::{RunContext, now_ms};
 use tally::{Ended, Tally};
@@ -141,6 +142,14 @@ pub async fn run(
 /// Tells the hooks of `plan` that a run could not begin, since the project is wrong now.
 pub async fn tell_wrong(plan: &Plan, words: &str, sink: EventSink, cancel: &CancellationToken) {
     After::new(plan, sink).tell_wrong(words, cancel).await;
+}
+
+/// Tells the hooks of a project that a run could not begin, since the project as written is not
+/// sound, or its lakehouse cannot be read.
+pub async fn tell_not_begun(spec: &Spec, words: &str, sink: EventSink, cancel: &CancellationToken) {
+    let (pipeline, lakehouse) = (&spec.pipeline.value, &spec.lakehouse.path);
+    let after = After::of(Hooks::of(spec), pipeline, lakehouse, sink);
+    after.tell_wrong(words, cancel).await;
 }
 
 async fn make(

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::context::RunContext;
 use super::error::StageError;
-use super::side::{self, RUN_COLUMN, Replaces, Side, Writing};
+use super::side::{self, INTERVAL_COLUMN, RUN_COLUMN, Replaces, Side, Window, Writing};
 use super::wash::Washer;
 use crate::plan::Asset;
 
@@ -26,8 +26,9 @@ pub(crate) const SUFFIX: &str = "__quarantine";
 const RULES_COLUMN: &str = "_broken_rules";
 /// The column with the moment at which a run put the row there.
 const AT_COLUMN: &str = "_quarantined_at";
-/// The columns that a quarantine has behind those of its table.
-pub(crate) const ADDED: [&str; 3] = [RULES_COLUMN, RUN_COLUMN, AT_COLUMN];
+/// The columns that a quarantine has behind those of its table; the last only where that is made
+/// by intervals.
+const ADDED: [&str; 4] = [RULES_COLUMN, RUN_COLUMN, AT_COLUMN, INTERVAL_COLUMN];
 /// Batches that may wait to be written.
 const BATCHES_AHEAD: usize = 4;
 
@@ -40,22 +41,29 @@ pub(crate) fn table_of(table: &TableName) -> Result<TableName, LakeError> {
     Ok(TableName::new(table.layer(), &name)?)
 }
 
-/// The columns of the quarantine of a table with these columns.
-pub(crate) fn schema_of(table: &Schema) -> SchemaRef {
+/// The columns that the quarantine of a table has behind the table's.
+pub(crate) fn added(by_interval: bool) -> &'static [&'static str] {
+    match by_interval {
+        true => &ADDED,
+        false => &ADDED[..3],
+    }
+}
+
+/// The columns of the quarantine of a table with these columns, which may be made by intervals.
+pub(crate) fn schema_of(table: &Schema, by_interval: bool) -> SchemaRef {
     let own = table.fields().iter();
     let own = own.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
     let item = Field::new("element", DataType::Utf8, true);
-    let zone = Some(Arc::from("UTC"));
-    let added = [
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
+    let mut added = vec![
         Field::new(RULES_COLUMN, DataType::List(Arc::new(item)), true),
         Field::new(RUN_COLUMN, DataType::Utf8, true),
-        Field::new(
-            AT_COLUMN,
-            DataType::Timestamp(TimeUnit::Microsecond, zone),
-            true,
-        ),
+        Field::new(AT_COLUMN, utc.clone(), true),
     ];
-    let fields: Vec<_> = own.chain(added.map(Arc::new)).collect();
+    if by_interval {
+        added.push(Field::new(INTERVAL_COLUMN, utc, true));
+    }
+    let fields: Vec<_> = own.chain(added.into_iter().map(Arc::new)).collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -65,18 +73,26 @@ pub(crate) struct Ward {
     schema: SchemaRef,
     run_id: String,
     at_us: i64,
+    /// Where the interval begins that the rows are asked for with, if they are.
+    interval_us: Option<i64>,
     /// Closed when all rows are there.
     way: Mutex<Option<Sender<RecordBatch>>>,
 }
 
 impl Ward {
-    /// A way into the quarantine of a table with these columns, and its other end.
-    pub(crate) fn new(run: &RunContext, table: &Schema) -> (Self, Receiver<RecordBatch>) {
+    /// A way into the quarantine of a table with these columns, and its other end. `window`: what
+    /// the rows are asked for, if the table is made by intervals.
+    pub(crate) fn new(
+        run: &RunContext,
+        table: &Schema,
+        window: Option<Window>,
+    ) -> (Self, Receiver<RecordBatch>) {
         let (way, rows) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
         let ward = Self {
-            schema: schema_of(table),
+            schema: schema_of(table, window.is_some()),
             run_id: run.run_id.to_string(),
             at_us: run.started_ms.saturating_mul(1000),
+            interval_us: window.map(|(start, _)| start.saturating_mul(1000)),
             way: Mutex::new(Some(way)),
         };
         (ward, rows)
@@ -106,10 +122,15 @@ impl Ward {
         }
         let count = rows.num_rows();
         let run = StringArray::from_iter_values((0..count).map(|_| &self.run_id));
-        let at = TimestampMicrosecondArray::from(vec![self.at_us; count]).with_timezone("UTC");
+        let moment = |us: i64| {
+            let moments = TimestampMicrosecondArray::from(vec![us; count]);
+            Arc::new(moments.with_timezone("UTC")) as ArrayRef
+        };
         let mut columns = rows.columns().to_vec();
-        let added: [ArrayRef; 3] = [Arc::new(rules.finish()), Arc::new(run), Arc::new(at)];
+        let added: [ArrayRef; 2] = [Arc::new(rules.finish()), Arc::new(run)];
         columns.extend(added);
+        columns.push(moment(self.at_us));
+        columns.extend(self.interval_us.map(moment));
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 
@@ -190,9 +211,10 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("x", x)]).unwrap();
         let (way, _) = tokio::sync::mpsc::channel(1);
         let ward = Ward {
-            schema: schema_of(&batch.schema()),
+            schema: schema_of(&batch.schema(), true),
             run_id: "r".to_owned(),
             at_us: 0,
+            interval_us: Some(86_400_000_000),
             way: Mutex::new(Some(way)),
         };
         let first = BooleanArray::from(vec![Some(true), Some(false), None]);
@@ -202,12 +224,12 @@ mod tests {
         let rows = ward.admitted(&batch, &marked, &flags).unwrap();
         let shown = arrow::util::pretty::pretty_format_batches(&[rows]).unwrap();
         insta::assert_snapshot!(shown, @r"
-        +---+-----------------+---------+----------------------+
-        | x | _broken_rules   | _run_id | _quarantined_at      |
-        +---+-----------------+---------+----------------------+
-        | b | [first]         | r       | 1970-01-01T00:00:00Z |
-        | c | [first, second] | r       | 1970-01-01T00:00:00Z |
-        +---+-----------------+---------+----------------------+
+        +---+-----------------+---------+----------------------+----------------------+
+        | x | _broken_rules   | _run_id | _quarantined_at      | _interval_start      |
+        +---+-----------------+---------+----------------------+----------------------+
+        | b | [first]         | r       | 1970-01-01T00:00:00Z | 1970-01-02T00:00:00Z |
+        | c | [first, second] | r       | 1970-01-01T00:00:00Z | 1970-01-02T00:00:00Z |
+        +---+-----------------+---------+----------------------+----------------------+
         ");
     }
 }

@@ -78,6 +78,7 @@ pub(crate) async fn from_model(
             files: Vec::new(),
             in_parts: false,
             rejects: None,
+            window: None,
             outcome: serde_json::Map::new(),
         },
     )

@@ -33,6 +33,14 @@ use crate::plan::Asset;
 /// The column that says which run put a row into quarantine.
 pub(crate) const RUN_COLUMN: &str = "_run_id";
 
+/// The column that says which interval a row in quarantine was asked for with: where it begins.
+/// The row's own time may be NULL, or of another interval.
+pub(crate) const INTERVAL_COLUMN: &str = "_interval_start";
+
+/// The stretch of time that rows are asked for, from a moment up to before another, in
+/// milliseconds since 1970 UTC.
+pub(crate) type Window = (i64, i64);
+
 /// What of a side table goes when new rows come.
 #[derive(Debug, Clone)]
 pub(crate) enum Replaces {
@@ -44,20 +52,28 @@ pub(crate) enum Replaces {
     /// Nothing but what a run left that ended before its own rows were committed: the stage
     /// adds to its table.
     Unfinished,
-    /// Rows for which a condition is TRUE.
-    Where(Box<Expr>),
+    /// Rows for which a condition is TRUE; `bare`: the condition for a side table that does not
+    /// have all columns yet.
+    Where { goes: Box<Expr>, bare: Box<Expr> },
     /// The rows of some keys.
     Keys(KeyRows),
 }
 
 impl Replaces {
     /// What goes beside a table that is written so: rows like those that go from it.
-    pub(crate) fn like(mode: &WriteMode) -> Self {
+    /// `window`: what the new rows are asked for, if they are of intervals.
+    pub(crate) fn like(mode: &WriteMode, window: Option<Window>) -> Self {
         match mode {
             WriteMode::Overwrite | WriteMode::OverwriteWhere(_) => Self::Everything,
             WriteMode::Append => Self::Unfinished,
             WriteMode::ReplaceFiles(files) => Self::Files(files.clone()),
-            WriteMode::ReplaceWhere(condition) => Self::Where(condition.clone()),
+            WriteMode::ReplaceWhere(own) => Self::Where {
+                goes: Box::new(match window {
+                    Some(window) => asked_in(window, own),
+                    None => own.as_ref().clone(),
+                }),
+                bare: own.clone(),
+            },
             WriteMode::ReplaceKeys(keys) => Self::Keys(keys.clone()),
         }
     }
@@ -245,7 +261,10 @@ impl Writer {
                     (WriteMode::ReplaceFiles(files.clone()), None)
                 }
                 true => (WriteMode::ReplaceWhere(Box::new(self.of(files))), None),
-                false => (WriteMode::Overwrite, Some(self.kept(stored, files).await?)),
+                false => {
+                    let kept = self.kept(stored, self.of(files)).await?;
+                    (WriteMode::Overwrite, Some(kept))
+                }
             },
             (Replaces::Unfinished, Some(stored)) => {
                 let runs = self.runs().map_err(|error| self.failed(error))?;
@@ -257,9 +276,13 @@ impl Writer {
                 };
                 (WriteMode::ReplaceKeys(keys), None)
             }
-            (Replaces::Where(condition), Some(_)) => {
-                (WriteMode::ReplaceWhere(condition.clone()), None)
-            }
+            (Replaces::Where { goes, bare }, Some(stored)) => match self.has_columns_of(stored)? {
+                true => (WriteMode::ReplaceWhere(goes.clone()), None),
+                false => {
+                    let kept = self.kept(stored, bare.as_ref().clone()).await?;
+                    (WriteMode::Overwrite, Some(kept))
+                }
+            },
             (Replaces::Keys(keys), Some(stored)) => {
                 let keys = KeyRows {
                     read_at: stored.version,
@@ -299,12 +322,14 @@ impl Writer {
         {
             return Ok(true);
         }
+        let complete = self.has_columns_of(&stored)?;
         let found = async {
             let mut rows = SessionContext::new().read_table(stored.provider)?;
             let goes = match &self.side.replaces {
                 // Which of the keys it has, the write finds out.
                 Replaces::Everything | Replaces::Keys(_) => None,
-                Replaces::Where(condition) => Some(condition.as_ref().clone()),
+                Replaces::Where { goes, .. } if complete => Some(goes.as_ref().clone()),
+                Replaces::Where { bare, .. } => Some(bare.as_ref().clone()),
                 Replaces::Files(files) => Some(self.of(files)),
                 Replaces::Unfinished => Some(among(RUN_COLUMN, &self.unfinished)),
             };
@@ -335,16 +360,16 @@ impl Writer {
         Ok(wanted.len() == there.len() && wanted.iter().zip(there).all(same))
     }
 
-    /// The stored rows of other files than these, in the new columns: what a column cannot
-    /// hold any more is NULL.
+    /// The stored rows but those that go, in the new columns: what a column cannot hold any
+    /// more is NULL.
     async fn kept(
         &self,
         stored: &PinnedTable,
-        files: &[String],
+        goes: Expr,
     ) -> Result<SendableRecordBatchStream, LakeError> {
         let kept = async {
             let rows = SessionContext::new().read_table(Arc::clone(&stored.provider))?;
-            let rows = rows.filter(self.of(files).is_not_true())?;
+            let rows = rows.filter(goes.is_not_true())?;
             let columns = self.side.schema.fields().iter().map(|field| {
                 let value = match stored.schema.field_with_name(field.name()) {
                     Ok(_) => column(field.name()),
@@ -373,6 +398,21 @@ impl Writer {
             source: Box::new(source),
         }
     }
+}
+
+/// That a row was asked for in a stretch of time. Of rows that do not say so, which were put
+/// there before there was such a column, their `own` time tells.
+fn asked_in((start, end): Window, own: &Expr) -> Expr {
+    let zone = Some(Arc::from("UTC"));
+    let moment = |ms: i64| {
+        lit(ScalarValue::TimestampMicrosecond(
+            Some(ms.saturating_mul(1000)),
+            zone.clone(),
+        ))
+    };
+    let asked = || column(INTERVAL_COLUMN);
+    let within = asked().gt_eq(moment(start)).and(asked().lt(moment(end)));
+    within.or(asked().is_null().and(own.clone()))
 }
 
 fn column(name: &str) -> Expr {

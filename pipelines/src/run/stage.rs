@@ -68,6 +68,7 @@ async fn attempt(
 ) -> Result<(), StageError> {
     let started = Instant::now();
     settle(run, asset).await?;
+    can_be_read(asset)?;
     let mut freshness = lookup(run).freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
         freshness.refresh(asset, run.plan.event_time);
@@ -181,6 +182,18 @@ async fn rekey(run: &RunContext, asset: &Asset, freshness: &Freshness) -> Result
         .await?)
 }
 
+/// Refuses an asset that files kept from being looked into when the project was checked.
+fn can_be_read(asset: &Asset) -> Result<(), StageError> {
+    match &asset.body {
+        AssetBody::Ingest(ingest) => match &ingest.unread {
+            Some(error) => Err(StageError::Unread(error.clone())),
+            None => Ok(()),
+        },
+        AssetBody::Unread(unread) => Err(StageError::NeedsUnread(unread.needs.clone())),
+        _ => Ok(()),
+    }
+}
+
 /// Tells the store what it does not know of a table, besides what its commits say: it was
 /// lost, or a process ended before it could tell.
 async fn settle(run: &RunContext, asset: &Asset) -> Result<(), StageError> {
@@ -206,7 +219,7 @@ async fn remember(
         return Ok(());
     };
     let known = |file: &&SourceFile| {
-        let known = ingest.memory.get(&file.path);
+        let known = ingest.memory.get(&file.found_as);
         known.is_none_or(|known| known.seen != file.seen)
     };
     let news: Vec<&SourceFile> = freshness.files.iter().filter(known).collect();
@@ -334,6 +347,7 @@ async fn make(run: &RunContext, asset: &Asset, freshness: Freshness) -> Result<M
                 note: made.note,
             });
         }
+        AssetBody::Unread(unread) => return Err(StageError::NeedsUnread(unread.needs.clone())),
         AssetBody::Report(page) => {
             let metrics = report::make(run, asset, page, &freshness.fingerprint).await?;
             return Ok(Made {

@@ -23,7 +23,7 @@ use super::file_rows::FileRows;
 use super::quarantine::Ward;
 use super::rejects::Offer;
 use super::rules::{flag_column, forbidden, report};
-use super::side::Replaces;
+use super::side::{Replaces, Window};
 use super::split::Splitter;
 use super::wash::{RowRule, Washer};
 use crate::plan::fingerprint::Fingerprint;
@@ -53,6 +53,7 @@ pub(crate) async fn from_query(
             files: Vec::new(),
             in_parts: false,
             rejects: None,
+            window: None,
             outcome: serde_json::Map::new(),
         },
     )
@@ -69,6 +70,8 @@ pub(crate) struct Output<'a> {
     pub(crate) in_parts: bool,
     /// What the bad records of files replace, and where their reader is offered a way.
     pub(crate) rejects: Option<(Replaces, Arc<Offer>)>,
+    /// What the rows are asked for, where the table is made by intervals.
+    pub(crate) window: Option<Window>,
     /// What else the commit is to say about the table.
     pub(crate) outcome: serde_json::Map<String, serde_json::Value>,
 }
@@ -88,7 +91,7 @@ pub(crate) async fn write(
     let input = flagged.schema().as_arrow();
     let (ward, aside) = match &rules.quarantine {
         Some(_) => {
-            let (ward, aside) = Ward::new(run, &own_columns(input, rules));
+            let (ward, aside) = Ward::new(run, &own_columns(input, rules), output.window);
             (Some(ward), Some(aside))
         }
         None => (None, None),
@@ -97,7 +100,7 @@ pub(crate) async fn write(
     let place = (output.table, fingerprint.key());
     let (replaces, offer) = match output.rejects {
         Some((replaces, offer)) => (replaces, Some(offer)),
-        None => (Replaces::like(&output.mode), None),
+        None => (Replaces::like(&output.mode, output.window), None),
     };
     let replaces = (replaces, offer);
     let (beside, outcome) = Beside::begin(run, asset, place, replaces, &washer, aside).await?;

@@ -3,21 +3,11 @@
 use serde_json::Value;
 use sluice_pipelines::events::json_schema;
 
-const COMMITTED: &str = "schema/events.schema.json";
+use crate::schema::assert_current;
 
-/// Set `SLUICE_UPDATE_SCHEMA=1` to write the file anew.
 #[test]
 fn the_committed_event_schema_is_current() {
-    let mut current = serde_json::to_string_pretty(&json_schema()).unwrap();
-    current.push('\n');
-    if std::env::var_os("SLUICE_UPDATE_SCHEMA").is_some() {
-        std::fs::write(COMMITTED, &current).unwrap();
-    }
-    let committed = std::fs::read_to_string(COMMITTED).unwrap();
-    assert!(
-        committed == current,
-        "{COMMITTED} is out of date: run this test with SLUICE_UPDATE_SCHEMA=1"
-    );
+    assert_current("schema/events.schema.json", &json_schema());
 }
 
 #[test]

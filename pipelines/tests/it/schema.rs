@@ -6,20 +6,23 @@ use sluice_pipelines::source::SourceFile;
 use sluice_pipelines::spec::json_schema;
 use sluice_pipelines::yaml::{self, Node, NodeKind};
 
-const COMMITTED: &str = "schema/pipeline.schema.json";
-
-/// Set `SLUICE_UPDATE_SCHEMA=1` to write the file anew.
 #[test]
 fn the_committed_schema_is_current() {
-    let mut current = serde_json::to_string_pretty(&json_schema()).unwrap();
+    assert_current("schema/pipeline.schema.json", &json_schema());
+}
+
+/// That a committed schema is the one of the code. Set `SLUICE_UPDATE_SCHEMA=1` to write the file
+/// anew.
+pub(crate) fn assert_current(file: &str, schema: &Value) {
+    let mut current = serde_json::to_string_pretty(schema).unwrap();
     current.push('\n');
     if std::env::var_os("SLUICE_UPDATE_SCHEMA").is_some() {
-        std::fs::write(COMMITTED, &current).unwrap();
+        std::fs::write(file, &current).unwrap();
     }
-    let committed = std::fs::read_to_string(COMMITTED).unwrap();
+    let committed = std::fs::read_to_string(file).unwrap();
     assert!(
         committed == current,
-        "{COMMITTED} is out of date: run this test with SLUICE_UPDATE_SCHEMA=1"
+        "{file} is out of date: run this test with SLUICE_UPDATE_SCHEMA=1"
     );
 }
 

@@ -9,7 +9,7 @@ use std::{
 use globset::GlobSet;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{error::IngestError, read::in_background, stamp::Stamp};
+use super::{error::IngestError, names, read::in_background, stamp::Stamp};
 use crate::glob::{self, Matching};
 use crate::nearest::nearest;
 
@@ -17,7 +17,8 @@ use crate::nearest::nearest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
     /// The path as `_file` holds it: relative to the folder that the patterns are
-    /// relative to (absolute where the pattern is), with `/`.
+    /// relative to if the file lies below it, else as the pattern leads there; without
+    /// detours, with `/`.
     pub path: String,
     /// Where the file is.
     pub absolute: PathBuf,
@@ -70,7 +71,7 @@ fn find(
             Err(error) => return Err(error),
         }
     }
-    // Two spellings of one file (`a.csv`, `../x/a.csv`) are one file.
+    // Two ways to one file are one file.
     let (mut seen, mut folders) = (HashSet::new(), HashMap::new());
     found.retain(
         |_, (file, is_link)| match real_path(&file.absolute, *is_link, &mut folders) {
@@ -106,6 +107,7 @@ fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(FoundFile, bool)>, In
         Pattern::parse(pattern)?
     };
     let folder = base_dir.join(&split.folder);
+    let named = names::folder_name(base_dir, &split.folder);
     let mut matches = Vec::new();
     let walk = WalkDir::new(&folder)
         .min_depth(1)
@@ -136,7 +138,7 @@ fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(FoundFile, bool)>, In
         };
         let inside = inside.replace(std::path::MAIN_SEPARATOR, "/");
         let is_link = entry.path_is_symlink();
-        let path = format!("{}{inside}", split.folder);
+        let path = format!("{named}{inside}");
         if let Some(file) = stamped(path, entry)? {
             matches.push((file, is_link));
         }

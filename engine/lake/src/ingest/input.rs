@@ -349,6 +349,7 @@ mod tests {
         std::fs::write(&absolute, content).unwrap();
         let source = SourceFile {
             path: "a.csv".to_owned(),
+            found_as: "a.csv".to_owned(),
             absolute,
             size_bytes: 0,
             content_hash: String::new(),

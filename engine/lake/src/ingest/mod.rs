@@ -1,7 +1,8 @@
 //! Files on their way into the lakehouse: found, understood, streamed.
 //!
 //! [`find_files`] finds the files, [`survey`] reads those that are not remembered for
-//! the hash of their content and for their columns, [`infer_schema`] joins these to one
+//! the hash of their content and for their columns, [`call_as_known`] finds those that were
+//! moved, [`infer_schema`] joins these to one
 //! schema, [`read`] streams the rows with `_file`, `_row` and `_ingested_at` added. CSV and JSON are cut into records first
 //! and understood after: a record that cannot be taken goes to [`Rejects`] as it was,
 //! or ends the stream with an error that names its place, so that nothing is
@@ -18,6 +19,7 @@ mod infer;
 mod input;
 mod json;
 mod json_rows;
+mod names;
 mod options;
 mod outline;
 mod parse;
@@ -33,6 +35,7 @@ pub use discover::{FoundFile, Unmatched, find_files};
 pub use encoding::Encoding;
 pub use error::{Difference, Fault, IngestError};
 pub use infer::infer_schema;
+pub use names::call_as_known;
 pub use options::{BadRecords, Format, NameStyle, ReadOptions, parse_type, type_name, type_names};
 pub use outline::Outline;
 pub use plan::{output_schema, own_columns};

@@ -98,6 +98,7 @@ mod tests {
         });
         SourceFile {
             path: name.to_owned(),
+            found_as: name.to_owned(),
             absolute: PathBuf::new(),
             size_bytes: size_mb * MB,
             content_hash: String::new(),

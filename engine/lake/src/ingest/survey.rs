@@ -26,8 +26,10 @@ use super::{
 /// A file that is to be ingested.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceFile {
-    /// The path, as [`FoundFile::path`].
+    /// Its name: [`FoundFile::path`], or the one under which it was first read.
     pub path: String,
+    /// [`FoundFile::path`].
+    pub found_as: String,
     /// Where the file is.
     pub absolute: PathBuf,
     /// Its size in bytes.
@@ -78,6 +80,7 @@ impl SourceFile {
         let holds = |known: &&RememberedFile| known.seen.vouches_for(&found.stamp);
         let known = known.filter(holds);
         Self {
+            found_as: found.path.clone(),
             path: found.path,
             absolute: found.absolute,
             size_bytes: found.stamp.size_bytes,
@@ -91,6 +94,7 @@ impl SourceFile {
     /// A file of which all is remembered, whatever is in it.
     pub fn from_memory(found: FoundFile, memory: RememberedFile) -> Self {
         Self {
+            found_as: found.path.clone(),
             path: found.path,
             absolute: found.absolute,
             size_bytes: found.stamp.size_bytes,

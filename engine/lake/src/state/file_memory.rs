@@ -107,7 +107,7 @@ impl State {
             )
             .bind(project)
             .bind(table)
-            .bind(&file.path)
+            .bind(&file.found_as)
             .bind(read_as)
             .bind(stamp.size_bytes.cast_signed())
             .bind(stamp.modified_ns)

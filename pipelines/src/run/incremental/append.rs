@@ -60,6 +60,7 @@ pub(crate) async fn append(
             files: Vec::new(),
             in_parts: false,
             rejects: None,
+            window: None,
             outcome: serde_json::Map::new(),
         },
     );

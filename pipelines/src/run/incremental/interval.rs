@@ -151,6 +151,7 @@ impl Intervals<'_> {
                 files: Vec::new(),
                 in_parts: false,
                 rejects: None,
+                window: Some((batch.start, batch.end)),
                 outcome: Map::from_iter([(INTERVALS_KEY.to_owned(), ledger)]),
             },
         )

@@ -6,11 +6,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use serde_json::Value;
 use sluice_lake::TableName;
 use sluice_lake::delta::types::delta_schema;
 use sluice_lake::delta::{ChangesError, KeyRows, PinnedTable, Untold, WriteMode, Written};
 use sluice_lake::spool::{SPOOL_MEMORY_BYTES, Spool};
 use sluice_lake::sql;
+use sluice_lake::state::LATEST_KEY;
 use sluice_udfs::session::LakeSession;
 
 use super::increment::{KeySession, Outcome as Rows};
@@ -54,7 +56,8 @@ pub(crate) async fn follow(
     let stage = Stage::prepare(run, asset, sql, fingerprint).await?;
     let known = Known::of(run, asset, sql).await?;
     let rows = || known.rows(stage.keys.context(), &stage.keys.keyed);
-    let changed = match known.is_whole && only_moved(from, fingerprint, earlier) {
+    let unsettled = stage.unsettled(&known.table).await? || !known.is_whole;
+    let changed = match only_moved(from, fingerprint, earlier) && !unsettled {
         false => None,
         true => match stage.changed(from, earlier).await? {
             Ok(changed) => Some(changed),
@@ -71,7 +74,9 @@ pub(crate) async fn follow(
             stopping(run, async { Ok(outcome.await?) }).await?
         }
     };
-    if outcome.keys.is_empty() {
+    // A commit without rows settles what is not as it was left: else every run would compare
+    // all keys again.
+    if outcome.keys.is_empty() && !unsettled {
         return Ok(Outcome::Nothing("no row of it changed".to_owned()));
     }
     Ok(Outcome::Written(
@@ -146,6 +151,29 @@ impl<'a> Stage<'a> {
     async fn whole(&self) -> Result<Written, StageError> {
         let rows = self.keys.whole(self.query(), None)?;
         self.commit(rows, WriteMode::Overwrite).await
+    }
+
+    /// Whether the table, or its quarantine, is not as this project left it, so that changes of
+    /// its source do not tell what is missing. It is told when rows in quarantine are gone.
+    async fn unsettled(&self, stored: &PinnedTable) -> Result<bool, StageError> {
+        let (run, name) = (self.run, &self.asset.name);
+        if let Some(quarantine) = &self.sql.rows.quarantine {
+            let lakehouse = &run.world.lakehouse;
+            if lakehouse.latest_version(quarantine).await?.is_none() {
+                let words = format!(
+                    "{quarantine} is gone: every key is compared, this once, and rows go there that the source still has"
+                );
+                run.warn(name, words);
+                return Ok(true);
+            }
+        }
+        let made = run.state.asset_key(&run.project, name).await?;
+        // The last version with rows, or a later one that only says something else about them.
+        let known = made.and_then(|made| {
+            let version = |key: &str| made.outcome.get(key).and_then(Value::as_u64);
+            version(LATEST_KEY).max(version("version"))
+        });
+        Ok(known.is_some_and(|known| stored.data_version > known))
     }
 
     /// What the table is to be changed to, from what changed in its source.
@@ -233,6 +261,7 @@ impl<'a> Stage<'a> {
             files: Vec::new(),
             in_parts: false,
             rejects: None,
+            window: None,
             outcome: serde_json::Map::new(),
         };
         write(

@@ -394,3 +394,134 @@ skip  gold.sum: query and inputs are unchanged since version 0
     assert_eq!(sandbox.run_well().await.summary.made, 3);
     assert_eq!(sandbox.value("SELECT n FROM gold.sum").await, "3");
 }
+
+const APPENDED: &str = "tables:\n  bronze.wine:\n    ingest: {files: in/}\n  silver.wine:\n    sql: SELECT id, _file FROM bronze.wine\n    mode: append\n    refresh: strict\n";
+const COUNTS: &str =
+    "SELECT (SELECT count(*) FROM bronze.wine) AS a, (SELECT count(*) FROM silver.wine) AS b";
+
+async fn counts(sandbox: &Sandbox) -> String {
+    let counted = sandbox.query(COUNTS).await;
+    let line = counted.lines().nth(3).unwrap();
+    line.split('|').map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// Another way to write where the files lie names no other files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_one_however_it_is_spelled() {
+    let sandbox = Sandbox::new(APPENDED);
+    sandbox.write("in/log.csv", "id,name\n1,x\n2,y\n3,z\n");
+    sandbox.run_well().await;
+    let folder = sandbox.path("");
+    let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+    let folder = folder.display().to_string();
+    let folder = folder.trim_end_matches('/');
+    let mut written = "in/".to_owned();
+    for spelled in [
+        "./in/".to_owned(),
+        format!("{folder}/in/"),
+        format!("{folder}/in/*.csv"),
+        format!("../{name}/in/"),
+        "in/../in/".to_owned(),
+        ".//in".to_owned(),
+        "in/log.csv".to_owned(),
+    ] {
+        sandbox.edit(
+            &format!("{{files: {written}}}"),
+            &format!("{{files: {spelled}}}"),
+        );
+        let ran = sandbox.run_well().await;
+        assert_eq!(ran.summary.made, 0, "{spelled}: {}", ran.told());
+        assert_eq!(counts(&sandbox).await, " 3 3 ", "{spelled}");
+        written = spelled;
+    }
+    // All files are read again, and are the same.
+    sandbox.edit("{files: in/log.csv}", "{files: ./in/, csv: {nulls: [q]}}");
+    sandbox.edit("refresh: strict", "refresh: full");
+    assert_eq!(sandbox.run_well().await.summary.made, 2);
+    assert_eq!(counts(&sandbox).await, " 3 3 ");
+    assert_eq!(
+        sandbox.value("SELECT path FROM system.files").await,
+        "in/log.csv"
+    );
+    // A folder that is added brings its files, and nothing else.
+    sandbox.edit("refresh: full", "refresh: strict");
+    sandbox.write("more/b.csv", "id,name\n4,w\n");
+    sandbox.edit("{files: ./in/,", "{files: [./in/, more/],");
+    insta::assert_snapshot!(sandbox.plan_of("bronze.wine").await, @r#"run   bronze.wine: its definition changed: `files` is ["./in/","more/"] (was ["./in/"]); 1 new file"#);
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 4 4 ");
+}
+
+/// A table keeps the name that it has of a file in `_file`.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_a_table_knows_stay() {
+    let sandbox = Sandbox::new(APPENDED);
+    let folder = sandbox.path("").parent().unwrap().to_owned();
+    let landing = tempfile::tempdir_in(folder).unwrap();
+    let absolute = landing.path().display().to_string();
+    let relative = landing.path().file_name().unwrap().to_str().unwrap();
+    std::fs::write(landing.path().join("log.csv"), "id,name\n1,x\n2,y\n").unwrap();
+    sandbox.edit("{files: in/}", &format!("{{files: {absolute}/}}"));
+    sandbox.run_well().await;
+    sandbox.edit(
+        &format!("{{files: {absolute}/}}"),
+        &format!("{{files: ../{relative}/}}"),
+    );
+    assert_eq!(sandbox.run_well().await.summary.made, 0);
+    std::fs::write(landing.path().join("new.csv"), "id,name\n3,z\n").unwrap();
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 3 3 ");
+    // One that changed replaces its rows.
+    std::fs::write(landing.path().join("log.csv"), "id,name\n1,x\n").unwrap();
+    sandbox.edit("refresh: strict", "refresh: full");
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 2 2 ");
+    let names = sandbox.value("SELECT string_agg(path, ' ' ORDER BY path) FROM system.files");
+    let expected = format!("../{relative}/new.csv {absolute}/log.csv");
+    assert_eq!(names.await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_moved_keeps_its_rows_and_its_name() {
+    let sandbox = Sandbox::new(APPENDED);
+    let log = "id,name\n1,x\n2,y\n3,z\n";
+    sandbox.write("in/new.csv", log);
+    sandbox.run_well().await;
+    std::fs::create_dir(sandbox.path("in/2026")).unwrap();
+    std::fs::rename(sandbox.path("in/new.csv"), sandbox.path("in/2026/new.csv")).unwrap();
+    insta::assert_snapshot!(sandbox.plan_of("bronze.wine").await, @"skip  bronze.wine: its file is unchanged since version 0; 1 stands at another place");
+    assert_eq!(sandbox.run_well().await.summary.made, 0);
+    assert_eq!(counts(&sandbox).await, " 3 3 ");
+
+    // What comes under the old name then is another file; what moved keeps its rows.
+    sandbox.write("in/new.csv", "id,name\n4,w\n");
+    sandbox.edit("refresh: strict", "refresh: full");
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 4 4 ");
+    let names = "SELECT string_agg(path, ' ' ORDER BY path) FROM system.files";
+    assert_eq!(sandbox.value(names).await, "in/2026/new.csv in/new.csv");
+
+    // A copy is a file of its own.
+    sandbox.write("in/copy.csv", log);
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 7 7 ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_moved_and_then_changed_replaces_its_rows() {
+    let sandbox = Sandbox::new(APPENDED);
+    sandbox.edit("refresh: strict", "refresh: full");
+    sandbox.write("in/new.csv", "id,name\n1,x\n2,y\n3,z\n");
+    sandbox.run_well().await;
+    std::fs::rename(sandbox.path("in/new.csv"), sandbox.path("in/old.csv")).unwrap();
+    sandbox.run_well().await;
+    sandbox.write("in/old.csv", "id,name\n1,x\n2,y\n");
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 2 2 ");
+    // And it is read again with all others.
+    sandbox.edit("{files: in/}", "{files: in/, csv: {nulls: [q]}}");
+    sandbox.run_well().await;
+    assert_eq!(counts(&sandbox).await, " 2 2 ");
+    let names = sandbox.value("SELECT string_agg(path, ' ') FROM system.files");
+    assert_eq!(names.await, "in/new.csv");
+}

@@ -124,3 +124,44 @@ async fn a_history_is_not_made_anew_unless_somebody_asks() {
     refresh(&sandbox, "silver.history").await;
     assert_eq!(sandbox.value(HISTORY).await, "1:5 12-, 2:6 10-30, 2:4 30-");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_whose_quarantine_is_gone_compares_all_keys_once() {
+    let pipeline = TABLES.replace(
+        "  silver.history:\n",
+        "  silver.history:\n    expect: {plausible: {that: quality < 9, otherwise: quarantine}}\n",
+    );
+    let sandbox = Sandbox::new(&pipeline);
+    sandbox.write("names.csv", "quality,name\n5,fair\n");
+    sandbox.write("data/a.csv", "id,at,quality,label\n1,10,5,a\n2,10,6,b\n");
+    sandbox.run_well().await;
+    let gone = || {
+        let folder = sandbox.path("lakehouse/silver/history__quarantine");
+        std::fs::remove_dir_all(folder).unwrap();
+    };
+    let aside =
+        "SELECT string_agg(id || ':' || quality, ' ' ORDER BY id) FROM silver.history__quarantine";
+    let history = sandbox.value(HISTORY).await;
+    let warning = "silver.history__quarantine is gone";
+
+    // Without a row in it, which would be written again, and with one.
+    for bad in ["", "3:9"] {
+        if !bad.is_empty() {
+            sandbox.write("data/b.csv", "id,at,quality,label\n3,10,9,c\n");
+            sandbox.run_well().await;
+        }
+        assert_eq!(sandbox.value(aside).await, bad);
+        gone();
+        let plan = sandbox.plan_of("silver.history").await;
+        assert!(plan.contains("every key is compared"), "{plan}");
+        let ran = sandbox.run_well().await;
+        let told = ran.warnings().iter().any(|told| told.contains(warning));
+        assert!(told, "{}", ran.told());
+        assert_eq!(sandbox.value(aside).await, bad);
+        assert_eq!(sandbox.value(HISTORY).await, history);
+        let plan = sandbox.plan_of("silver.history").await;
+        assert!(plan.starts_with("skip"), "{plan}");
+        let again = sandbox.run_well().await;
+        assert_eq!(again.warnings(), [] as [&str; 0], "{}", again.told());
+    }
+}

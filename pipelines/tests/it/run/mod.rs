@@ -5,6 +5,7 @@ mod broken_off;
 mod contracts;
 mod evaluations;
 mod ingest;
+mod interval_quarantine;
 mod intervals;
 mod keyed;
 mod keyed_aside;
