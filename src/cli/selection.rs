@@ -37,8 +37,9 @@ impl Selected {
 /// The option of what is made anew.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Refresh {
-    /// Makes these anew, up to date or not: tables from all their rows, models by training
-    /// again; `*` for all that is selected
+    /// Makes these anew, up to date or not: tables from all rows and files that there are (rows
+    /// of landing files that are gone stay), models by training again; `*` for all that is
+    /// selected
     #[arg(long, value_name = "SELECTOR")]
     full_refresh: Vec<Selector>,
 }

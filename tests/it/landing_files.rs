@@ -161,3 +161,34 @@ fn a_run_that_cannot_begin_is_told() {
     let again = std::fs::read_to_string(sandbox.path().join("told")).unwrap();
     assert_eq!(again, told);
 }
+
+#[test]
+fn what_a_full_refresh_keeps_is_said_beforehand() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pipeline.yaml",
+        "pipeline: p\ntables:\n  bronze.a:\n    ingest: {files: in/}\n",
+    );
+    for name in ["a", "b", "c"] {
+        sandbox.write(&format!("in/{name}.csv"), format!("id,name\n1,{name}\n"));
+    }
+    sandbox.run();
+    let refreshed = || {
+        let ended = sandbox.call(&["plan", "--json", "--full-refresh", "bronze.a"]);
+        ended.events()[0]["reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(refreshed(), "--full-refresh");
+    std::fs::remove_file(sandbox.path().join("in/a.csv")).unwrap();
+    let one = "--full-refresh; the rows of 1 file that is gone stay";
+    assert_eq!(refreshed(), one);
+    std::fs::remove_file(sandbox.path().join("in/b.csv")).unwrap();
+    let two = "--full-refresh; the rows of 2 files that are gone stay";
+    assert_eq!(refreshed(), two);
+    let ended = sandbox.call(&["run", "--full-refresh", "bronze.a"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.all());
+    assert_eq!(sandbox.value("SELECT count(*) FROM bronze.a"), 3);
+    // Without its folder the table is made of what there is.
+    std::fs::remove_dir_all(sandbox.path().join("lakehouse/bronze/a")).unwrap();
+    sandbox.run();
+    assert_eq!(sandbox.value("SELECT count(*) FROM bronze.a"), 1);
+}

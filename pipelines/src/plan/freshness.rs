@@ -1,13 +1,14 @@
 //! Whether an asset is up to date, and why not. [`super::definition`] says what its definition
-//! comes to, [`super::lost`] whether what was made is still there.
+//! comes to, [`super::lost`] whether what was made is still there, [`super::landed`] which files of
+//! an ingest are new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sluice_lake::TableName;
 use sluice_lake::catalog::LakeCatalog;
 use sluice_lake::delta::types::delta_schema;
-use sluice_lake::ingest::{self, SourceFile, Unmatched};
+use sluice_lake::ingest::{SourceFile, Unmatched};
 use sluice_lake::registry::{Registry, TrainedAs};
 use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 
@@ -15,11 +16,12 @@ use super::definition::REGISTERED_AS;
 use super::difference::columns_differ;
 use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, NEVER_MADE};
 use super::intervals::{EventTime, outside, pending};
+use super::landed::{files_now, names_other_files, news};
 use super::mode::Mode;
 use super::ranges::Ranges;
 use super::training::{Trained, rows_decide};
 use super::upkeep::{Pinned, Upkeeping};
-use super::{Applied, Asset, AssetBody, IngestAsset, ScoredAsset, SqlAsset};
+use super::{Applied, Asset, AssetBody, ScoredAsset, SqlAsset};
 use crate::run::error::StageError;
 use crate::run::incremental::ledger_of;
 use crate::spec::Instant;
@@ -84,10 +86,24 @@ impl Freshness {
             };
             return;
         }
-        self.verdict = Verdict::anew(match self.has_history {
-            true => "--full-refresh, which loses the history that its source no longer has",
-            false => "--full-refresh",
+        self.verdict = Verdict::anew(match (self.has_history, self.gone()) {
+            (true, _) => {
+                "--full-refresh, which loses the history that its source no longer has".to_owned()
+            }
+            (false, 0) => "--full-refresh".to_owned(),
+            (false, 1) => "--full-refresh; the rows of 1 file that is gone stay".to_owned(),
+            (false, gone) => {
+                format!("--full-refresh; the rows of {gone} files that are gone stay")
+            }
         });
+    }
+
+    /// How many files are gone whose rows the table holds.
+    fn gone(&self) -> usize {
+        let found = self.files.iter().map(|file| file.path.as_str());
+        let found: BTreeSet<&str> = found.collect();
+        let known = self.ledger.keys();
+        known.filter(|name| !found.contains(name.as_str())).count()
     }
 }
 
@@ -230,7 +246,7 @@ impl Lookup<'_> {
         Ok(owner.map(|owner| owner.verdict(self, asset)))
     }
 
-    async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
+    pub(super) async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
         match (self.state, self.project) {
             (Some(state), Some(project)) => Ok(state.asset_key(project, &asset.name).await?),
             _ => Ok(None),
@@ -367,7 +383,10 @@ impl Lookup<'_> {
     }
 
     /// How the columns that a table would have differ from those that it has.
-    async fn other_columns(&self, upkeep: &Upkeeping<'_>) -> Result<Option<String>, StageError> {
+    pub(super) async fn other_columns(
+        &self,
+        upkeep: &Upkeeping<'_>,
+    ) -> Result<Option<String>, StageError> {
         let sql = upkeep.sql;
         let Some(stored) = self.catalog.lakehouse().find_table(&sql.table)? else {
             return Ok(None);
@@ -452,79 +471,6 @@ impl Lookup<'_> {
 fn keeps_rows(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -> bool {
     let scored = matches!(asset.body, AssetBody::Scored(_));
     scored && earlier.is_some_and(|earlier| ScoredAsset::keeps_predictions(now, earlier))
-}
-
-/// Whether an ingest only says otherwise where its files lie: what they give is the same.
-fn names_other_files(asset: &Asset, now: &Fingerprint, earlier: Option<&Fingerprint>) -> bool {
-    let rest = |fingerprint: &Fingerprint| Fingerprint {
-        definition: String::new(),
-        settings: {
-            let settings = fingerprint.settings.iter();
-            let rest = settings.filter(|(name, _)| *name != "files");
-            rest.map(|(name, value)| (name.clone(), value.clone()))
-                .collect()
-        },
-        ..fingerprint.clone()
-    };
-    let ingested = matches!(asset.body, AssetBody::Ingest(_));
-    let known = earlier.filter(|earlier| earlier.settings.contains_key("files"));
-    ingested && known.is_some_and(|earlier| rest(now) == rest(earlier))
-}
-
-/// The files of an ingest, by the names that the table knows them by. Those that did not change
-/// since the check are not read.
-async fn files_now(
-    ingest: &IngestAsset,
-    unmatched: Unmatched,
-    ledger: &BTreeMap<String, LedgerFile>,
-) -> Result<Vec<SourceFile>, StageError> {
-    let unmatched = match ingest.only {
-        Some(_) => Unmatched::Ignore,
-        None => unmatched,
-    };
-    let mut found = ingest::find_files(&ingest.folder, &ingest.patterns, unmatched).await?;
-    if let Some(only) = &ingest.only {
-        found.retain(|file| only.contains_key(&file.path));
-    }
-    let checked = ingest.files.iter();
-    let memory = checked.map(|file| (file.path.clone(), file.remembered()));
-    let mut files = ingest::identify(found, &memory.collect()).await?;
-    if let Some(only) = &ingest.only {
-        for file in &mut files {
-            file.path.clone_from(&only[&file.found_as]);
-        }
-        return Ok(files);
-    }
-    let known = ledger.iter();
-    let known = known.map(|(name, file)| (name.clone(), file.content_hash.clone()));
-    let (folder, known) = (&ingest.folder, known.collect());
-    Ok(ingest::call_as_known(folder, files, &known, &ingest.memory).await?)
-}
-
-/// What files are new or changed, in words.
-fn news(files: &[SourceFile], ledger: &BTreeMap<String, LedgerFile>) -> Option<String> {
-    let (mut new, mut changed) = (0_usize, 0_usize);
-    for file in files {
-        match ledger.get(&file.path) {
-            None => new += 1,
-            Some(known) if known.content_hash != file.content_hash => changed += 1,
-            Some(_) => {}
-        }
-    }
-    let counted = |count: usize, word: &str| match count {
-        1 => format!("1 {word} file"),
-        _ => format!("{count} {word} files"),
-    };
-    match (new, changed) {
-        (0, 0) => None,
-        (new, 0) => Some(counted(new, "new")),
-        (0, changed) => Some(counted(changed, "changed")),
-        (new, changed) => Some(format!(
-            "{}, {}",
-            counted(new, "new"),
-            counted(changed, "changed")
-        )),
-    }
 }
 
 fn unchanged(asset: &Asset, version: Option<i64>, files: &[SourceFile]) -> String {

@@ -63,11 +63,13 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         let (action, reason) = if !plan.chosen.contains(&position) {
             (Action::Skip, "it is not selected".to_owned())
         } else if let Some(upstream) = upstream(plan, asset, &steps) {
-            let refreshed = plan.refreshed.contains(&position);
-            match refreshed {
+            match plan.refreshed.contains(&position) {
                 true => upstream,
                 // Whatever becomes of what it reads, it is not this project's yet.
-                false => taken_over(&lookup, asset).await.unwrap_or(upstream),
+                false => match taken_over(&lookup, asset).await {
+                    Some(taken_over) => taken_over,
+                    None => foreseen(&lookup, asset, upstream).await,
+                },
             }
         } else {
             verdict(&lookup, asset, plan.refreshed.contains(&position)).await
@@ -241,6 +243,26 @@ async fn resumes(lookup: &Lookup<'_>, asset: &Asset, fingerprint: &Fingerprint) 
     let progress = resume::progress(lookup.state?, lookup.project?, model, fingerprint);
     let progress = progress.await.ok()??;
     (progress.done > 0).then(|| format!("; {progress}"))
+}
+
+/// What is known already of an asset whose inputs will be made, besides that.
+async fn foreseen(
+    lookup: &Lookup<'_>,
+    asset: &Asset,
+    (action, reason): (Action, String),
+) -> (Action, String) {
+    // What cannot be looked at now is told when it is made.
+    match lookup.foreseen(asset).await.ok().flatten() {
+        Some(Verdict::Refused { reason: why, help }) => {
+            let action = match action {
+                Action::Run => Action::Refuse,
+                other => other,
+            };
+            (action, format!("{reason}; {why}; {help}"))
+        }
+        Some(Verdict::Stale { reason: why, .. }) => (action, format!("{reason}; {why}")),
+        _ => (action, reason),
+    }
 }
 
 /// What follows from an input that would itself be made.

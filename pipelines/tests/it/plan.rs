@@ -132,9 +132,9 @@ async fn definitions_and_variables_that_change() {
         "ingest: {files: [data/a.csv, data/b.csv]}",
     );
     insta::assert_snapshot!(sandbox.plan().await, @r#"
-    run   bronze.wine: its definition changed: `files` is ["data/a.csv","data/b.csv"] (was ["data/*.csv"])
-    run   silver.wine: bronze.wine will be made
-    run   gold.wine: silver.wine will be made
+    skip  bronze.wine: its definition changed: `files` is ["data/a.csv","data/b.csv"] (was ["data/*.csv"]); no file is new
+    skip  silver.wine: query and inputs are unchanged since version 1
+    run   gold.wine: its definition changed: its rules
     "#);
 }
 

@@ -149,14 +149,10 @@ impl Open {
 
     /// The known file at a place.
     fn standing_at(&mut self, place: &Path) -> Option<String> {
-        let name = self.by_place.remove(place)?;
-        for names in self.by_hash.values_mut() {
-            names.retain(|other| *other != name);
-        }
-        Some(name)
+        self.by_place.remove(place)
     }
 
-    /// A known file of this content that is gone; each once.
+    /// A known file of this content that is gone, and so stands at no place; each once.
     fn gone(&mut self, hash: &str, places: &Places) -> Option<String> {
         let names = self.by_hash.get_mut(hash)?;
         let is_gone = |name: &String| !places.base_dir.join(name).exists();

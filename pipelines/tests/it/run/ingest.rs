@@ -525,3 +525,19 @@ async fn a_file_that_is_moved_and_then_changed_replaces_its_rows() {
     let names = sandbox.value("SELECT string_agg(path, ' ') FROM system.files");
     assert_eq!(names.await, "in/new.csv");
 }
+
+/// A table that follows its files brings new columns to those that read it, and `plan` says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_new_columns_come_to_is_known_beforehand() {
+    let sandbox = Sandbox::new(
+        "tables:\n  bronze.a:\n    ingest: {files: in/, evolve: true}\n  silver.ap:\n    mode: append\n    sql: SELECT * FROM bronze.a\n  silver.st:\n    mode: append\n    refresh: strict\n    sql: SELECT * FROM bronze.a\n  silver.same:\n    mode: append\n    refresh: strict\n    sql: SELECT id FROM bronze.a\n",
+    );
+    sandbox.write("in/a.csv", "id\n1\n");
+    sandbox.run_well().await;
+    sandbox.write("in/b.csv", "id\n2\n");
+    insta::assert_snapshot!("evolve_same_columns", sandbox.plan().await);
+    sandbox.run_well().await;
+    sandbox.write("in/c.csv", "id,extra\n3,x\n");
+    insta::assert_snapshot!("evolve_new_columns", sandbox.plan().await);
+    insta::assert_snapshot!("evolve_new_columns_ran", sandbox.run().await.told());
+}
