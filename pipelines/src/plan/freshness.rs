@@ -301,33 +301,29 @@ impl Lookup<'_> {
         ledger: &BTreeMap<String, LedgerFile>,
     ) -> Result<Verdict, StageError> {
         let version = stored.outcome.get("version").and_then(Value::as_i64);
+        let earlier = stored_fingerprint(stored);
+        let had_history = earlier.as_ref().is_some_and(Fingerprint::has_history);
         if let AssetBody::Sql(sql) = &asset.body
-            && !sql.upkeep.mode.is_incremental()
+            && !(sql.upkeep.mode.is_incremental() || had_history)
             && let Some(why) = &sql.volatile
         {
             return Ok(Verdict::anew(format!("it always runs: {why}")));
         }
-        let earlier = stored_fingerprint(stored);
         let place = |fingerprint: &Fingerprint| fingerprint.decided.get(REGISTERED_AS).cloned();
         let elsewhere = earlier.as_ref().map(place) != Some(place(fingerprint));
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
         let intervals = ledger_of(&stored.outcome);
         let upkeep = match &asset.body {
-            AssetBody::Sql(sql)
-                if sql.upkeep.keeps_rows()
-                    || earlier.as_ref().is_some_and(Fingerprint::has_history) =>
-            {
-                Some(Upkeeping {
-                    lakehouse: self.catalog.lakehouse(),
-                    sql,
-                    now: fingerprint,
-                    earlier: earlier.as_ref(),
-                    version,
-                    intervals: &intervals,
-                    event_time: self.event_time,
-                    all_intervals: self.all_intervals(sql),
-                })
-            }
+            AssetBody::Sql(sql) if sql.upkeep.keeps_rows() || had_history => Some(Upkeeping {
+                lakehouse: self.catalog.lakehouse(),
+                sql,
+                now: fingerprint,
+                earlier: earlier.as_ref(),
+                version,
+                intervals: &intervals,
+                event_time: self.event_time,
+                all_intervals: self.all_intervals(sql),
+            }),
             _ => None,
         };
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {

@@ -20,6 +20,7 @@ use super::Keyed;
 use crate::plan::{Asset, SqlAsset};
 use crate::run::context::RunContext;
 use crate::run::error::StageError;
+use crate::run::split::SPLIT_COLUMN;
 
 /// What there is of a table of keys.
 pub(crate) struct Known {
@@ -62,8 +63,10 @@ impl Known {
             None => false,
         };
         let has = |name: &String| there.schema.field_with_name(name).is_ok();
-        let readable = table.schema.fields().iter().map(|field| field.name());
-        let readable = readable.into_iter().all(has);
+        // Rows are put aside before they are split.
+        let split = |name: &&String| sql.rows.split.is_some() && *name == SPLIT_COLUMN;
+        let names = table.schema.fields().iter().map(|field| field.name());
+        let readable = names.filter(|name| !split(name)).all(has);
         Ok(Self {
             table,
             aside: readable.then_some(there.provider),

@@ -16,10 +16,12 @@ tables:
   gold.plain:
     mode: {merge: {keys: [k], sequence_by: t}}
     expect: {big: {that: a > 1, otherwise: quarantine}}
+    split: {parts: {train: 0.5, test: 0.5}, seed: 1}
     sql: SELECT k, t, a FROM bronze.e
   gold.h:
     mode: {scd2: {keys: [k], sequence_by: t, delete_when: op = 'D'}}
     expect: {big: {that: a > 1, otherwise: quarantine}}
+    split: {parts: {train: 0.5, test: 0.5}, seed: 1}
     sql: SELECT k, t, a, op FROM bronze.e
 ";
 
