@@ -86,6 +86,31 @@ impl Lakehouse {
         read_project(&folder.join(format!("{pipeline}.json")))
     }
 
+    /// The name of the pipeline that has this identity here, if one has.
+    ///
+    /// # Errors
+    /// [`LakeError::Unreadable`] and [`LakeError::Damaged`].
+    pub fn pipeline_of(&self, project: &str) -> Result<Option<String>, LakeError> {
+        let folder = self.sluice_path().join("projects");
+        let unreadable = |source| LakeError::Unreadable {
+            path: folder.clone(),
+            source,
+        };
+        for file in folder::entries(&folder).map_err(unreadable)? {
+            let Some(name) = folder::name(&file) else {
+                continue;
+            };
+            let Some(pipeline) = name.strip_suffix(".json") else {
+                continue;
+            };
+            let uuid = read_project(&file)?;
+            if uuid.is_some_and(|uuid| uuid.to_string() == project) {
+                return Ok(Some(pipeline.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Gives a pipeline the identity in the lakehouse `into` that it has here.
     ///
     /// # Errors

@@ -94,6 +94,20 @@ impl Fingerprint {
             && names(self) == names(earlier)
     }
 
+    /// The `mode` of a table that was made so: `full`, where none is written.
+    pub(crate) fn mode(&self) -> &str {
+        let modes = self.settings.keys().filter_map(|setting| {
+            let (mode, _) = setting.strip_prefix("mode.")?.split_once('.')?;
+            Some(mode)
+        });
+        modes.into_iter().next().unwrap_or("full")
+    }
+
+    /// Whether a table that was made so knows what its source may have forgotten.
+    pub(crate) fn has_history(&self) -> bool {
+        self.mode() == "scd2"
+    }
+
     /// Whether a table other than `table` is at another version than it was.
     pub(crate) fn others_moved(&self, earlier: &Self, table: &str) -> bool {
         let mut others = self.tables.iter().filter(|(name, _)| *name != table);

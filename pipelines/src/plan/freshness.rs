@@ -15,7 +15,7 @@ use sluice_lake::state::{AssetKey, LATEST_KEY, LedgerFile, State, now_ms};
 use super::definition::REGISTERED_AS;
 use super::difference::columns_differ;
 use super::fingerprint::{COLUMN_COMMENTS_KEY, COMMENT_KEY, Fingerprint, METADATA_KEY, NEVER_MADE};
-use super::intervals::{EventTime, pending};
+use super::intervals::{EventTime, outside, pending};
 use super::landed::{files_now, names_other_files, news};
 use super::mode::Mode;
 use super::ranges::Ranges;
@@ -43,6 +43,10 @@ pub(crate) struct Freshness {
     pub(crate) files: Vec<SourceFile>,
     /// The files whose rows the table holds, by path.
     pub(crate) ledger: BTreeMap<String, LedgerFile>,
+    /// Whether there is a table, whoever made it.
+    is_there: bool,
+    /// Whether what there is knows what its source may have forgotten.
+    has_history: bool,
     /// The comment that the table was described by, if any was.
     comment: Option<String>,
     /// The comments that its columns have.
@@ -72,9 +76,17 @@ impl Freshness {
 
 impl Freshness {
     /// It has to be made anew, since somebody asked for it.
-    pub(crate) fn refresh(&mut self, asset: &Asset) {
-        let history = matches!(&asset.body, AssetBody::Sql(sql) if sql.upkeep.mode.has_history());
-        self.verdict = Verdict::anew(match (history && self.version.is_some(), self.gone()) {
+    pub(crate) fn refresh(&mut self, asset: &Asset, event_time: EventTime) {
+        let by_interval = matches!(&asset.body, AssetBody::Sql(sql) if matches!(sql.upkeep.mode, Mode::Interval(_)));
+        if by_interval && self.is_there && event_time.window.is_some() {
+            self.verdict = Verdict::Refused {
+                reason: "`--full-refresh` makes all its intervals anew, and a range asks for some"
+                    .to_owned(),
+                help: "leave out the range, or `--full-refresh`: the intervals of a range are made whether they are there or not".to_owned(),
+            };
+            return;
+        }
+        self.verdict = Verdict::anew(match (self.has_history, self.gone()) {
             (true, _) => {
                 "--full-refresh, which loses the history that its source no longer has".to_owned()
             }
@@ -175,9 +187,18 @@ impl Lookup<'_> {
         let version = version.and_then(|stored| stored.outcome.get("version")?.as_i64());
         let intervals = stored.as_ref();
         let intervals = intervals.map_or_else(Ranges::default, |stored| ledger_of(&stored.outcome));
-        let verdict = match stored {
-            None => self.never_made(asset),
-            Some(stored) => {
+        let owner = match stored {
+            None => self.owner(asset).await?,
+            Some(_) => None,
+        };
+        let had_history = |earlier: &Fingerprint| earlier.has_history();
+        let has_history = earlier.as_ref().is_some_and(had_history)
+            || owner.as_ref().is_some_and(|owner| owner.has_history);
+        let is_there = stored.is_some() || owner.is_some();
+        let verdict = match (stored, owner) {
+            (None, None) => self.never_made(asset),
+            (None, Some(owner)) => owner.verdict(self, asset),
+            (Some(stored), _) => {
                 self.compare(asset, &fingerprint, &stored, &files, &ledger)
                     .await?
             }
@@ -190,6 +211,8 @@ impl Lookup<'_> {
             intervals,
             files,
             ledger,
+            is_there,
+            has_history,
             comment,
             column_comments,
         })
@@ -211,6 +234,16 @@ impl Lookup<'_> {
         }
         let decide = rows_decide(lakehouse, registry, model, fingerprint.spec_key());
         Ok(decide.await?.map(Outlook::RowsDecide))
+    }
+
+    /// What is done about a table that something other than this project made, where that is
+    /// so.
+    pub(crate) async fn taken_over(&self, asset: &Asset) -> Result<Option<Verdict>, StageError> {
+        if self.stored(asset).await?.is_some() {
+            return Ok(None);
+        }
+        let owner = self.owner(asset).await?;
+        Ok(owner.map(|owner| owner.verdict(self, asset)))
     }
 
     pub(super) async fn stored(&self, asset: &Asset) -> Result<Option<AssetKey>, StageError> {
@@ -250,7 +283,10 @@ impl Lookup<'_> {
             return None;
         };
         let now = Instant(now_ms());
-        pending(mode, &Ranges::default(), self.event_time, now, false).words()
+        let pending = pending(mode, &Ranges::default(), self.event_time, now, false);
+        pending
+            .words()
+            .or_else(|| outside(mode, self.event_time, now))
     }
 
     async fn compare(
@@ -274,16 +310,21 @@ impl Lookup<'_> {
         let latest = stored.outcome.get(LATEST_KEY).and_then(Value::as_i64);
         let intervals = ledger_of(&stored.outcome);
         let upkeep = match &asset.body {
-            AssetBody::Sql(sql) if sql.upkeep.keeps_rows() => Some(Upkeeping {
-                lakehouse: self.catalog.lakehouse(),
-                sql,
-                now: fingerprint,
-                earlier: earlier.as_ref(),
-                version,
-                intervals: &intervals,
-                event_time: self.event_time,
-                all_intervals: self.all_intervals(sql),
-            }),
+            AssetBody::Sql(sql)
+                if sql.upkeep.keeps_rows()
+                    || earlier.as_ref().is_some_and(Fingerprint::has_history) =>
+            {
+                Some(Upkeeping {
+                    lakehouse: self.catalog.lakehouse(),
+                    sql,
+                    now: fingerprint,
+                    earlier: earlier.as_ref(),
+                    version,
+                    intervals: &intervals,
+                    event_time: self.event_time,
+                    all_intervals: self.all_intervals(sql),
+                })
+            }
             _ => None,
         };
         if !elsewhere && let Some(reason) = self.lost(asset, stored, [version, latest]).await? {
@@ -325,6 +366,9 @@ impl Lookup<'_> {
                 reason,
                 anew: !keeps_rows(asset, fingerprint, earlier.as_ref()),
             });
+        }
+        if let Some(reason) = upkeep.and_then(|upkeep| upkeep.outside()) {
+            return Ok(Verdict::Fresh { version, reason });
         }
         if let Some(reason) = news(files, ledger) {
             return Ok(Verdict::Stale {

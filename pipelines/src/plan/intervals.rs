@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::freshness::Verdict;
 use super::mode::IntervalMode;
 use super::ranges::Ranges;
 use crate::spec::Instant;
@@ -106,6 +107,38 @@ pub(crate) fn pending(
     pending
 }
 
+/// What there is instead, where no interval lies in the time that is asked for, in words.
+pub(crate) fn outside(mode: &IntervalMode, asked: EventTime, now: Instant) -> Option<String> {
+    let (from, to) = asked.window?;
+    let none_lies = format!("no interval that is over lies from {from} to {to}");
+    let bounds = bounds(mode, asked.now.unwrap_or(now));
+    let overlaps = |pair: &[i64]| pair[0] < to.0 && from.0 < pair[1];
+    if bounds.windows(2).any(overlaps) {
+        return None;
+    }
+    let (first, rest) = bounds.split_first()?;
+    Some(match rest {
+        [] => {
+            let start = Instant(*first);
+            format!("{none_lies}: the first begins {start}, and is not over")
+        }
+        [.., last] => {
+            let end = Instant(rest[0]);
+            let before = Instant(bounds[bounds.len() - 2]);
+            let (start, last) = (Instant(*first), Instant(*last));
+            format!("{none_lies}: the first is {start} to {end}, the last {before} to {last}")
+        }
+    })
+}
+
+/// What is done where only some intervals are asked for and all have to be made, for `reason`.
+pub(crate) fn only_some(reason: &str) -> Verdict {
+    Verdict::Refused {
+        reason: reason.to_owned(),
+        help: "run it once without `--event-time-start` and `--event-time-end`".to_owned(),
+    }
+}
+
 /// The starts of all intervals that are over, and the end of the last.
 fn bounds(mode: &IntervalMode, now: Instant) -> Vec<i64> {
     let mut bounds = vec![mode.start.0];
@@ -172,6 +205,26 @@ mod tests {
             pending(&mode(0, 1), &ledger, early, now, false),
         ];
         let told: Vec<String> = told.iter().map(shown).collect();
+        let asked = |from: &str, to: &str, now: &str| {
+            let asked = EventTime {
+                window: Some((at(from), at(to))),
+                now: Some(at(now)),
+            };
+            outside(&mode(0, 1), asked, at(now)).unwrap_or_else(|| "some".to_owned())
+        };
+        let now = "2026-01-06T07:00:00Z";
+        let outside = [
+            asked("2025-12-01", "2026-01-01", now),
+            asked("2026-01-06", "2026-02-01", now),
+            asked("2026-01-05", "2026-02-01", now),
+            asked("2026-01-01", "2026-01-02", "2026-01-01T23:59:59Z"),
+        ];
+        insta::assert_snapshot!(outside.join("\n"), @r"
+        no interval that is over lies from 2025-12-01 to 2026-01-01: the first is 2026-01-01 to 2026-01-02, the last 2026-01-05 to 2026-01-06
+        no interval that is over lies from 2026-01-06 to 2026-02-01: the first is 2026-01-01 to 2026-01-02, the last 2026-01-05 to 2026-01-06
+        some
+        no interval that is over lies from 2026-01-01 to 2026-01-02: the first begins 2026-01-01, and is not over
+        ");
         insta::assert_snapshot!(told.join("\n"), @r"
         3 intervals missing, from 2026-01-01 to 2026-01-06: 2026-01-01..2026-01-02 2026-01-04..2026-01-05 2026-01-05..2026-01-06
         3 intervals missing, from 2026-01-01 to 2026-01-06: 2026-01-01..2026-01-02 2026-01-04..2026-01-06

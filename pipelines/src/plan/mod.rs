@@ -19,6 +19,7 @@ pub(crate) mod lost;
 pub mod maintenance;
 pub mod mode;
 pub mod origins;
+pub(crate) mod owner;
 pub mod preview;
 pub mod ranges;
 pub mod report;

@@ -65,7 +65,11 @@ pub async fn preview(plan: &Plan, world: &World) -> Vec<Step> {
         } else if let Some(upstream) = upstream(plan, asset, &steps) {
             match plan.refreshed.contains(&position) {
                 true => upstream,
-                false => foreseen(&lookup, asset, upstream).await,
+                // Whatever becomes of what it reads, it is not this project's yet.
+                false => match taken_over(&lookup, asset).await {
+                    Some(taken_over) => taken_over,
+                    None => foreseen(&lookup, asset, upstream).await,
+                },
             }
         } else {
             verdict(&lookup, asset, plan.refreshed.contains(&position)).await
@@ -100,7 +104,7 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
     if let Ok(freshness) = &mut freshness
         && refreshed
     {
-        freshness.refresh(asset);
+        freshness.refresh(asset, lookup.event_time);
     }
     match freshness {
         Ok(freshness) => match &freshness.verdict {
@@ -123,6 +127,16 @@ async fn verdict(lookup: &Lookup<'_>, asset: &Asset, refreshed: bool) -> (Action
             }
         },
         Err(error) => (Action::Run, error_chain(&error)),
+    }
+}
+
+/// What becomes of a table that something else made. What cannot be told now is told when it
+/// is made.
+async fn taken_over(lookup: &Lookup<'_>, asset: &Asset) -> Option<(Action, String)> {
+    match lookup.taken_over(asset).await.ok()?? {
+        Verdict::Refused { reason, help } => Some((Action::Refuse, format!("{reason}; {help}"))),
+        Verdict::Stale { reason, .. } => Some((Action::Run, reason)),
+        Verdict::Fresh { .. } | Verdict::Rekey { .. } => None,
     }
 }
 

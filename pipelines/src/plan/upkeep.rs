@@ -9,7 +9,7 @@ use sluice_report::number;
 use super::SqlAsset;
 use super::fingerprint::Fingerprint;
 use super::freshness::Verdict;
-use super::intervals::{EventTime, Pending, pending};
+use super::intervals::{EventTime, Pending, only_some, outside, pending};
 use super::mode::{IntervalMode, Mode};
 use super::ranges::Ranges;
 use crate::run::error::StageError;
@@ -85,20 +85,21 @@ impl Upkeeping<'_> {
     pub(crate) fn anew(&self, reason: &str) -> Verdict {
         let by_interval = matches!(self.sql.upkeep.mode, Mode::Interval(_));
         if by_interval && self.event_time.window.is_some() {
-            return Verdict::Refused {
-                reason: format!("all its intervals have to be made anew: {reason}"),
-                help: "run it once without `--event-time-start` and `--event-time-end`".to_owned(),
-            };
+            return only_some(&format!("all its intervals have to be made anew: {reason}"));
         }
+        let other_mode = self.other_mode();
+        let reason = other_mode.as_deref().unwrap_or(reason);
         match self.sql.upkeep.refresh {
-            Refresh::Auto | Refresh::Strict if self.sql.upkeep.mode.has_history() => {
-                self.refused(&format!(
+            Refresh::Auto | Refresh::Strict if self.had_history() => self.refused(
+                &format!(
                     "made anew it would lose the history that its source no longer has: {reason}"
-                ))
-            }
-            Refresh::Strict => self.refused(&format!(
-                "it would be recomputed in full, and `refresh` is `strict`: {reason}"
-            )),
+                ),
+                false,
+            ),
+            Refresh::Strict => self.refused(
+                &format!("it would be recomputed in full, and `refresh` is `strict`: {reason}"),
+                true,
+            ),
             Refresh::Auto | Refresh::Full => {
                 let intervals = self.all_intervals.as_ref();
                 let intervals = intervals.map_or_else(String::new, |words| format!("; {words}"));
@@ -107,9 +108,30 @@ impl Upkeeping<'_> {
         }
     }
 
+    /// Whether the table that is there knows what its source may have forgotten.
+    fn had_history(&self) -> bool {
+        match self.earlier {
+            Some(earlier) => earlier.has_history(),
+            None => self.sql.upkeep.mode.has_history(),
+        }
+    }
+
+    /// That the table was kept up to date in another mode, in words, if it was.
+    fn other_mode(&self) -> Option<String> {
+        let (now, earlier) = (self.sql.upkeep.mode.name(), self.earlier?);
+        // The settings of tables that older releases made are not known.
+        let changed = !earlier.settings.is_empty() && earlier.mode() != now;
+        changed.then(|| format!("`mode` is {now} (was {})", earlier.mode()))
+    }
+
     /// What is done where the table is not as it was left, for `reason`.
     pub(crate) fn lost(&self, reason: &str) -> Verdict {
-        match self.sql.upkeep.mode.has_history() {
+        let goes_on = self.sql.upkeep.mode.has_history() && self.had_history();
+        match goes_on {
+            // Of a history that is gone nothing can be lost any more.
+            false if !self.lakehouse.has_table(&self.sql.table) && self.had_history() => {
+                Verdict::anew(reason)
+            }
             false => self.anew(reason),
             true if self.lakehouse.has_table(&self.sql.table) => Self::every_key(reason),
             true => Verdict::anew(reason),
@@ -140,6 +162,14 @@ impl Upkeeping<'_> {
         }
     }
 
+    /// Why no interval is made of those that are asked for, where none lies there.
+    pub(crate) fn outside(&self) -> Option<String> {
+        match &self.sql.upkeep.mode {
+            Mode::Interval(mode) => outside(mode, self.event_time, Instant(now_ms())),
+            _ => None,
+        }
+    }
+
     fn pending(&self, mode: &IntervalMode, inputs_changed: bool) -> Pending {
         let now = Instant(now_ms());
         pending(mode, self.intervals, self.event_time, now, inputs_changed)
@@ -147,6 +177,12 @@ impl Upkeeping<'_> {
 
     /// What is done about a table that is made interval by interval, whose rows count.
     fn of_intervals(&self, mode: &IntervalMode, change: Option<String>) -> Verdict {
+        if let Some(reason) = self.outside() {
+            return Verdict::Fresh {
+                version: self.version,
+                reason,
+            };
+        }
         let words = self.pending(mode, change.is_some()).words();
         match (words, change) {
             (Some(words), None) => Verdict::Stale {
@@ -220,10 +256,11 @@ impl Upkeeping<'_> {
                 return Ok(self.cannot_follow(&why.to_string()));
             }
             Err(ChangesError::Untold(why)) => {
-                return Ok(self.refused(&format!(
+                let reason = format!(
                     "what is new in {from} since version {} cannot be told: {why}",
                     since.version
-                )));
+                );
+                return Ok(self.refused(&reason, false));
             }
         };
         if changes.commits.is_empty() {
@@ -277,26 +314,22 @@ impl Upkeeping<'_> {
         from.map_or_else(String::new, ToString::to_string)
     }
 
-    fn refused(&self, reason: &str) -> Verdict {
+    /// `auto_helps`: see [`how_to_go_on`].
+    fn refused(&self, reason: &str, auto_helps: bool) -> Verdict {
         Verdict::Refused {
             reason: reason.to_owned(),
-            help: how_to_go_on(self.sql),
+            help: how_to_go_on(self.sql, auto_helps),
         }
     }
 }
 
-/// What to do about a table that is refused.
-pub(crate) fn how_to_go_on(sql: &SqlAsset) -> String {
-    let table = &sql.table;
-    match sql.upkeep.refresh {
-        Refresh::Strict => {
-            format!("make it anew with `--full-refresh {table}`, or set `refresh: auto`")
-        }
-        Refresh::Auto | Refresh::Full => {
-            format!(
-                "make it anew with `--full-refresh {table}`, or always then with `refresh: full`"
-            )
-        }
+/// What to do about a table that is refused. `auto_helps`: whether `refresh: auto` would make
+/// it anew, rather than refuse it as `strict` does.
+pub(crate) fn how_to_go_on(sql: &SqlAsset, auto_helps: bool) -> String {
+    let anew = format!("make it anew with `--full-refresh {}`", sql.table);
+    match auto_helps {
+        true => format!("{anew}, or set `refresh: auto`"),
+        false => format!("{anew}, or always then with `refresh: full`"),
     }
 }
 

@@ -71,7 +71,7 @@ async fn attempt(
     can_be_read(asset)?;
     let mut freshness = lookup(run).freshness(asset).await?;
     if run.plan.is_refreshed(&asset.name) {
-        freshness.refresh(asset);
+        freshness.refresh(asset, run.plan.event_time);
     }
     remember(run, asset, &freshness).await?;
     let key = freshness.fingerprint.key();

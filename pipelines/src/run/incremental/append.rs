@@ -38,7 +38,7 @@ pub(crate) async fn append(
                     rows_word(gone),
                     changes.since
                 ),
-                help: how_to_go_on(sql),
+                help: how_to_go_on(sql, false),
             });
         }
     }

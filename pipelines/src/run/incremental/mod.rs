@@ -116,7 +116,7 @@ pub(crate) fn untold(sql: &SqlAsset, error: ChangesError) -> StageError {
         ChangesError::Lake(error) => error.into(),
         ChangesError::Untold(why) => StageError::Refused {
             reason: format!("what is new cannot be told: {why}"),
-            help: how_to_go_on(sql),
+            help: how_to_go_on(sql, false),
         },
     }
 }

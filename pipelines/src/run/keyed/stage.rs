@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
         if self.sql.upkeep.refresh == Refresh::Strict {
             return Err(StageError::Refused {
                 reason: format!("it would be recomputed in full, and `refresh` is `strict`: {why}"),
-                help: how_to_go_on(self.sql),
+                help: how_to_go_on(self.sql, true),
             });
         }
         let words = format!("recomputed in full: {why}");

@@ -191,3 +191,35 @@ async fn a_rule_counts_the_rows_of_all_batches() {
     +-----------+------+--------+
     ");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_not_made_anew_and_one_without_intervals_says_so() {
+    let sandbox = Sandbox::new(TABLES);
+    sandbox.write("data/a.csv", EVENTS);
+    let now = "2026-01-04T08:00:00Z";
+    run(&sandbox, until(now)).await;
+    let before = days(&sandbox).await;
+
+    let mut plan = sandbox.checked().await;
+    plan.event_time = within("2026-01-02", "2026-01-03", now);
+    plan.refreshed = [plan.position("gold.days").unwrap()].into();
+    let ran = sandbox.try_run(plan, |_, _| {}).await.unwrap();
+    insta::assert_snapshot!(ran.failure("gold.days"), @"`--full-refresh` makes all its intervals anew, and a range asks for some, so nothing was written; leave out the range, or `--full-refresh`: the intervals of a range are made whether they are there or not");
+    assert_eq!(days(&sandbox).await, before);
+
+    // Of what changed in the meantime nothing counts as seen.
+    sandbox.write("data/b.csv", "at\n2026-01-03T12:00:00\n");
+    for (from, to) in [("2025-12-01", "2026-01-01"), ("2026-01-04", "2026-01-05")] {
+        let asked = within(from, to, now);
+        let ran = run(&sandbox, asked).await;
+        let told = ran.told();
+        assert!(
+            told.contains("no interval that is over lies from"),
+            "{told}"
+        );
+    }
+    insta::assert_snapshot!(planned(&sandbox, within("2025-12-01", "2026-01-01", now)).await, @"skip  gold.days: no interval that is over lies from 2025-12-01 to 2026-01-01: the first is 2026-01-01 to 2026-01-02, the last 2026-01-03 to 2026-01-04");
+    run(&sandbox, until(now)).await;
+    let third = "SELECT events FROM gold.days WHERE day = DATE '2026-01-03'";
+    assert_eq!(sandbox.value(third).await, "1");
+}

@@ -10,6 +10,7 @@ mod intervals;
 mod keyed;
 mod keyed_aside;
 mod models;
+mod owners;
 mod partitions;
 mod quarantine;
 mod rebuilt;
