@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::MEMORY_BYTES;
 use crate::check::modes::bounded;
 use crate::plan::fingerprint::Fingerprint;
-use crate::plan::intervals::{Batch, pending};
+use crate::plan::intervals::{Batch, EventTime, pending};
 use crate::plan::mode::{BoundType, IntervalMode};
 use crate::plan::ranges::Ranges;
 use crate::plan::{Asset, SqlAsset};
@@ -54,8 +54,8 @@ impl Intervals<'_> {
         };
         let asked = self.run.plan.event_time;
         let now = Instant(now_ms());
-        let pending = pending(self.mode, &ledger, asked, now, self.inputs_changed);
-        let mut batches = VecDeque::from(pending.batches);
+        let changed = self.inputs_changed;
+        let mut batches = VecDeque::from(pending(self.mode, &ledger, asked, now, changed).batches);
         if batches.is_empty() {
             // The table shall be there, even if no interval is over yet.
             let start = self.mode.start.0;
@@ -67,9 +67,20 @@ impl Intervals<'_> {
         }
         // What is made again counts as missing until it is, or a run that is cut off would
         // take what is left of it for made.
-        let mut done = ledger;
+        let mut done = ledger.clone();
         for batch in &batches {
             done.remove(batch.start, batch.end);
+        }
+        if asked.window.is_some() && changed {
+            // The inputs count as seen from now on: what they change outside of what is asked
+            // for, the next run has to make.
+            let asked = EventTime {
+                window: None,
+                ..asked
+            };
+            for later in pending(self.mode, &ledger, asked, now, true).batches {
+                done.remove(later.start, later.end);
+            }
         }
         let session = self.run.session_within(Some(MEMORY_BYTES))?;
         let mut ahead: VecDeque<(Batch, Computing)> = VecDeque::new();

@@ -134,6 +134,32 @@ async fn complete_intervals_are_made_once_and_the_last_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_leaves_what_inputs_change_elsewhere_to_the_next_run() {
+    let sandbox = Sandbox::new(TABLES);
+    sandbox.write("data/a.csv", EVENTS);
+    run(&sandbox, until("2026-01-06")).await;
+    sandbox.write(
+        "data/b.csv",
+        "at\n2026-01-01T01:00:00\n2026-01-05T13:00:00\n",
+    );
+    run(&sandbox, within("2026-01-01", "2026-01-02", "2026-01-06")).await;
+    insta::assert_snapshot!(planned(&sandbox, until("2026-01-06")).await, @"run   gold.days: 1 interval missing, from 2026-01-05 to 2026-01-06");
+    run(&sandbox, until("2026-01-06")).await;
+    insta::assert_snapshot!(days(&sandbox).await, @r"
+    +------------+--------+
+    | day        | events |
+    +------------+--------+
+    | 2026-01-01 | 3      |
+    | 2026-01-02 | 1      |
+    | 2026-01-04 | 1      |
+    | 2026-01-05 | 2      |
+    +------------+--------+
+    ");
+    let then = planned(&sandbox, until("2026-01-06")).await;
+    assert!(then.starts_with("skip"), "{then}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_lost_knows_the_intervals_again() {
     let sandbox = Sandbox::new(TABLES);
     sandbox.write("data/a.csv", EVENTS);
