@@ -286,7 +286,7 @@ async fn globs_find_each_file_once_in_order() {
     assert_eq!(paths(&["*.csv"]).await, ["a.csv", "b.csv"]);
     assert_eq!(
         paths(&["b.csv", "*.csv", "../data/a.csv"]).await,
-        ["../data/a.csv", "b.csv"]
+        ["a.csv", "b.csv"]
     );
     assert_eq!(
         paths(&["**/*.csv"]).await,
@@ -306,7 +306,7 @@ async fn globs_find_each_file_once_in_order() {
     );
     let absolute = test.source_dir().join("a.csv");
     let by_absolute = test.find(&[absolute.to_str().unwrap()]).await.unwrap();
-    assert_eq!(by_absolute[0].path, absolute.to_str().unwrap());
+    assert_eq!(by_absolute[0].path, "a.csv");
 }
 
 #[tokio::test]
