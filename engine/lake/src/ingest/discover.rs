@@ -108,6 +108,8 @@ fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(FoundFile, bool)>, In
     };
     let folder = base_dir.join(&split.folder);
     let named = names::folder_name(base_dir, &split.folder);
+    let base = Path::new(&named).is_absolute().then_some(base_dir);
+    let base = base.and_then(names::absolute);
     let mut matches = Vec::new();
     let walk = WalkDir::new(&folder)
         .min_depth(1)
@@ -138,7 +140,11 @@ fn find_one(base_dir: &Path, pattern: &str) -> Result<Vec<(FoundFile, bool)>, In
         };
         let inside = inside.replace(std::path::MAIN_SEPARATOR, "/");
         let is_link = entry.path_is_symlink();
-        let path = format!("{named}{inside}");
+        let path = match &base {
+            // The folder of a pattern may be one that the project lies in.
+            Some(base) => names::below(base, format!("{named}{inside}")),
+            None => format!("{named}{inside}"),
+        };
         if let Some(file) = stamped(path, entry)? {
             matches.push((file, is_link));
         }

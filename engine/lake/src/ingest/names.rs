@@ -42,6 +42,20 @@ pub(super) fn folder_name(base_dir: &Path, folder: &str) -> String {
     }
 }
 
+/// A folder in full, without detours.
+pub(super) fn absolute(folder: &Path) -> Option<PathBuf> {
+    path::absolute(folder).map(|at| straight(&at)).ok()
+}
+
+/// A file's name relative to a folder (both in full), if it lies below that, else as it is.
+pub(super) fn below(folder: &Path, name: String) -> String {
+    let inside = Path::new(&name).strip_prefix(folder).ok();
+    match inside.and_then(Path::to_str) {
+        Some(inside) => inside.to_owned(),
+        None => name,
+    }
+}
+
 /// Whether a folder (relative, ending in `/`, or empty) could be written shorter, or is absolute.
 fn has_detours(folder: &str) -> bool {
     let inside = folder.strip_suffix('/').unwrap_or(folder);
